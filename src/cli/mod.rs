@@ -1,0 +1,64 @@
+//! The command line: argv to a command; the only place that prints or exits.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "only the command line speaks to the person who called"
+)]
+
+mod check;
+mod download;
+mod gc;
+mod logs;
+mod ls;
+mod pipe;
+mod redact;
+mod run;
+mod ship;
+mod stack;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Captures what pipeline steps print, keeps it safe, ships it to a log store and reads it back.
+#[derive(Debug, Parser)]
+#[command(name = "steplog", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Pipe(pipe::Args),
+    Logs(logs::Args),
+    Ls(ls::Args),
+    Download(download::Args),
+    Verify(verify::Args),
+    Ship(ship::Args),
+    Gc(gc::Args),
+    Redact(redact::Args),
+    Stack(stack::Args),
+    Check(check::Args),
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Pipe(args) => pipe::run(args),
+        Command::Logs(args) => logs::run(args),
+        Command::Ls(args) => ls::run(args),
+        Command::Download(args) => download::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Ship(args) => ship::run(args),
+        Command::Gc(args) => gc::run(args),
+        Command::Redact(args) => redact::run(args),
+        Command::Stack(args) => stack::run(args),
+        Command::Check(args) => check::run(args),
+    }
+}

@@ -1,0 +1,69 @@
+//! Where the objects go and how they are made.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The artifact store, resolved.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Which store.
+    pub location: Location,
+    /// How chunks are compressed.
+    pub codec: Codec,
+    /// Compression level of the codec.
+    pub level: i32,
+    /// A chunk is sealed at this many raw bytes.
+    pub chunk_bytes: u64,
+    /// A chunk of a local store is sealed at this age, milliseconds; remote stores follow the
+    /// schedule of `ship::cadence`.
+    pub local_seal_ms: u64,
+    /// Joined into a segment at this many live chunks.
+    pub segment_chunks: u64,
+    /// Joined into a segment at this many stored bytes.
+    pub segment_bytes: u64,
+}
+
+impl Config {
+    /// A store at `location` with the defaults for all else.
+    pub fn new(location: Location) -> Self {
+        Self {
+            location,
+            codec: Codec::Zstd,
+            level: 1,
+            chunk_bytes: 4 << 20,
+            local_seal_ms: 200,
+            segment_chunks: 256,
+            segment_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Which store.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A folder of this machine.
+    Local {
+        /// The root.
+        path: PathBuf,
+    },
+    /// S3, GCS or Azure, by the scheme of the URI.
+    Remote {
+        /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
+        uri: String,
+        /// Options as `object_store` names them (`region`, `endpoint`, `allow_http`, …). May hold secrets.
+        options: BTreeMap<String, String>,
+    },
+}
+
+/// How chunks are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// Zstandard (RFC 8878), frames.
+    #[default]
+    Zstd,
+    /// gzip (RFC 1952), members.
+    Gzip,
+}

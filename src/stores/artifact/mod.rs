@@ -1,0 +1,5 @@
+//! The artifact store as log store.
+
+pub mod config;
+
+pub use config::{Codec, Config, Location};

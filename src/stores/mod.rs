@@ -1,0 +1,3 @@
+//! Log stores: one folder a flavor.
+
+pub mod artifact;
