@@ -218,7 +218,7 @@ pub fn encode(value: &str) -> String {
         } else if write!(encoded, "%{byte:02X}").is_err() {
             continue;
         }
-        if encoded.len() <= MAX_VALUE - HASH_DIGITS - 1 {
+        if encoded.len() < MAX_VALUE - HASH_DIGITS {
             fits = encoded.len();
         }
     }
