@@ -1,5 +1,7 @@
 //! The artifact store as log store.
 
 pub mod config;
+pub mod open;
 
 pub use config::{Codec, Config, Location};
+pub use open::OpenError;
