@@ -3,5 +3,6 @@
 pub mod config;
 pub mod layout;
 pub mod object;
+pub mod open;
 
 pub use config::{Codec, Config, Location};
