@@ -6,3 +6,4 @@ pub mod object;
 pub mod open;
 
 pub use config::{Codec, Config, Location};
+pub use open::OpenError;
