@@ -1,6 +1,7 @@
 //! The artifact store as log store.
 
 pub mod config;
+pub mod fetch;
 pub mod layout;
 pub mod object;
 pub mod open;
