@@ -125,7 +125,7 @@ pub static PRESETS: &[Preset] = &[
         markers: &["PREFECT__FLOW_RUN_ID"],
         pipeline_run_id: &["PREFECT__FLOW_RUN_ID"],
         step_id: &[],
-        attempt: &["TEKTON_TASK_RETRY_COUNT"],
+        attempt: &[],
         attributes: &[
             ("PREFECT__FLOW_ID", "cicd.pipeline.id"),
             ("PREFECT__WORKER_NAME", "cicd.worker.name"),
