@@ -1,6 +1,8 @@
 //! The artifact store as log store.
 
 pub mod config;
+pub mod layout;
+pub mod object;
 pub mod open;
 
 pub use config::{Codec, Config, Location};
