@@ -119,8 +119,10 @@ impl JobControl {
         unsafe {
             let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
             if let Ok(before) = sigaction(Number::SIGTSTP, &default) {
-                // Here this process stands still.
-                libc::kill(0, libc::SIGTSTP);
+                // Here this process stands still. Whoever shares its group was stopped by the same
+                // key, unless the key went to the step's group alone.
+                let whom = if self.hand_over { 0 } else { libc::getpid() };
+                libc::kill(whom, libc::SIGTSTP);
                 drop(sigaction(Number::SIGTSTP, &before));
             }
         }

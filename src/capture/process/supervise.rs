@@ -348,9 +348,10 @@ impl<'a> Supervisor<'a> {
         if let Some(relay) = &mut self.relay {
             relay.on_time(now);
         }
-        match &mut self.courier {
-            Courier::Process(shipper) => shipper.on_time(now),
-            Courier::Thread(_) | Courier::Nobody => {}
+        if let Courier::Process(shipper) = &mut self.courier
+            && !matches!(self.phase, Phase::Leaving { .. })
+        {
+            shipper.on_time(now);
         }
         if let Some(pump) = &mut self.pump {
             pump.on_time(now);
@@ -439,7 +440,7 @@ impl<'a> Supervisor<'a> {
 
     fn deliver(&mut self, now: Instant) {
         let Phase::Delivering { until, word_at } = &mut self.phase else { return };
-        let state = match &self.courier {
+        let state = match &mut self.courier {
             Courier::Process(shipper) if shipper.is_delivered() => Some(Delivery::Delivered),
             Courier::Process(shipper) if shipper.is_failed() => Some(Delivery::Failed),
             Courier::Thread(thread) => thread.delivered().map(|delivered| {
