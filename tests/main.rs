@@ -12,4 +12,3 @@
 
 mod servers;
 mod support;
-

@@ -129,7 +129,10 @@ fn loopback(port: u16) -> SocketAddr {
 
 /// The first line of the answer to a bare GET, if there is one.
 fn answers(address: SocketAddr, path: &str) -> Option<String> {
-    request(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+    request(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"),
+    )
 }
 
 /// Sends a whole request, returns the status line.

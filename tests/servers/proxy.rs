@@ -82,11 +82,8 @@ impl Proxy {
     fn start(upstream: Option<SocketAddr>, script: Script) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            upstream,
-            script: Mutex::new(script),
-            seen: Mutex::new(Vec::new()),
-        });
+        let shared =
+            Arc::new(Shared { upstream, script: Mutex::new(script), seen: Mutex::new(Vec::new()) });
         let for_thread = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -208,12 +205,7 @@ fn serve(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     }
 }
 
-fn trickle(
-    mut to: &TcpStream,
-    bytes: &[u8],
-    piece: usize,
-    pause: Duration,
-) -> std::io::Result<()> {
+fn trickle(mut to: &TcpStream, bytes: &[u8], piece: usize, pause: Duration) -> std::io::Result<()> {
     for part in bytes.chunks(piece) {
         to.write_all(part)?;
         thread::sleep(pause);

@@ -14,10 +14,12 @@ pub(crate) fn numbered(count: usize) -> String {
 
 /// The line of that number in [`numbered`].
 pub(crate) fn numbered_line(number: usize) -> String {
-    let level = ["INFO", "DEBUG", "WARNING", "ERROR"][usize::from(number.is_multiple_of(97))
-        + 2 * usize::from(number.is_multiple_of(1009))];
+    let level = ["INFO", "DEBUG", "WARNING", "ERROR"]
+        [usize::from(number.is_multiple_of(97)) + 2 * usize::from(number.is_multiple_of(1009))];
     let hash = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    format!("2026-11-23 10:00:00,123 {level} trainer.loop line={number:08} step={hash:016x} loss=0.123456 lr=0.000100 gpu=0 mem=12345MiB")
+    format!(
+        "2026-11-23 10:00:00,123 {level} trainer.loop line={number:08} step={hash:016x} loss=0.123456 lr=0.000100 gpu=0 mem=12345MiB"
+    )
 }
 
 /// Panics with the first difference if the bytes are not the same.
@@ -27,7 +29,7 @@ pub(crate) fn assert_same(what: &str, expected: &[u8], found: &[u8]) {
         return;
     }
     let at = expected.iter().zip(found).take_while(|(left, right)| left == right).count();
-    let line = expected[..at].iter().filter(|byte| **byte == b'\n').count();
+    let line = count(&expected[..at]);
     let around = |bytes: &[u8]| {
         let from = at.saturating_sub(100).min(bytes.len());
         let to = (at + 200).min(bytes.len());
@@ -41,4 +43,9 @@ pub(crate) fn assert_same(what: &str, expected: &[u8], found: &[u8]) {
         around(expected),
         around(found)
     );
+}
+
+/// Line ends.
+pub(crate) fn count(bytes: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', bytes).count()
 }
