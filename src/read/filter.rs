@@ -95,7 +95,9 @@ impl Filter {
         page.first_seq = all.first().map_or(0, |line| line.seq);
         page.next_seq = all.last().map_or(0, |line| line.seq + 1);
         if self.level.is_some() {
-            page.reaches = all.iter().map(|line| self.reaches(line.level)).collect();
+            // A group whose first line is out of scope is looked at line by line.
+            page.reaches =
+                all.iter().map(|line| self.in_scope(line) && self.reaches(line.level)).collect();
         }
         let conditions = self.has_conditions();
         let mut ordinal = 0;

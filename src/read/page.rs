@@ -209,10 +209,10 @@ impl Page {
         self.reaches.get(position as usize).copied()
     }
 
-    /// Takes away what decides on groups that go on in the next page: the first line's `seq`, and
-    /// per line whether it reaches the level asked for.
-    pub fn take_reaches(&mut self) -> (u64, Vec<bool>) {
-        (self.first_seq, std::mem::take(&mut self.reaches))
+    /// Takes away what decides on groups that go on in the next page: per line, whether it
+    /// reaches the level asked for.
+    pub fn take_reaches(&mut self) -> Vec<bool> {
+        std::mem::take(&mut self.reaches)
     }
 
     /// Some lines wait for the first line of their group.

@@ -5,6 +5,8 @@ pub mod fetch;
 pub mod layout;
 pub mod object;
 pub mod open;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use config::{Codec, Config, Location};
 pub use open::OpenError;

@@ -269,3 +269,6 @@ impl LogReader for Reader {
 pub(super) fn seen(meta: &ObjectMeta) -> Nanos {
     Nanos(meta.last_modified.timestamp_nanos_opt().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;
