@@ -233,10 +233,12 @@ fn what_is_damaged_or_gone_is_named_and_the_rest_is_read() {
         let (seen, troubles) = seqs(&store).await;
         assert_eq!(seen, range(4..24));
         assert_eq!(troubles.len(), 2, "{troubles:?}");
-        assert!(troubles[0].starts_with(
-            "seg/000000000000-000000000001.ndjson.zst: lines 0 to 3 are lost, the frame at byte 0"
-        ));
-        assert!(troubles[1].starts_with("lines 24 to 31 are lost: "), "{}", troubles[1]);
+        for expected in [
+            "seg/000000000000-000000000001.ndjson.zst: lines 0 to 3 are lost, the frame at byte 0",
+            "lines 24 to 31 are lost: ",
+        ] {
+            assert!(troubles.iter().any(|it| it.starts_with(expected)), "{troubles:?}");
+        }
     });
 }
 
