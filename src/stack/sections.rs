@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::document::Table;
+use super::document::{Layer, Table};
 use super::reader::{Context, Reader, Secrets, size};
 use crate::{capture, enrich, line, redact, ship, spool};
 
@@ -34,13 +34,7 @@ pub(super) struct Sections {
 pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets) -> Sections {
     let spool_dir = context.env.spool();
     let mut sections = Sections {
-        metadata: enrich::Table {
-            pipeline_run_id: Vec::new(),
-            step_id: Vec::new(),
-            attempt: Vec::new(),
-            source: Vec::new(),
-            attributes: std::collections::BTreeMap::new(),
-        },
+        metadata: enrich::Table::default(),
         capture: capture::Settings::default(),
         lines: line::Settings::default(),
         redact: redact::Settings::default(),
@@ -133,13 +127,10 @@ fn redact(mut reader: Reader<'_, '_, '_>, settings: &mut redact::Settings) {
     reader.texts("env", "[\"*_TOKEN\"]", &mut settings.env);
     let example = "[\"ghp_[A-Za-z0-9]{36}\"]";
     if let Some((patterns, _)) = reader.list("patterns", example) {
-        for (pattern, place) in &patterns {
-            if let Err(error) = regex::bytes::Regex::new(pattern) {
-                // The text of the error shows the pattern; its last line says what is wrong.
-                let error = error.to_string();
-                let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                let what = format!("not a regular expression: {why}");
-                let help = "a literal \\ is written \\\\, or put the pattern in 'single quotes'";
+        // The built-in ones are right, and this is on the way of a step's start.
+        let written = patterns.iter().filter(|(_, place)| place.layer == Layer::File);
+        for (pattern, place) in written {
+            if let Some((what, help)) = pattern_problem(pattern) {
                 reader.note(Some(*place), "patterns", what, Some(help.to_owned()));
             }
         }
@@ -147,6 +138,24 @@ fn redact(mut reader: Reader<'_, '_, '_>, settings: &mut redact::Settings) {
     }
     reader.paths("files", "[\"/run/secrets/token\"]", &mut settings.files);
     reader.finish();
+}
+
+/// What is wrong with a pattern. Never quotes it: it may come from a reference.
+fn pattern_problem(pattern: &str) -> Option<(String, &'static str)> {
+    match regex::bytes::RegexBuilder::new(pattern).unicode(false).build() {
+        Ok(regex) if regex.is_match(b"") => {
+            let what = "it matches where there is no text".to_owned();
+            Some((what, "use + instead of *, or anchor it to something"))
+        }
+        Ok(_) => None,
+        Err(error) => {
+            // The text of the error shows the pattern; its last line says what is wrong.
+            let error = error.to_string();
+            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let help = "\\ in \"quotes\" is written \\\\; 'single quotes' keep it as it is";
+            Some((format!("not a regular expression: {why}"), help))
+        }
+    }
 }
 
 fn spool(mut reader: Reader<'_, '_, '_>, settings: &mut spool::Settings) {
@@ -181,13 +190,6 @@ fn ship(mut reader: Reader<'_, '_, '_>, settings: &mut ship::Settings) {
     reader.duration("timeout", 100 * MILLISECOND..=HOUR, &mut settings.timeout);
     reader.duration("retry_initial", MILLISECOND..=HOUR, &mut settings.retry_initial);
     reader.duration("retry_max", MILLISECOND..=HOUR, &mut settings.retry_max);
-    if settings.retry_initial > settings.retry_max {
-        let first = humantime::format_duration(settings.retry_initial);
-        let most = humantime::format_duration(settings.retry_max);
-        let what = format!(
-            "pauses grow from first to last: retry_initial is {first}, retry_max is {most}"
-        );
-        reader.conflict(["retry_initial", "retry_max"], what);
-    }
+    settings.retry_initial = settings.retry_initial.min(settings.retry_max);
     reader.finish();
 }

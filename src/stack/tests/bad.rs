@@ -81,13 +81,13 @@ bad! {
         help: write { env = "NAME" } or { value = "text" }
         2:10: metadata.attributes.team.vaule: unknown key
         help: did you mean "value"?"#;
-    bad_pattern: "[redact]\npatterns = ['ok', '(']\n" => r"
+    bad_pattern: "[redact]\npatterns = ['ok', '(', 'x*']\n" => r#"
         2:19: redact.patterns: not a regular expression: unclosed group
-        help: a literal \ is written \\, or put the pattern in 'single quotes'";
+        help: \ in "quotes" is written \\; 'single quotes' keep it as it is
+        2:24: redact.patterns: it matches where there is no text
+        help: use + instead of *, or anchor it to something"#;
     line_larger_than_block: "[capture]\nblock_bytes = '64 KiB'\n" => r#"
         2:15: capture.block_bytes: a line must fit a block: max_line_bytes is 256 KiB, block_bytes is 64 KiB"#;
-    first_pause_longer_than_last: "[ship]\nretry_max = '100ms'\n" => r#"
-        2:13: ship.retry_max: pauses grow from first to last: retry_initial is 200ms, retry_max is 100ms"#;
     unknown_flavor: "[artifact_stores.local]\nflavor = 'S3'\npath = '/x'\n" => r#"
         2:10: artifact_stores.local.flavor: there is no artifact store flavor "S3"
         help: did you mean "s3"?"#;

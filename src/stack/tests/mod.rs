@@ -35,6 +35,7 @@ fn the_default_file_says_what_the_defaults_are() {
     assert_eq!(stack.artifact_store, artifact_store);
     let fallback = LogStore { name: "local".into(), config: stores::Config::Artifact(config) };
     assert_eq!(stack.log_stores, [fallback]);
+    assert_eq!(stack.metadata, enrich::Table::default());
     assert_eq!(stack.capture, capture::Settings::default());
     assert_eq!(stack.lines, line::Settings::default());
     assert_eq!(stack.redact, redact::Settings::default());
@@ -71,8 +72,10 @@ fn what_a_file_says_stands_over_the_default() {
          [spool]\nsync = 'always'\nmax_bytes = '2 GB'\ndir = '~/spool'\n\
          [redact]\nenv = []\nfiles = ['secrets/one']\n\
          [metadata.attributes]\nteam = { env = 'TEAM' }\n'the region' = { value = '$${x}' }\n\
+         [ship]\nretry_max = '100ms'\n\
          [artifact_stores.local]\npath = 'store'\ncodec = 'gzip'\n",
     );
+    assert_eq!(stack.ship.retry_initial, stack.ship.retry_max);
     assert!(stack.capture.drain_idle > Duration::from_hours(24));
     assert_eq!(stack.capture.drain_max, None);
     assert_eq!(stack.capture.grace, capture::Settings::default().grace);
@@ -160,7 +163,8 @@ fn secrets_are_asked_of_the_chosen_stack_only() {
     assert!(view.to_toml().contains("account_key = \"${env:NOT_SET}\""), "{view:?}");
     let choose = Choose::Named("pord");
     let error = resolve::resolve(&env(), &source, choose, Secrets::Unread).unwrap_err();
-    let expected = "/etc/steplog/stack.toml: there is no stack \"pord\"\n    help: did you mean \"prod\"?";
+    let expected =
+        "/etc/steplog/stack.toml: there is no stack \"pord\"\n    help: did you mean \"prod\"?";
     assert_eq!(error.to_string(), expected);
 }
 
