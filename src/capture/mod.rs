@@ -33,7 +33,6 @@ mod poll;
 
 use std::time::Duration;
 
-pub(crate) use mask::Mask;
 pub use shipper::Death;
 
 /// How steps are captured: the `[capture]` table, resolved.

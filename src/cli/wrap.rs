@@ -16,6 +16,7 @@ use crate::capture::process::{Courier, Delivery, Holder, Notice, Outcome, Surrou
 use crate::capture::shipper::Shipper;
 use crate::capture::sink::FrameSink;
 use crate::record::{Exit, Writer};
+use crate::redact::{self, Redactor};
 use crate::spool::{self, SpoolWriter};
 use crate::stack::{self, Stack};
 
@@ -87,13 +88,48 @@ pub(super) struct Plan {
     options: Options,
     identity: Identity,
     environment: BTreeMap<String, String>,
+    redactor: Redactor,
+}
+
+/// Why the step is not started: better not at all than with its secrets in the logs, or with its
+/// logs nowhere.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlanError {
+    /// The stack file.
+    #[error(transparent)]
+    Stack(#[from] stack::Errors),
+    /// A file of the user's, with values to be masked.
+    #[error("failed to read the secrets in {}", file.display())]
+    Secrets {
+        /// As in the stack file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A pattern of the user's.
+    #[error("failed to use [redact] patterns")]
+    Pattern(#[from] redact::PatternError),
+}
+
+/// What must not be seen.
+fn redactor(
+    settings: &redact::Settings,
+    environment: &BTreeMap<String, String>,
+) -> Result<Redactor, PlanError> {
+    let mut values = redact::secrets_from_env(&settings.env, environment.clone().into_iter());
+    for file in &settings.files {
+        let text = std::fs::read(file)
+            .map_err(|source| PlanError::Secrets { file: file.clone(), source })?;
+        values.extend(redact::secrets_from_text(&text));
+    }
+    Ok(Redactor::new(values, &settings.patterns)?)
 }
 
 impl Plan {
     /// Loads the stack and works out who writes. `what` stands in for a step without a name.
-    pub(super) fn make(mut options: Options, what: &str) -> Result<Self, stack::Errors> {
+    pub(super) fn make(mut options: Options, what: &str) -> Result<Self, PlanError> {
         let stack = stack::load(options.stack.as_deref())?;
-        let environment = std::env::vars_os()
+        let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let named = Named {
@@ -104,7 +140,8 @@ impl Plan {
             attributes: std::mem::take(&mut options.attributes),
         };
         let identity = identity::identify(named, &stack.metadata, &environment, what);
-        Ok(Self { stack, options, identity, environment })
+        let redactor = redactor(&stack.redact, &environment)?;
+        Ok(Self { stack, options, identity, environment, redactor })
     }
 
     /// Variables for the step's environment.
@@ -135,14 +172,14 @@ impl Plan {
         };
         let deadline = self.options.deadline.unwrap_or(self.stack.ship.deadline);
         let quiet = self.options.quiet;
-        let mask = Box::new(|_| crate::capture::Mask::default());
+        let redactor = self.redactor.clone();
         match SpoolWriter::create(&self.stack.spool, &meta) {
             Ok(writer) => {
                 let dir = writer.dir().to_owned();
                 let shipper = Shipper::start(&dir, self.options.stack.as_deref(), Instant::now());
                 Surroundings {
                     sink: Box::new(writer),
-                    mask,
+                    redactor,
                     quiet,
                     additions: Additions::listen(&dir).ok(),
                     courier: Courier::Process(shipper),
@@ -156,7 +193,7 @@ impl Plan {
                     chain(&error)
                 ));
                 let (sink, courier) = self.in_memory(meta);
-                Surroundings { sink, mask, quiet, additions: None, courier, deadline }
+                Surroundings { sink, redactor, quiet, additions: None, courier, deadline }
             }
         }
     }

@@ -63,6 +63,7 @@ use super::sink::FrameSink;
 use super::tee::Tee;
 use super::{Settings, memory};
 use crate::record::{Exit, IoStream};
+use crate::redact::Redactor;
 
 /// Something the user may have to know. Nothing of it stops the capture.
 #[derive(Debug)]
@@ -127,8 +128,8 @@ pub struct Outcome {
 pub struct Surroundings {
     /// Where frames go.
     pub(crate) sink: Box<dyn FrameSink>,
-    /// What must not be seen, for each stream.
-    pub(crate) mask: Box<dyn Fn(IoStream) -> Mask>,
+    /// What must not be seen.
+    pub(crate) redactor: Redactor,
     /// Own stdout and stderr show nothing.
     pub(crate) quiet: bool,
     /// Listens for secrets that become known.
@@ -190,7 +191,7 @@ impl Started {
             iostream,
             descriptor,
             tee: tee(surroundings.quiet, iostream),
-            mask: (surroundings.mask)(iostream),
+            mask: Mask::new(&surroundings.redactor),
         };
         let mut relay = None;
         let mut collect = true;
@@ -223,6 +224,7 @@ impl Started {
                 job,
                 relay,
                 additions: surroundings.additions,
+                redactor: surroundings.redactor,
                 courier: surroundings.courier,
                 settings: self.settings,
                 deadline: surroundings.deadline,
@@ -266,7 +268,7 @@ impl Input {
             iostream,
             descriptor: self.descriptor,
             tee: tee(surroundings.quiet, iostream),
-            mask: (surroundings.mask)(iostream),
+            mask: Mask::new(&surroundings.redactor),
         };
         let tempo = Tempo {
             read_bytes: self.settings.read_bytes,
@@ -282,6 +284,7 @@ impl Input {
                 job: JobControl::none(),
                 relay: None,
                 additions: surroundings.additions,
+                redactor: surroundings.redactor,
                 courier: surroundings.courier,
                 settings: self.settings,
                 deadline: surroundings.deadline,

@@ -21,6 +21,7 @@ use crate::capture::additions::Additions;
 use crate::capture::poll::{Interest, PollSet};
 use crate::capture::pump::{Pump, Ready, earlier};
 use crate::record::{Exit, Nanos};
+use crate::redact::{MIN_SECRET, Redactor};
 
 /// Delivery that takes longer than this is worth a word on a terminal.
 const WORD_AFTER: Duration = Duration::from_secs(1);
@@ -70,6 +71,7 @@ pub(super) struct Parts {
     pub(super) job: JobControl,
     pub(super) relay: Option<Relay>,
     pub(super) additions: Option<Additions>,
+    pub(super) redactor: Redactor,
     pub(super) courier: Courier,
     pub(super) settings: Settings,
     pub(super) deadline: Duration,
@@ -83,6 +85,7 @@ pub(super) struct Supervisor<'a> {
     job: JobControl,
     relay: Option<Relay>,
     additions: Option<Additions>,
+    redactor: Redactor,
     courier: Courier,
     settings: Settings,
     deadline: Duration,
@@ -118,6 +121,7 @@ impl<'a> Supervisor<'a> {
             job: parts.job,
             relay: parts.relay,
             additions: parts.additions,
+            redactor: parts.redactor,
             courier: parts.courier,
             settings: parts.settings,
             deadline: parts.deadline,
@@ -192,8 +196,8 @@ impl<'a> Supervisor<'a> {
                 }
             }
             Event::Addition => {
-                if let (Some(additions), Some(pump)) = (&mut self.additions, &mut self.pump) {
-                    additions.receive(now, |values| pump.add_secrets(values));
+                if let Some(additions) = &mut self.additions {
+                    additions.receive(now, |values| mask(&self.redactor, values));
                 }
             }
             Event::Keys => {
@@ -532,4 +536,14 @@ impl<'a> Supervisor<'a> {
             Phase::Done { .. } => Some(now),
         }
     }
+}
+
+/// Puts values into effect: says how many, or what is wrong with them.
+fn mask(redactor: &Redactor, values: &[&[u8]]) -> Result<usize, String> {
+    let taken = redactor.add(values.iter().map(|value| value.to_vec()));
+    if taken == values.len() {
+        return Ok(taken);
+    }
+    let short = values.len() - taken;
+    Err(format!("{short} of {} are shorter than {MIN_SECRET} bytes", values.len()))
 }
