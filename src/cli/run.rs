@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -26,6 +27,10 @@ pub(super) struct Args {
     /// What the step reads
     #[arg(long, value_name = "FROM", value_enum, default_value_t)]
     stdin: From,
+    /// How long the step may take to end after TERM before it is killed; a fifth of it is kept for
+    /// delivery
+    #[arg(long, value_name = "TIME", value_parser = wrap::duration)]
+    grace: Option<Duration>,
     /// The step: a command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -51,6 +56,9 @@ pub(super) fn run(args: Args) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    if let Some(grace) = args.grace {
+        plan.stack.capture.grace = grace;
+    }
     let mut environment = plan.told();
     if plan.stack.capture.python_unbuffered && std::env::var_os("PYTHONUNBUFFERED").is_none() {
         // A Python that is killed loses what is still in its buffer; on a pipe that is a lot.
