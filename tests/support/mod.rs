@@ -8,7 +8,7 @@ pub(crate) mod wait;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use sandbox::{Output, Sandbox};
+pub(crate) use sandbox::Sandbox;
 
 /// A path inside the project.
 pub(crate) fn project(relative: &str) -> PathBuf {
