@@ -1,0 +1,1 @@
+//! What redaction promises.
