@@ -62,6 +62,15 @@ impl Env {
         }
     }
 
+    /// A path of the stack file that lies in `folder`: `~/` is the user's home, and what is
+    /// relative starts at the file, so that it means the same wherever steplog is called.
+    pub(crate) fn path(&self, written: &str, folder: &Path) -> PathBuf {
+        match (written.strip_prefix("~/"), self.home()) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => folder.join(written),
+        }
+    }
+
     /// The stack files that are looked for when none is named, first one first.
     pub fn stack_files(&self) -> Vec<PathBuf> {
         let user = self.user_folder("XDG_CONFIG_HOME", ".config").map(|it| it.join("stack.toml"));

@@ -1,6 +1,7 @@
 //! The artifact store as log store.
 
 pub mod config;
+pub(crate) mod flavor;
 pub mod fetch;
 pub mod layout;
 pub mod object;

@@ -79,15 +79,6 @@ impl Service {
             Self::Azure => "az",
         }
     }
-
-    /// Whether its client has an option of this name (lower case, as `object_store` spells it).
-    pub fn knows(self, option: &str) -> bool {
-        match self {
-            Self::S3 => AmazonS3ConfigKey::from_str(option).is_ok(),
-            Self::Gcs => GoogleConfigKey::from_str(option).is_ok(),
-            Self::Azure => AzureConfigKey::from_str(option).is_ok(),
-        }
-    }
 }
 
 /// A remote location, taken apart.
