@@ -134,6 +134,11 @@ impl Page {
         self.unreadable
     }
 
+    /// Memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.text.capacity() + self.unescaped.capacity() + self.lines.capacity() * size_of::<Line>()
+    }
+
     /// The text a person reads.
     pub fn message(&self, line: &Line) -> &[u8] {
         self.span(line.message)

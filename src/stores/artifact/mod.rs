@@ -1,8 +1,8 @@
 //! The artifact store as log store.
 
 pub mod config;
-pub(crate) mod flavor;
 pub mod fetch;
+pub(crate) mod flavor;
 pub mod layout;
 pub mod object;
 pub mod open;

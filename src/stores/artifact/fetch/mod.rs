@@ -244,9 +244,11 @@ impl LogReader for Reader {
         &'a self,
         run: &'a str,
         step: Option<&'a str>,
+        except: &'a [WriterId],
     ) -> BoxFuture<'a, Result<Vec<Stream>, ReadError>> {
         async move {
-            let entries = self.entries(run, step).await?;
+            let mut entries = self.entries(run, step).await?;
+            entries.retain(|entry| !except.contains(&entry.writer.id));
             stream::iter(entries)
                 .map(|entry| self.stream(entry.writer))
                 .buffered(AT_A_TIME)
@@ -258,6 +260,10 @@ impl LogReader for Reader {
 
     fn open(&self, streams: &[Stream], request: Request) -> Box<dyn Lines> {
         Box::new(lines::Merged::new(self.clone(), streams, request))
+    }
+
+    fn discovery(&self) -> Duration {
+        Duration::from_millis(if self.client.local { 250 } else { 3000 })
     }
 
     fn cost(&self) -> Cost {

@@ -30,7 +30,7 @@ struct Query {
 type Answer = (Vec<(u32, u64)>, Vec<String>);
 
 async fn ask(reader: &Reader, run: &str, query: &Query) -> Answer {
-    let streams = reader.streams(run, None).await.unwrap();
+    let streams = reader.streams(run, None, &[]).await.unwrap();
     let request = Request {
         filter: query.filter.clone(),
         direction: query.direction,
@@ -165,6 +165,7 @@ fn query() -> impl Strategy<Value = Query> {
                 until: until.map(|it| Nanos(time(0).0 + it)),
                 from_seq,
                 to_seq,
+                no_progress: false,
                 level: level.map(|level| Level::ALL[level]),
                 text: text.map(patterns),
                 exclude: exclude.map(patterns),
@@ -253,7 +254,7 @@ fn a_hole_shows_unless_it_may_still_be_filled() {
         // Everything is new: the chunk may be under way.
         assert_eq!(seqs(&store).await, (range(0..8), vec![]));
         let reader = Reader::new(Arc::clone(&store), true);
-        let mut streams = reader.streams("run", None).await.unwrap();
+        let mut streams = reader.streams("run", None, &[]).await.unwrap();
         assert_eq!(streams[0].status, Status::Running);
         assert_eq!(streams[0].lines, Some(32));
         streams[0].status = Status::Unfinished;
@@ -274,10 +275,10 @@ fn runs_are_found_newest_first_and_long_names_whole() {
         let runs = reader.runs(5).await.unwrap();
         assert_eq!(runs.len(), 1);
         assert_eq!(runs[0].pipeline_run_id, long);
-        let streams = reader.streams(&long, None).await.unwrap();
+        let streams = reader.streams(&long, None, &[]).await.unwrap();
         assert_eq!(streams[0].origin, writer.origin);
         assert_eq!(streams[0].status, Status::Succeeded);
-        assert!(reader.streams("run/", None).await.unwrap().is_empty());
+        assert!(reader.streams("run/", None, &[]).await.unwrap().is_empty());
         let other = testing::writer("run 2", "s", 1);
         testing::put(&*store, &other, &numbered(3), &Shape::finished()).await;
         let runs = reader.runs(1).await.unwrap();
@@ -333,7 +334,7 @@ fn following_sees_each_line_once_through_chunks_segments_and_the_end() {
         testing::put_entries(&*store, &writer).await;
         put(0).await;
         let reader = Reader::new(Arc::clone(&store), true);
-        let streams = reader.streams("run", None).await.unwrap();
+        let streams = reader.streams("run", None, &[]).await.unwrap();
         let request = Request { follow: true, ..Request::default() };
         let mut lines = reader.open(&streams, request);
         let mut seen = Vec::new();
@@ -381,7 +382,7 @@ fn following_goes_on_exactly_where_the_last_lines_ended() {
             let shape = Shape { segments, status, ..Shape::live() };
             testing::put(&*store, &writer, &numbered(24), &shape).await;
             let reader = Reader::new(Arc::clone(&store), true);
-            let streams = reader.streams("run", None).await.unwrap();
+            let streams = reader.streams("run", None, &[]).await.unwrap();
             let back = Request { direction: Direction::Backward, ..Request::default() };
             let mut lines = reader.open(&streams, back);
             let Event::Lines(slice) = lines.next().await.unwrap() else { panic!() };
@@ -412,7 +413,7 @@ fn a_chunk_that_becomes_part_of_a_segment_while_it_is_read_is_read_there() {
             let prefix = layout::writer_prefix(&writer);
             testing::put(&*store, &writer, &numbered(160), &Shape::live()).await;
             let reader = Reader::new(Arc::clone(&store), true);
-            let streams = reader.streams("run", None).await.unwrap();
+            let streams = reader.streams("run", None, &[]).await.unwrap();
             let mut lines = reader.open(&streams, Request { direction, ..Request::default() });
             let mut seen = Vec::new();
             let mut moved = false;
