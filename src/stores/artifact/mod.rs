@@ -8,6 +8,7 @@ pub mod object;
 pub mod open;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod verify;
 
 pub use config::{Codec, Config, Location};
 pub use open::OpenError;
