@@ -3,6 +3,7 @@
 pub mod config;
 pub mod fetch;
 pub(crate) mod flavor;
+pub mod gc;
 pub mod layout;
 pub mod object;
 pub mod open;
