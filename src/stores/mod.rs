@@ -180,14 +180,12 @@ pub struct Found {
 }
 
 /// A chunk that a store has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundChunk {
     /// Its number.
     pub chunk: u64,
-    /// `seq` of its first line.
-    pub first_seq: u64,
-    /// Lines.
-    pub lines: u64,
+    /// What is in it, as far as the store knows.
+    pub summary: Summary,
 }
 
 /// How a writer ended.
