@@ -307,16 +307,11 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
     /// The table that `entry` of this one should be.
     pub(crate) fn below(&mut self, entry: &'d Entry, expected: &str) -> Option<Reader<'_, 'c, 'd>> {
         let path = self.path_of(&entry.key);
-        match &entry.node.value {
-            Value::Table(table) => {
-                let place = Some(entry.place);
-                Some(Reader::new(self.context, table, &path, place, self.secrets))
-            }
-            _ => {
-                self.unexpected(&entry.key, &entry.node, expected);
-                None
-            }
-        }
+        let Value::Table(table) = &entry.node.value else {
+            self.unexpected(&entry.key, &entry.node, expected);
+            return None;
+        };
+        Some(Reader::new(self.context, table, &path, Some(entry.place), self.secrets))
     }
 
     /// Where a local artifact store lies unless it says so.

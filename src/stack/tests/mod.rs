@@ -76,7 +76,7 @@ fn what_a_file_says_stands_over_the_default() {
          [artifact_stores.local]\npath = 'store'\ncodec = 'gzip'\n",
     );
     assert_eq!(stack.ship.retry_initial, stack.ship.retry_max);
-    assert!(stack.capture.drain_idle > Duration::from_hours(24));
+    assert!(stack.capture.drain_idle > Duration::from_secs(24 * 3600));
     assert_eq!(stack.capture.drain_max, None);
     assert_eq!(stack.capture.grace, capture::Settings::default().grace);
     assert_eq!(stack.lines.group_timeout_ms, 1500);
@@ -275,7 +275,7 @@ fn flavors_read_what_they_declare() {
     for flavor in FLAVORS {
         let mut text = "uri = 's3://b'\nartifact_store = 'a'\n".to_owned();
         for key in flavor.keys().filter(|key| !key.default.is_empty()) {
-            text += &format!("{} = {}\n", key.name, key.default);
+            text = format!("{text}{} = {}\n", key.name, key.default);
         }
         let table = document::parse(&text, document::Layer::File).unwrap();
         let env = env();
@@ -410,4 +410,19 @@ fn every_key_is_in_the_reference() {
     for service in [Service::S3, Service::Gcs, Service::Azure] {
         service.options().iter().for_each(|option| named(option));
     }
+}
+
+/// Loading is on the way of a step's start. The bound is far above what it takes, so that only a
+/// change of kind (a network, a regular expression compiled) breaks it.
+#[test]
+fn loading_is_quick() {
+    let (env, source) = (env(), source(DEFAULT));
+    let once = || {
+        let begun = std::time::Instant::now();
+        resolve::resolve(&env, &source, Choose::Active, Secrets::Followed).unwrap();
+        begun.elapsed()
+    };
+    let best = (0..20).map(|_| once()).min().unwrap();
+    println!("a stack file as large as the default one loads in {best:?}");
+    assert!(best < Duration::from_millis(50), "{best:?}");
 }

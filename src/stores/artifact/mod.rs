@@ -5,6 +5,7 @@ pub(crate) mod flavor;
 pub mod layout;
 pub mod object;
 pub mod open;
+pub mod probe;
 
 pub use config::{Codec, Config, Location};
 pub use open::OpenError;
