@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::document::Table;
-use super::reader::{Context, Reader, Secrets, size};
+use super::kinds::size;
+use super::reader::{Context, Reader, Secrets};
 use crate::{capture, enrich, line, redact, ship, spool};
 
 const KIB: u64 = 1 << 10;

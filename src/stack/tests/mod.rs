@@ -364,7 +364,8 @@ fn files_are_looked_for_in_order() {
 #[test]
 fn init_writes_the_default_file() {
     let dir = tempfile::tempdir().unwrap();
-    let env = Env::given(1000, [("XDG_CONFIG_HOME", dir.path().to_str().unwrap())]);
+    let secrets = ["SECRET", "WORD", "NOT_SET"].map(|name| (name, "hunter2hunter2"));
+    let env = Env::given(0, secrets);
     let path = init(&env, None, Existing::Keep).unwrap();
     assert_eq!(path, dir.path().join("steplog/stack.toml"));
     assert_eq!(load_in(&env, None).unwrap().file, Some(path));
