@@ -102,7 +102,7 @@ impl Reader<'_, '_, '_> {
 
     /// A path.
     pub(crate) fn path(&mut self, key: &str, into: &mut PathBuf) {
-        let (env, folder) = self.paths();
+        let (env, folder) = self.origin();
         self.set(key, "a path, such as \"/var/lib/steplog\"", into, |scalar| match scalar {
             Scalar::Text(text) if !text.is_empty() => Some(env.path(text, folder)),
             _ => None,
@@ -135,7 +135,7 @@ impl Reader<'_, '_, '_> {
     /// A list of paths.
     pub(crate) fn paths(&mut self, key: &str, example: &str, into: &mut Vec<PathBuf>) {
         if let Some((texts, _)) = self.list(key, example) {
-            let (env, folder) = self.paths();
+            let (env, folder) = self.origin();
             *into = texts.iter().map(|(text, _)| env.path(text, folder)).collect();
         }
     }

@@ -164,8 +164,8 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
         Some(Reader::new(self.context, table, &path, Some(entry.place), self.secrets))
     }
 
-    /// What a path is made absolute with.
-    pub(super) fn paths(&self) -> (&'c Env, &'c Path) {
+    /// What a relative path starts from.
+    pub(super) fn origin(&self) -> (&'c Env, &'c Path) {
         (self.context.env, self.context.folder)
     }
 
