@@ -175,6 +175,8 @@ impl Target<'_> {
             }
             inner = error.source();
         }
+        // Stores answer in XML, over many lines.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let file = view.file.as_ref().map(|file| format!("{}: ", file.display()));
         eprintln!("{}{}: {}", file.unwrap_or_default(), self.key, view.scrub(&text));
     }

@@ -177,8 +177,8 @@ fn the_only_stack_of_a_file_is_active() {
 
 #[test]
 fn nothing_that_is_shown_holds_a_secret() {
-    let env =
-        Env::given(0, [("SECRET", "hunter2hunter2"), ("WORD", "/srv"), ("NOT_SET", "hunter2set")]);
+    let secrets = ["SECRET", "WORD", "NOT_SET"].map(|name| (name, "hunter2hunter2"));
+    let env = Env::given(0, secrets);
     for name in ["prod", "other"] {
         let choose = Choose::Named(name);
         let (stack, view) =
@@ -364,8 +364,7 @@ fn files_are_looked_for_in_order() {
 #[test]
 fn init_writes_the_default_file() {
     let dir = tempfile::tempdir().unwrap();
-    let secrets = ["SECRET", "WORD", "NOT_SET"].map(|name| (name, "hunter2hunter2"));
-    let env = Env::given(0, secrets);
+    let env = Env::given(1000, [("XDG_CONFIG_HOME", dir.path().to_str().unwrap())]);
     let path = init(&env, None, Existing::Keep).unwrap();
     assert_eq!(path, dir.path().join("steplog/stack.toml"));
     assert_eq!(load_in(&env, None).unwrap().file, Some(path));
