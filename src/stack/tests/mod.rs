@@ -426,3 +426,20 @@ fn loading_is_quick() {
     println!("a stack file as large as the default one loads in {best:?}");
     assert!(best < Duration::from_millis(50), "{best:?}");
 }
+
+/// Cut anywhere, or with any character missing, a file is read or refused, and shows no secret.
+#[test]
+fn no_damage_shows_a_secret() {
+    // A damaged URL is no URL: nothing tells that there is a password in it.
+    let good = PROD.replace("ada:hunter2pass@", "");
+    let cut = (0..good.len()).map(|at| good[..at].to_owned());
+    let missing = (0..good.len()).map(|at| format!("{}{}", &good[..at], &good[at + 1..]));
+    for text in cut.chain(missing) {
+        let source = source(&text);
+        let shown = match resolve::resolve(&env(), &source, Choose::Active, Secrets::Followed) {
+            Ok((stack, view)) => format!("{stack:?}{view:?}{}", view.to_json()),
+            Err(errors) => errors.to_string(),
+        };
+        assert!(!shown.contains("hunter2"), "{text}\n{shown}");
+    }
+}
