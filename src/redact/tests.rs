@@ -115,7 +115,7 @@ const PATTERNS: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn literals_are_as_in_a_naive_replace_whatever_the_reads(
