@@ -11,7 +11,21 @@
 //!                   └ group      (`group`)
 //! ```
 //!
-//! What a store's encoder asks per line is here too: JSON lifting (`json`), progress bars.
+//! What a store's encoder asks per line is here too: JSON lifting (`json`); and what a reader
+//! asks: what a terminal would show of a line (`ansi`, `progress`).
+
+mod cut;
+mod group;
+mod splitter;
+mod state;
+
+pub mod ansi;
+pub mod json;
+pub mod level;
+pub mod progress;
+
+pub use splitter::Splitter;
+pub use state::{OpenGroup, OpenLine, State, StreamState};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,12 +1,39 @@
 //! The on-disk queue between capture and ship.
 
-mod settings;
+mod frame;
+mod segment;
 
+mod active;
+mod quota;
+mod settings;
+mod syncer;
+mod tombstone;
+mod writer;
+
+mod cursor;
+mod reader;
+
+mod checkpoint;
+mod dir;
+mod disk;
+
+pub use checkpoint::{Checkpoint, Cut, LoadError, StoreCheckpoint};
+pub use dir::{
+    Durability, MetaError, ShipLock, SpoolEntry, SpoolState, clean, list, read_exit, read_meta,
+    remove,
+};
+pub use disk::{Disk, DiskFile, RealDisk, RealFile, Stat};
+pub use frame::MAX_PAYLOAD;
+pub use reader::{Next, OpenError, ReadError, SpoolReader};
 pub use settings::{Settings, Sync, WhenFull};
+pub use writer::{Append, CreateError, Fault, FinishError, SpoolWriter};
 
 use serde::{Deserialize, Serialize};
 
 use crate::record::{IoStream, Nanos};
+
+/// The version of the spool that this code writes, for [`Meta::version`].
+pub const VERSION: u32 = segment::VERSION;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,3 +85,6 @@ pub struct Meta {
     /// The stack file it came from, absolute.
     pub stack_file: Option<std::path::PathBuf>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! Where the objects go and how they are made.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 /// The artifact store, resolved.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Which store.
     pub location: Location,
@@ -55,6 +56,20 @@ pub enum Location {
         /// Options as `object_store` names them (`region`, `endpoint`, `allow_http`, …). May hold secrets.
         options: BTreeMap<String, String>,
     },
+}
+
+/// Shows no value of an option: any of them may be a secret.
+impl fmt::Debug for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { path } => formatter.debug_struct("Local").field("path", path).finish(),
+            Self::Remote { uri, options } => formatter
+                .debug_struct("Remote")
+                .field("uri", uri)
+                .field("options", &options.keys().collect::<Vec<_>>())
+                .finish(),
+        }
+    }
 }
 
 /// How chunks are compressed.

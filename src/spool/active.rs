@@ -1,0 +1,93 @@
+//! The segment that is being written.
+//!
+//! Apart from the writer so that one place keeps the rule: after a write that failed, the file
+//! ends where the last whole frame ended. It knows no quota and no policy.
+
+use std::io;
+use std::path::Path;
+
+use super::Kind;
+use super::disk::{Disk, DiskFile, append_all, remove_if_there};
+use super::frame;
+use super::segment::{self, HEADER_LEN, Header};
+use crate::record::Nanos;
+
+/// See the module.
+pub(super) struct Active<F> {
+    pub(super) file: F,
+    pub(super) header: Header,
+    /// Bytes up to the end of the last whole frame.
+    pub(super) len: u64,
+    /// Up to this length the quota has been asked for.
+    pub(super) granted: u64,
+    /// A piece of a frame may stand behind `len`.
+    torn: bool,
+}
+
+impl<F: DiskFile> Active<F> {
+    /// Makes the file with its header. On failure there is no file, as far as that can be helped.
+    pub(super) fn create<D: Disk<File = F>>(
+        disk: &D,
+        dir: &Path,
+        header: Header,
+        granted: u64,
+    ) -> io::Result<Self> {
+        let path = dir.join(segment::file_name(header.number));
+        let file = disk.create(&path)?;
+        if let Err(error) = append_all(&file, &header.encode(), &[]) {
+            // If this fails too, the reader finds a segment with nothing in it and goes on.
+            drop(remove_if_there(disk, &path));
+            return Err(error);
+        }
+        Ok(Self { file, header, len: HEADER_LEN as u64, granted, torn: false })
+    }
+
+    /// Whether there is no frame in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == HEADER_LEN as u64
+    }
+
+    /// Writes one frame, whole or not at all.
+    pub(super) fn write(
+        &mut self,
+        kind: Kind,
+        time: Nanos,
+        offset: u64,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        self.mend()?;
+        let header = frame::encode(kind, time, offset, payload);
+        if let Err(error) = append_all(&self.file, &header, payload) {
+            self.torn = true;
+            // Tried again before the next frame if it fails now; the error to tell is the first.
+            drop(self.mend());
+            return Err(error);
+        }
+        self.len += (frame::HEADER_LEN + payload.len()) as u64;
+        Ok(())
+    }
+
+    /// Takes over the frames of a segment that has lost its name.
+    pub(super) fn copy_from(&mut self, other: &Self) -> io::Result<()> {
+        let mut piece = vec![0; 64 << 10];
+        while self.len < other.len {
+            let wanted = piece.len().min((other.len - self.len) as usize);
+            let room = piece.get_mut(..wanted).unwrap_or_default();
+            let count = other.file.read_at(room, self.len)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            append_all(&self.file, piece.get(..count).unwrap_or_default(), &[])?;
+            self.len += count as u64;
+        }
+        Ok(())
+    }
+
+    fn mend(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.file.truncate(self.len)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+}

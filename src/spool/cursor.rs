@@ -1,0 +1,225 @@
+//! A place in one segment file, and the way from there to the next intact frame.
+//!
+//! Apart from the reader because counting what a segment holds before it is dropped
+//! ([`tombstone`](super::tombstone)) walks the same way. It reads in large pieces, knows nothing
+//! of other segments, and does not say what is lost: it only finds where an intact frame is.
+
+use std::io;
+
+use memchr::memchr_iter;
+
+use super::disk::DiskFile;
+use super::frame::{self, HEADER_LEN, MAX_GAP_PAYLOAD};
+use super::{Frame, Kind};
+
+/// See the module.
+pub(super) struct Cursor<F> {
+    file: F,
+    /// Where in the file the next byte to look at is.
+    position: u64,
+    /// What has been read; what is before `start` has been looked at.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// What one read asks for.
+    piece: usize,
+}
+
+/// What is at the cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Here {
+    /// An intact frame.
+    Frame(Frame),
+    /// Nothing: the file ends here.
+    Nothing,
+    /// The beginning of a frame that the rest of the file is too short for.
+    Part(Option<Frame>),
+    /// Something that is not a frame.
+    Damage(Option<Frame>),
+}
+
+impl<F: DiskFile> Cursor<F> {
+    /// At a position, with a buffer of `piece` bytes (more while a frame is larger).
+    pub(super) fn new(file: F, position: u64, piece: usize) -> Self {
+        Self { file, position, buffer: Vec::new(), start: 0, end: 0, piece }
+    }
+
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes on in another file, with the same buffer.
+    pub(super) fn open(&mut self, file: F) {
+        self.file = file;
+        self.seek(0);
+    }
+
+    /// Goes to a position.
+    pub(super) fn seek(&mut self, position: u64) {
+        match position.checked_sub(self.position).map(|ahead| ahead as usize) {
+            Some(ahead) if ahead <= self.end - self.start => self.start += ahead,
+            _ => self.forget(),
+        }
+        self.position = position;
+    }
+
+    /// Forgets what has been read and not been passed: it may have changed since.
+    pub(super) fn forget(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// Passes some bytes.
+    pub(super) fn pass(&mut self, bytes: usize) {
+        self.seek(self.position + bytes as u64);
+    }
+
+    /// The bytes from here on: at least `wanted`, unless the file ends before.
+    pub(super) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
+        while self.end - self.start < wanted {
+            if self.start > 0 {
+                self.buffer.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            }
+            let size = wanted.max(self.piece);
+            if self.buffer.len() < size {
+                self.buffer.resize(size, 0);
+            }
+            let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+            let count = self.file.read_at(room, self.position + self.end as u64)?;
+            if count == 0 {
+                break;
+            }
+            self.end += count;
+        }
+        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+    }
+
+    /// Says what is here, without passing it.
+    pub(super) fn look(&mut self) -> io::Result<Here> {
+        let bytes = self.peek(HEADER_LEN)?;
+        if bytes.is_empty() {
+            return Ok(Here::Nothing);
+        }
+        if bytes.len() < HEADER_LEN {
+            return Ok(Here::Part(None));
+        }
+        let Some(header) = frame::decode(bytes) else { return Ok(Here::Damage(None)) };
+        let whole = header.whole_len();
+        Ok(match self.peek(whole)?.get(..whole) {
+            None => Here::Part(Some(header)),
+            Some(bytes) if frame::is_intact(bytes) => Here::Frame(header),
+            Some(_) => Here::Damage(Some(header)),
+        })
+    }
+
+    /// Goes to a position further on and counts the line ends on the way. After an error it is
+    /// where it was.
+    pub(super) fn count_lines(&mut self, until: u64) -> io::Result<u64> {
+        let origin = self.position;
+        let mut lines = 0;
+        while self.position < until {
+            let left = (until - self.position) as usize;
+            match self.peek(1) {
+                Ok([]) => break,
+                Ok(bytes) => {
+                    let bytes = bytes.get(..left).unwrap_or(bytes);
+                    lines += memchr_iter(b'\n', bytes).count() as u64;
+                    let passed = bytes.len();
+                    self.pass(passed);
+                }
+                Err(error) => {
+                    self.seek(origin);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    /// The payload of the intact frame that is here.
+    pub(super) fn payload(&mut self, header: Frame) -> io::Result<&[u8]> {
+        Ok(self.peek(header.whole_len())?.get(HEADER_LEN..header.whole_len()).unwrap_or_default())
+    }
+
+    /// Goes from damage to the next intact frame that can belong there: one whose offset follows
+    /// from `expected`, the offset that the damaged frame should have had. Stays where it is and
+    /// says `None` if there is none.
+    ///
+    /// What a step prints may itself look like frames, so the damaged frame's own length is
+    /// trusted first, and no frame is taken whose offset is further on than the bytes in between
+    /// can explain.
+    pub(super) fn resync(
+        &mut self,
+        damaged: Option<Frame>,
+        expected: u64,
+    ) -> io::Result<Option<Frame>> {
+        let origin = self.position;
+        let found = self.find(damaged, expected);
+        if !matches!(found, Ok(Some(_))) {
+            self.seek(origin);
+        }
+        found
+    }
+
+    fn find(&mut self, damaged: Option<Frame>, expected: u64) -> io::Result<Option<Frame>> {
+        let origin = self.position;
+        let (mut next, mut offset) = (damaged, expected);
+        while let Some(trusted) =
+            next.filter(|next| next.offset == offset && next.kind != Kind::Gap)
+        {
+            self.pass(trusted.whole_len());
+            if trusted.kind.is_data() {
+                offset += u64::from(trusted.len);
+            }
+            let between = (self.position - origin) as usize;
+            next = match self.look()? {
+                Here::Frame(frame) if follows(frame, expected, between) => return Ok(Some(frame)),
+                // The damage was the last of it.
+                Here::Nothing => return Ok(None),
+                Here::Part(Some(frame)) if frame.offset == offset => return Ok(None),
+                Here::Damage(next) => next,
+                Here::Frame(_) | Here::Part(_) => None,
+            };
+        }
+        self.seek(origin);
+        loop {
+            self.pass(1);
+            let between = (self.position - origin) as usize;
+            let bytes = self.peek(HEADER_LEN)?;
+            if bytes.len() < HEADER_LEN {
+                return Ok(None);
+            }
+            let ahead = bytes.windows(HEADER_LEN).enumerate().find_map(|(ahead, header)| {
+                let frame = frame::decode(header)?;
+                follows(frame, expected, between + ahead).then_some(ahead)
+            });
+            match ahead {
+                Some(ahead) => {
+                    self.pass(ahead);
+                    if let Here::Frame(frame) = self.look()? {
+                        return Ok(Some(frame));
+                    }
+                }
+                None => {
+                    let looked_at = bytes.len() - HEADER_LEN;
+                    self.pass(looked_at);
+                }
+            }
+        }
+    }
+}
+
+impl Frame {
+    /// Bytes of the frame in the file.
+    pub(super) fn whole_len(self) -> usize {
+        HEADER_LEN + self.len as usize
+    }
+}
+
+/// Whether a frame can be the next one after `between` damaged bytes.
+fn follows(frame: Frame, expected: u64, between: usize) -> bool {
+    let Some(advance) = frame.offset.checked_sub(expected) else { return false };
+    advance <= (between.saturating_sub(HEADER_LEN)) as u64
+        // A gap frame is small and may stand for any number of bytes.
+        || between <= HEADER_LEN + MAX_GAP_PAYLOAD
+}

@@ -1,0 +1,214 @@
+//! When what has been written is forced to the disk, and by whom.
+//!
+//! Apart from the writer because with an interval a thread does it: fdatasync(2) of a busy disk
+//! takes long, and the step must not wait for it. It says that syncing failed; what follows from
+//! that is the writer's business.
+
+use std::io;
+use std::mem;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Sync;
+use super::dir::Durability;
+use super::disk::{Disk, DiskFile};
+
+/// Segments that are closed and not synced, at the most; more are synced before their time, so
+/// that few descriptors are held.
+const MAX_CLOSED: usize = 8;
+
+/// The thread's stack: it makes system calls and nothing else.
+const STACK_BYTES: usize = 64 << 10;
+
+/// See the module.
+pub(super) struct Syncer<D: Disk> {
+    disk: D,
+    policy: Sync,
+    /// Something has been written since the last job.
+    written: bool,
+    /// When to start the next job; set by the first tick after a write.
+    due: Option<Instant>,
+    /// What the next job syncs besides the segment that is being written.
+    next: Job<D>,
+    /// Started when first needed: a short step never needs it.
+    worker: Option<Worker<D>>,
+}
+
+/// What is synced in one go: first contents, then names.
+struct Job<D: Disk> {
+    files: Vec<D::File>,
+    dirs: Vec<PathBuf>,
+}
+
+struct Worker<D: Disk> {
+    jobs: Sender<Job<D>>,
+    results: Receiver<io::Result<()>>,
+    busy: bool,
+}
+
+impl<D: Disk> Syncer<D> {
+    pub(super) fn new(disk: D, policy: Sync) -> Self {
+        let next = Job { files: Vec::new(), dirs: Vec::new() };
+        Self { disk, policy, written: false, due: None, next, worker: None }
+    }
+
+    /// Names were made in this directory.
+    pub(super) fn made_names(&mut self, dir: PathBuf) {
+        self.written = true;
+        if self.policy != Sync::Never && !self.next.dirs.contains(&dir) {
+            self.next.dirs.push(dir);
+        }
+    }
+
+    /// A file of the directory was written as a whole, or a segment's last frame was.
+    pub(super) fn closed(&mut self, file: D::File) {
+        self.written = true;
+        if self.policy != Sync::Never {
+            self.next.files.push(file);
+        }
+    }
+
+    /// A frame was written.
+    pub(super) fn wrote(&mut self, active: &D::File) -> io::Result<()> {
+        self.written = true;
+        if self.policy == Sync::Always {
+            return self.finish(active);
+        }
+        if self.next.files.len() > MAX_CLOSED {
+            return self.start(active);
+        }
+        Ok(())
+    }
+
+    /// Starts a job when one is due; says when to ask again.
+    pub(super) fn tick(&mut self, now: Instant, active: &D::File) -> io::Result<Option<Instant>> {
+        self.collect()?;
+        if !self.written {
+            return Ok(self
+                .worker
+                .as_ref()
+                .filter(|worker| worker.busy)
+                .map(|_| now + self.interval()));
+        }
+        match self.due {
+            None => self.due = Some(now + self.interval()),
+            Some(due) if now >= due => self.start(active)?,
+            Some(_) => {}
+        }
+        Ok(self.due)
+    }
+
+    /// Syncs all that was written, and waits for it.
+    pub(super) fn finish(&mut self, active: &D::File) -> io::Result<()> {
+        let job = self.take(active);
+        if let Some(worker) = &mut self.worker
+            && mem::take(&mut worker.busy)
+        {
+            // A worker that is gone has said why, or nothing was asked of it.
+            worker.results.recv().unwrap_or(Ok(()))?;
+        }
+        if self.policy == Sync::Never {
+            return Ok(());
+        }
+        job.run(&self.disk)
+    }
+
+    /// What small files must outlive.
+    pub(super) fn durability(&self) -> Durability {
+        match self.policy {
+            Sync::Never => Durability::Process,
+            Sync::Interval(_) | Sync::Always => Durability::Power,
+        }
+    }
+
+    /// How often there is something to do.
+    fn interval(&self) -> Duration {
+        match self.policy {
+            Sync::Interval(interval) => interval,
+            Sync::Never | Sync::Always => Duration::from_secs(1),
+        }
+    }
+
+    fn take(&mut self, active: &D::File) -> Job<D> {
+        (self.written, self.due) = (false, None);
+        let mut files = mem::take(&mut self.next.files);
+        files.push(active.clone());
+        Job { files, dirs: mem::take(&mut self.next.dirs) }
+    }
+
+    fn start(&mut self, active: &D::File) -> io::Result<()> {
+        if !matches!(self.policy, Sync::Interval(_)) {
+            (self.written, self.due) = (false, None);
+            return Ok(());
+        }
+        if self.worker.is_none() && D::SYNC_IN_BACKGROUND {
+            self.worker = Worker::spawn(self.disk.clone());
+        }
+        self.collect()?;
+        match &self.worker {
+            // The disk is slower than the interval: what is written meanwhile waits for the
+            // next job, unless too much waits already.
+            Some(worker) if worker.busy && self.next.files.len() <= 2 * MAX_CLOSED => {
+                self.due = None;
+                return Ok(());
+            }
+            Some(worker) if worker.busy => return self.finish(active),
+            _ => {}
+        }
+        let job = self.take(active);
+        match &mut self.worker {
+            Some(worker) => match worker.jobs.send(job) {
+                Ok(()) => worker.busy = true,
+                Err(unsent) => unsent.0.run(&self.disk)?,
+            },
+            None => job.run(&self.disk)?,
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self) -> io::Result<()> {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.busy) else {
+            return Ok(());
+        };
+        match worker.results.try_recv() {
+            Ok(result) => {
+                worker.busy = false;
+                result
+            }
+            Err(TryRecvError::Empty) => Ok(()),
+            Err(TryRecvError::Disconnected) => Err(io::Error::other("the sync thread has died")),
+        }
+    }
+}
+
+impl<D: Disk> Job<D> {
+    fn run(self, disk: &D) -> io::Result<()> {
+        for file in &self.files {
+            file.sync()?;
+        }
+        for dir in &self.dirs {
+            disk.sync_dir(dir)?;
+        }
+        Ok(())
+    }
+}
+
+impl<D: Disk> Worker<D> {
+    /// `None` if there can be no thread; then the writer syncs by itself.
+    fn spawn(disk: D) -> Option<Self> {
+        let (jobs, todo) = channel::<Job<D>>();
+        let (done, results) = channel();
+        let work = move || {
+            for job in todo {
+                if done.send(job.run(&disk)).is_err() {
+                    return;
+                }
+            }
+        };
+        let builder = thread::Builder::new().name("spool-sync".into()).stack_size(STACK_BYTES);
+        builder.spawn(work).ok()?;
+        Some(Self { jobs, results, busy: false })
+    }
+}
