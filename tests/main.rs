@@ -12,3 +12,10 @@
 
 mod servers;
 mod support;
+
+mod configuration;
+mod documents;
+mod faults;
+mod main_job;
+mod outputs;
+mod stores;

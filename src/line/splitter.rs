@@ -72,6 +72,7 @@ struct Piece {
 impl Splitter {
     /// A splitter that goes on after `state`. Feed it the frames from [`State::resume_offset`] on;
     /// what is in lines already is passed over.
+    #[expect(clippy::needless_pass_by_value, reason = "a caller's settings are its own copy")]
     pub fn new(settings: Settings, state: State) -> Self {
         let settings = Settings {
             max_line_bytes: settings.max_line_bytes.clamp(LEAST_LINE_BYTES, 1 << 30),

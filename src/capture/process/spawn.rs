@@ -238,14 +238,20 @@ fn start(
 /// grants (there is a limit a pipe and a limit a user).
 fn pipe(bytes: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    let mut wanted = bytes;
-    while wanted > 64 << 10
-        && fcntl(&read, FcntlArg::F_SETPIPE_SZ(i32::try_from(wanted).unwrap_or(i32::MAX))).is_err()
-    {
-        wanted /= 2;
-    }
+    grow_pipe(&read, bytes);
     set_nonblocking(&read)?;
     Ok((read, write))
+}
+
+/// Gives a pipe the largest buffer up to `bytes` that the system grants. What is no pipe, or is as
+/// large already, stays as it is.
+pub(super) fn grow_pipe(pipe: &OwnedFd, bytes: usize) {
+    let Ok(mut least) = fcntl(pipe, FcntlArg::F_GETPIPE_SZ) else { return };
+    least *= 2;
+    let mut wanted = i32::try_from(bytes).unwrap_or(i32::MAX);
+    while wanted >= least && fcntl(pipe, FcntlArg::F_SETPIPE_SZ(wanted)).is_err() {
+        wanted /= 2;
+    }
 }
 
 fn set_nonblocking(descriptor: &OwnedFd) -> io::Result<()> {

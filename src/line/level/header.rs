@@ -119,11 +119,9 @@ impl<'a> Head<'a> {
         while let Some(byte) = rest.get(length) {
             let follows_digit = || matches!(rest.get(length + 1), Some(b'0'..=b'9'));
             match byte {
-                b'0'..=b'9' => {}
+                b'0'..=b'9' | b',' | b'+' | b'Z' => {}
                 b':' | b'.' | b'-' | b'/' => marked = true,
-                b',' | b'+' => {}
                 b'T' if follows_digit() => {}
-                b'Z' => {}
                 _ => break,
             }
             length += 1;
@@ -202,9 +200,8 @@ impl<'a> Head<'a> {
     fn rest_of_token(&mut self, start: usize) -> Option<Token> {
         let rest = self.from(start);
         let is_end = |byte: &u8| match byte {
-            b' ' | b'\t' => true,
+            b' ' | b'\t' | b'[' => true,
             b']' | b')' | b'}' | b'>' | b'|' => self.depth > 0,
-            b'[' => true,
             _ => false,
         };
         let length = rest.iter().position(is_end).unwrap_or(rest.len());

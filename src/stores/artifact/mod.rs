@@ -2,6 +2,7 @@
 
 pub mod config;
 pub(crate) mod flavor;
+pub mod fetch;
 pub mod layout;
 pub mod object;
 pub mod open;
