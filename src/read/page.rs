@@ -134,6 +134,11 @@ impl Page {
         self.unreadable
     }
 
+    /// Memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.text.capacity() + self.unescaped.capacity() + self.lines.capacity() * size_of::<Line>()
+    }
+
     /// The text a person reads.
     pub fn message(&self, line: &Line) -> &[u8] {
         self.span(line.message)
@@ -209,10 +214,10 @@ impl Page {
         self.reaches.get(position as usize).copied()
     }
 
-    /// Takes away what decides on groups that go on in the next page: the first line's `seq`, and
-    /// per line whether it reaches the level asked for.
-    pub fn take_reaches(&mut self) -> (u64, Vec<bool>) {
-        (self.first_seq, std::mem::take(&mut self.reaches))
+    /// Takes away what decides on groups that go on in the next page: per line, whether it
+    /// reaches the level asked for.
+    pub fn take_reaches(&mut self) -> Vec<bool> {
+        std::mem::take(&mut self.reaches)
     }
 
     /// Some lines wait for the first line of their group.

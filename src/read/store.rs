@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
@@ -22,15 +23,20 @@ pub trait LogReader: Send + Sync {
     /// The newest runs, newest first.
     fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>>;
 
-    /// All streams of a run (or of one of its steps), oldest first. None is an empty list.
+    /// All streams of a run (or of one of its steps), oldest first, without those of `except`.
+    /// None is an empty list.
     fn streams<'a>(
         &'a self,
         run: &'a str,
         step: Option<&'a str>,
+        except: &'a [WriterId],
     ) -> BoxFuture<'a, Result<Vec<Stream>, ReadError>>;
 
     /// The lines of these streams, merged by time. A line names its stream by the position here.
     fn open(&self, streams: &[Stream], request: Request) -> Box<dyn Lines>;
+
+    /// How often to look for new streams while following.
+    fn discovery(&self) -> Duration;
 
     /// What reading has cost so far.
     fn cost(&self) -> Cost;

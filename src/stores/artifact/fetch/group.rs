@@ -10,14 +10,17 @@ use crate::read::store::Direction;
 
 /// Pages that wait for an earlier one, at the most.
 const MAX_HELD: usize = 64;
+/// Lines behind the first of a group, those of others between them included, that are still looked
+/// up. A group has 1000 lines at the most.
+const WINDOW: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Groups {
     direction: Direction,
-    /// Forward: what is known of the page before. First `seq`, and per line whether it reaches.
-    before: (u64, Vec<bool>),
-    /// Forward: groups decided last. Each iostream has one open at the most.
-    decided: VecDeque<(u64, bool)>,
+    /// Forward: `seq` of the first line in `before`.
+    first: u64,
+    /// Forward: per line before the next page, whether it reaches the level.
+    before: VecDeque<bool>,
     /// Backward: pages of which some lines are undecided, newest first.
     held: VecDeque<Page>,
     ready: VecDeque<Page>,
@@ -27,8 +30,8 @@ impl Groups {
     pub(super) fn new(direction: Direction) -> Self {
         Self {
             direction,
-            before: (0, Vec::new()),
-            decided: VecDeque::new(),
+            first: 0,
+            before: VecDeque::new(),
             held: VecDeque::new(),
             ready: VecDeque::new(),
         }
@@ -38,20 +41,19 @@ impl Groups {
     pub(super) fn push(&mut self, mut page: Page, keep_context: bool) {
         match self.direction {
             Direction::Forward => {
-                let (first, reaches) = (self.before.0, &self.before.1);
-                let decided = &mut self.decided;
+                let (first, before) = (self.first, &self.before);
                 page.decide_groups(keep_context, |group| {
-                    if let Some((_, known)) = decided.iter().find(|(known, _)| *known == group) {
-                        return Some(*known);
-                    }
                     let position = group.checked_sub(first).map(|it| it as usize);
-                    let reaches = position.and_then(|it| reaches.get(it).copied());
-                    let reaches = reaches.unwrap_or(false);
-                    decided.truncate(3);
-                    decided.push_front((group, reaches));
-                    Some(reaches)
+                    Some(position.and_then(|it| before.get(it).copied()).unwrap_or(false))
                 });
-                self.before = page.take_reaches();
+                if page.first_seq() != self.first + self.before.len() as u64 {
+                    self.before.clear();
+                    self.first = page.first_seq();
+                }
+                self.before.extend(page.take_reaches());
+                let old = self.before.len().saturating_sub(WINDOW);
+                self.before.drain(..old);
+                self.first += old as u64;
                 self.ready.push_back(page);
             }
             Direction::Backward => {

@@ -80,7 +80,9 @@ impl Merged {
             if !self.events.is_empty() {
                 continue;
             }
-            if let Some(slice) = merge::next_run(&mut self.heads, self.request.direction) {
+            let direction = self.request.direction;
+            let border = self.border();
+            if let Some(slice) = merge::next_run(&mut self.heads, direction, border) {
                 self.idle = false;
                 return Ok(Event::Lines(slice));
             }
@@ -186,6 +188,16 @@ impl Merged {
         }
         self.failures = 0;
         Ok(())
+    }
+
+    /// Beyond this, a writer that is not open yet may have lines.
+    fn border(&self) -> Option<Nanos> {
+        let closed = self.writers.iter().flatten().filter(|it| it.state == State::Closed);
+        let bounds = closed.filter_map(|writer| writer.bound);
+        match self.request.direction {
+            Direction::Forward => bounds.min(),
+            Direction::Backward => bounds.max(),
+        }
     }
 
     fn cadence(&self) -> Duration {

@@ -244,9 +244,11 @@ impl LogReader for Reader {
         &'a self,
         run: &'a str,
         step: Option<&'a str>,
+        except: &'a [WriterId],
     ) -> BoxFuture<'a, Result<Vec<Stream>, ReadError>> {
         async move {
-            let entries = self.entries(run, step).await?;
+            let mut entries = self.entries(run, step).await?;
+            entries.retain(|entry| !except.contains(&entry.writer.id));
             stream::iter(entries)
                 .map(|entry| self.stream(entry.writer))
                 .buffered(AT_A_TIME)
@@ -260,6 +262,10 @@ impl LogReader for Reader {
         Box::new(lines::Merged::new(self.clone(), streams, request))
     }
 
+    fn discovery(&self) -> Duration {
+        Duration::from_millis(if self.client.local { 250 } else { 3000 })
+    }
+
     fn cost(&self) -> Cost {
         self.client.meter.cost()
     }
@@ -269,3 +275,6 @@ impl LogReader for Reader {
 pub(super) fn seen(meta: &ObjectMeta) -> Nanos {
     Nanos(meta.last_modified.timestamp_nanos_opt().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;
