@@ -29,6 +29,8 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use self::artifact::object::{FirstError, Gaps};
+#[cfg(test)]
+pub(crate) use self::flavor::FLAVORS;
 pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
 use crate::line::Block;
 use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
