@@ -1,3 +1,89 @@
-//! `cargo bench`: what steplog costs, each figure as a ratio to a public yardstick.
+//! `cargo bench`: what steplog costs. Every figure stands beside a yardstick that anyone can run,
+//! measured in the same run on the same machine; only the ratios mean anything elsewhere.
+//!
+//! ```text
+//! cargo bench                      all of it, a few minutes
+//! cargo bench -- --quick           small sizes: is the output right? judges no time
+//! cargo bench -- write read        only these groups (write, scale, down, start, many, live, read)
+//! ```
+//!
+//! Each measured run is also checked: `verify` must pass and the bytes must come back.
 
-fn main() {}
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a measuring program: it prints, and what goes wrong ends it"
+)]
+
+mod live;
+mod measure;
+mod read;
+mod start;
+mod table;
+mod write;
+
+#[path = "../tests/support/mod.rs"]
+#[allow(dead_code, reason = "the tests use the rest of it")]
+mod support;
+
+use table::Table;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// Lines of the input of about 120 bytes each.
+    pub(crate) lines: usize,
+    /// The input that shows whether memory grows with it, as a multiple.
+    pub(crate) scale: usize,
+    /// Each timed thing is done so often; the median counts.
+    pub(crate) repetitions: usize,
+    /// Start-ups are shorter and done more often.
+    pub(crate) starts: usize,
+    /// Steps of ten lines.
+    pub(crate) steps: usize,
+    /// Lines whose way to `logs -f` is timed.
+    pub(crate) live: usize,
+}
+
+const FULL: Sizes =
+    Sizes { lines: 1_000_000, scale: 10, repetitions: 7, starts: 40, steps: 500, live: 200 };
+const QUICK: Sizes =
+    Sizes { lines: 20_000, scale: 2, repetitions: 1, starts: 2, steps: 5, live: 5 };
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let sizes = if arguments.iter().any(|it| it == "--quick") { QUICK } else { FULL };
+    let groups: Vec<&String> = arguments.iter().filter(|it| !it.starts_with("--")).collect();
+    let wanted = |group: &str| groups.is_empty() || groups.iter().any(|it| *it == group);
+
+    println!("steplog {}, {}", env!("CARGO_PKG_VERSION"), table::machine());
+    let input = measure::Input::new(sizes.lines);
+    println!("input: {} lines, {} bytes\n", input.lines, input.bytes.len());
+
+    if wanted("write") {
+        write::overhead(&input, sizes).print();
+    }
+    if wanted("scale") {
+        write::memory(&input, sizes).print();
+    }
+    if wanted("down") {
+        write::store_down(&input, sizes).print();
+    }
+    if wanted("start") {
+        start::single(sizes).print();
+    }
+    if wanted("many") {
+        start::many(sizes).print();
+    }
+    if wanted("live") {
+        live::latency(sizes).print();
+    }
+    if wanted("read") {
+        read::all(&input, sizes).print();
+    }
+}
+
+/// What a group gives.
+pub(crate) type Group = Table;

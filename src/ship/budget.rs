@@ -34,13 +34,9 @@ struct Counts {
 
 /// The two ends.
 pub(super) fn budget(limit: usize) -> (Allowance, Ledger) {
-    let counts =
-        Arc::new(Counts { limit, used: AtomicUsize::new(0), sealed: AtomicUsize::new(0) });
+    let counts = Arc::new(Counts { limit, used: AtomicUsize::new(0), sealed: AtomicUsize::new(0) });
     let (sender, receiver) = bounded(1);
-    (
-        Allowance { counts: Arc::clone(&counts), freed: receiver },
-        Ledger { counts, freed: sender },
-    )
+    (Allowance { counts: Arc::clone(&counts), freed: receiver }, Ledger { counts, freed: sender })
 }
 
 impl Allowance {

@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn remote_chunks_may_grow_older_with_their_writer() {
         let start = Instant::now();
-        for (age, expected) in [(0, 2), (59, 2), (60, 5), (599, 5), (600, 15), (3600, 30), (90_000, 30)]
+        for (age, expected) in
+            [(0, 2), (59, 2), (60, 5), (599, 5), (600, 15), (3600, 30), (90_000, 30)]
         {
             for (before, passed) in [(0, age), (age, 0), (age / 2, age - age / 2)] {
                 let mut cadence = Cadence::new(SealAge::Growing, S * before, start);

@@ -303,7 +303,11 @@ impl Coordinator<'_> {
         let flow = &mut self.flow;
         while let Some(entry) = flow.open.first_entry() {
             let complete = *entry.key() == flow.next_ready
-                && entry.get().seal.as_ref().is_some_and(|seal| seal.blocks == entry.get().blocks.len());
+                && entry
+                    .get()
+                    .seal
+                    .as_ref()
+                    .is_some_and(|seal| seal.blocks == entry.get().blocks.len());
             if !complete {
                 return;
             }
@@ -372,7 +376,8 @@ impl Coordinator<'_> {
     fn depart(&mut self, now: Instant) {
         let stopping = self.flow.grace.is_some();
         for flight in self.flow.under_way.values_mut() {
-            let may = flight.failures == 0 || (!stopping && flight.again.is_some_and(|again| again <= now));
+            let may = flight.failures == 0
+                || (!stopping && flight.again.is_some_and(|again| again <= now));
             if flight.again.is_some() && may {
                 flight.again = None;
                 self.requests.deliver(Arc::clone(&flight.chunk));

@@ -35,7 +35,10 @@ pub(super) struct Follower {
 enum Watch {
     /// A finished spool is never waited for, and needs none.
     NotYet,
-    On { hints: Receiver<()>, _watcher: Box<RecommendedWatcher> },
+    On {
+        hints: Receiver<()>,
+        _watcher: Box<RecommendedWatcher>,
+    },
     Impossible,
 }
 
@@ -148,7 +151,8 @@ mod tests {
         for (file, wakes) in [("checkpoint", false), ("00000000.seg", true), ("exit.json", true)] {
             fs::write(dir.path().join(file), "x").unwrap();
             let start = Instant::now();
-            while !follower.hinted && start.elapsed() < Duration::from_secs(if wakes { 10 } else { 0 })
+            while !follower.hinted
+                && start.elapsed() < Duration::from_secs(if wakes { 10 } else { 0 })
             {
                 follower.wait(None, &halt);
             }

@@ -58,7 +58,11 @@ pub struct Delivery<'a> {
 pub type Open<'a> = dyn FnMut(u64) -> Result<Box<dyn FrameSource>, SourceError> + 'a;
 
 /// Delivers a writer's frames until its end, or until stopped.
-pub fn deliver(delivery: &Delivery<'_>, open: &mut Open<'_>, stop: &Stop) -> Result<Outcome, Error> {
+pub fn deliver(
+    delivery: &Delivery<'_>,
+    open: &mut Open<'_>,
+    stop: &Stop,
+) -> Result<Outcome, Error> {
     let mut conflicts = 0;
     let mut delivered = 0;
     loop {
@@ -204,8 +208,7 @@ impl Delivery<'_> {
         let mut failures = 0;
         loop {
             let (answer, answers) = bounded(1);
-            let (session, timeout, next) =
-                (Arc::clone(session), settings.timeout, kept.next_chunk);
+            let (session, timeout, next) = (Arc::clone(session), settings.timeout, kept.next_chunk);
             let task = self.runtime.spawn(async move {
                 drop(answer.send(tokio::time::timeout(timeout, session.resume(next)).await));
             });

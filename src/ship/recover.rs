@@ -106,12 +106,9 @@ fn fill(
             decided.pop_front();
         }
         let known = decided.front().filter(|cut| cut.chunk == number).map(|cut| cut.to_seq);
-        let fits = |cut: &u64| *cut > seq && end_seq.checked_sub(*cut).is_some_and(|r| r >= left - 1);
-        let cut = if left == 1 {
-            end_seq
-        } else {
-            known.filter(fits).unwrap_or(seq + room / left)
-        };
+        let fits =
+            |cut: &u64| *cut > seq && end_seq.checked_sub(*cut).is_some_and(|r| r >= left - 1);
+        let cut = if left == 1 { end_seq } else { known.filter(fits).unwrap_or(seq + room / left) };
         cuts.push_back(cut);
         (number, seq) = (number + 1, cut);
     }

@@ -109,8 +109,7 @@ pub fn ship_spool(
     let outcomes: Vec<Result<Outcome, Error>> = match targets {
         [target] => vec![to(target)],
         _ => thread::scope(|scope| {
-            let running: Vec<_> =
-                targets.iter().map(|target| scope.spawn(|| to(target))).collect();
+            let running: Vec<_> = targets.iter().map(|target| scope.spawn(|| to(target))).collect();
             let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
             joined.map(|joined| joined.unwrap_or(Ok(Outcome::Stopped))).collect()
         }),

@@ -17,6 +17,7 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+mod flavor;
 
 use std::error::Error;
 use std::io;
@@ -28,6 +29,9 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use self::artifact::object::{FirstError, Gaps};
+#[cfg(test)]
+pub(crate) use self::flavor::FLAVORS;
+pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
 use crate::line::Block;
 use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 

@@ -19,11 +19,8 @@ const FOLDER: &str = "check who may write to the artifact store's folder";
 /// What `error` means for a request that was to `purpose` (an infinitive: "put chunk 3").
 pub(super) fn classify(purpose: &str, error: &StoreError) -> DeliverError {
     let message = format!("failed to {purpose}: {}", without_queries(&error.to_string()));
-    let fatal = |advice, not_allowed| DeliverError::Fatal {
-        message: message.clone(),
-        advice,
-        not_allowed,
-    };
+    let fatal =
+        |advice, not_allowed| DeliverError::Fatal { message: message.clone(), advice, not_allowed };
     match error {
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
             fatal(CREDENTIALS, true)
@@ -129,7 +126,10 @@ mod tests {
             (403, "not allowed"),
             (301, "place"),
         ] {
-            check(&generic(&format!("Server returned non-2xx status code: {status} X: ")), expected);
+            check(
+                &generic(&format!("Server returned non-2xx status code: {status} X: ")),
+                expected,
+            );
         }
         check(&generic("Received redirect without LOCATION, this normally"), "place");
         let io = |kind: io::ErrorKind| StoreError::Generic {

@@ -7,6 +7,9 @@
 //! object    the log object: frames, index, seek table; end.json
 //! encode    blocks to frames                          } ship
 //! session   one writer's chunks, segments and end     }
+//! fetch     one writer's records, back                  read
+//! flavor    the keys of the stack file                } stack
+//! probe     does it work, with these credentials?     }
 //! ```
 //!
 //! Invariants: an object has its final bytes under its final name or is not there; a chunk's name
@@ -16,10 +19,15 @@
 pub mod config;
 mod encode;
 mod failure;
+pub mod fetch;
+pub(crate) mod flavor;
 pub mod layout;
 pub mod object;
 pub mod open;
+pub mod probe;
 mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;

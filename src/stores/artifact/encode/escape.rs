@@ -85,8 +85,7 @@ fn narrow_prefix(text: &[u8]) -> usize {
         }
         at += 8;
     }
-    let plain =
-        |byte: &u8| ESCAPES.get(usize::from(*byte)).is_none_or(|escape| *escape == 0);
+    let plain = |byte: &u8| ESCAPES.get(usize::from(*byte)).is_none_or(|escape| *escape == 0);
     at + tail.iter().position(|byte| !plain(byte)).unwrap_or(tail.len())
 }
 

@@ -71,14 +71,11 @@ impl Ndjson {
             let is_utf8 = text.map_or_else(
                 || simdutf8::basic::from_utf8(bytes).is_ok(),
                 // A slice of valid text is valid if it is not cut inside a character.
-                |text| {
-                    text.is_char_boundary(start) && text.is_char_boundary(start + bytes.len())
-                },
+                |text| text.is_char_boundary(start) && text.is_char_boundary(start + bytes.len()),
             );
             let lifts = bytes.first() == Some(&b'{') && line.part.is_none() && line.gap.is_none();
             let lifted = if lifts && is_utf8 { json::lift(bytes) } else { None };
-            let level =
-                line.level.or_else(|| lifted.as_ref().and_then(|lifted| lifted.level));
+            let level = line.level.or_else(|| lifted.as_ref().and_then(|lifted| lifted.level));
             summary.count_level(level);
             if level >= Some(Level::Error) && summary.first_error.is_none() {
                 summary.first_error = Some(first_error(seq, bytes));
@@ -285,7 +282,8 @@ mod tests {
         let mut levels = [0; 6];
         for json in text.split_terminator('\n') {
             let expected = model(block, seqs.next().unwrap(), lines.next().unwrap());
-            let record: Record = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {json}"));
+            let record: Record =
+                serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {json}"));
             assert_eq!(record, expected);
             // The order of the fields is the record's own.
             assert_eq!(json, serde_json::to_string(&expected).unwrap());
@@ -367,8 +365,11 @@ mod tests {
         let level = proptest::option::of(proptest::sample::select(&Level::ALL[..]));
         let part = proptest::option::weighted(
             0.2,
-            (any::<u64>(), any::<u32>(), any::<bool>())
-                .prop_map(|(line, number, last)| Part { line, number, last }),
+            (any::<u64>(), any::<u32>(), any::<bool>()).prop_map(|(line, number, last)| Part {
+                line,
+                number,
+                last,
+            }),
         );
         let group = proptest::option::weighted(0.2, any::<u64>());
         (text(), time, any::<bool>(), eol, level, group, part, proptest::bool::weighted(0.1))

@@ -38,7 +38,8 @@ use super::object::{
 use super::{BlockEncoder, Codec, Config, layout};
 use crate::record::{Nanos, Writer};
 use crate::stores::{
-    Answer, Chunk, DeliverError, Encoder, Ending, Found, FoundChunk, Receipt, Session, StateError, Summary,
+    Answer, Chunk, DeliverError, Encoder, Ending, Found, FoundChunk, Receipt, Session, StateError,
+    Summary,
 };
 
 /// One writer's delivery.
@@ -211,11 +212,7 @@ impl ArtifactSession {
         Ok(chunk.receipt())
     }
 
-    async fn direct_segment(
-        &self,
-        path: &Path,
-        codec: Codec,
-    ) -> Result<SegmentInfo, DeliverError> {
+    async fn direct_segment(&self, path: &Path, codec: Codec) -> Result<SegmentInfo, DeliverError> {
         match join::describe(Place { codec, ..self.place() }, path).await? {
             Existing::Is((_, info)) => Ok(info),
             Existing::Unreadable(_) | Existing::Missing => Err(contradiction("put a segment")),
@@ -397,7 +394,8 @@ impl Inner {
             state.segments.push(segment.clone());
             // What is behind it is counted anew; an estimate is enough to know when to join.
             let left = state.chunks - state.live_from;
-            state.live_bytes = if left == 0 { 0 } else { state.live_bytes.saturating_sub(segment.size) };
+            state.live_bytes =
+                if left == 0 { 0 } else { state.live_bytes.saturating_sub(segment.size) };
             let first = segment.first;
             self.segments.remove(&first);
         }

@@ -41,9 +41,9 @@ pub(super) async fn create(
         Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
             match store.head(path).await {
                 Ok(_) => Ok(Put::Exists),
-                Err(StoreError::NotFound { .. }) => replace(store, path, payload, purpose)
-                    .await
-                    .map(|()| Put::Created),
+                Err(StoreError::NotFound { .. }) => {
+                    replace(store, path, payload, purpose).await.map(|()| Put::Created)
+                }
                 Err(error) => Err(classify(purpose, &error)),
             }
         }

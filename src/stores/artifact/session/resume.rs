@@ -10,11 +10,11 @@ use object_store::Error as StoreError;
 
 use super::join::{Place, describe};
 use super::put::{Existing, read_index};
-use crate::stores::{DeliverError, Summary};
 use crate::stores::artifact::Codec;
 use crate::stores::artifact::failure::classify;
 use crate::stores::artifact::layout::{self, Member};
 use crate::stores::artifact::object::{ChunkInfo, Index, SegmentInfo};
+use crate::stores::{DeliverError, Summary};
 
 /// A chunk that the store has.
 #[derive(Clone, Debug)]

@@ -1,0 +1,80 @@
+//! What a short step costs: start-up, and many steps one after the other.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::measure;
+use crate::support::lines;
+use crate::support::sandbox::Sandbox;
+use crate::table::{Table, milliseconds, none};
+use crate::{Group, Sizes};
+
+/// One step that does nothing.
+pub(crate) fn single(sizes: Sizes) -> Group {
+    let mut table = Table::new("Start-up", &["", "bare", "wrapped", "difference"]);
+    let sandbox = Sandbox::local("");
+    let mark = sandbox.path("mark");
+    let touch = [
+        "sh".to_owned(),
+        "-c".to_owned(),
+        ": > \"$1\"".to_owned(),
+        "sh".to_owned(),
+        mark.display().to_string(),
+    ];
+    let mut pair = |name: &str, step: &[String], marked: bool| {
+        let figure = |wrap: bool| {
+            measure::median((0..sizes.starts).map(|_| {
+                fs::remove_file(&mark).ok();
+                let mut command = if wrap {
+                    sandbox.wrap("start", step)
+                } else {
+                    let mut command = sandbox.command(&step[0]);
+                    command.args(&step[1..]);
+                    command
+                };
+                let cost = measure::cost(&mut command, marked.then_some(mark.as_path()));
+                cost.released.unwrap_or(cost.wall)
+            }))
+        };
+        let (bare, wrapped) = (figure(false), figure(true));
+        table.row([
+            name.to_owned(),
+            milliseconds(bare),
+            milliseconds(wrapped),
+            milliseconds(wrapped.saturating_sub(bare)),
+        ]);
+    };
+    pair("until the step has done something", &touch, true);
+    pair("true, delivered and synced", &["true".to_owned()], false);
+    let version = measure::median(
+        (0..sizes.starts).map(|_| measure::cost(&mut sandbox.steplog(["--version"]), None).wall),
+    );
+    table.row(["steplog --version".to_owned(), none(), milliseconds(version), none()]);
+    table
+}
+
+/// Steps of ten lines, one after the other, then all of them listed.
+pub(crate) fn many(sizes: Sizes) -> Group {
+    let mut table =
+        Table::new("Steps of ten lines", &["steps", "wall a step", "CPU a step", "ls of the run"]);
+    let sandbox = Sandbox::local("");
+    let mut cpu = Duration::ZERO;
+    let started = Instant::now();
+    for number in 0..sizes.steps {
+        let mut command = sandbox.wrap("many", ["seq", "10"]);
+        command.env("STEPLOG_STEP_ID", format!("step-{number:05}"));
+        cpu += measure::cost(&mut command, None).cpu;
+    }
+    let wall = started.elapsed();
+    sandbox.verify("many");
+    assert_eq!(lines::count(&sandbox.raw("many")), sizes.steps * 10);
+    let (ls, _, _) = measure::reading(&mut sandbox.steplog(["ls", "many"]));
+    let steps = sizes.steps as u32;
+    table.row([
+        sizes.steps.to_string(),
+        milliseconds(wall / steps),
+        milliseconds(cpu / steps),
+        milliseconds(ls),
+    ]);
+    table
+}

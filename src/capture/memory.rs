@@ -1,0 +1,382 @@
+//! Frames in memory, for when no directory is writable: a channel that is limited in bytes, from
+//! capture to a delivering thread of the same process.
+//!
+//! What is in it dies with the process; nothing else differs. At the limit it does what the spool
+//! would do: let capture wait, drop the oldest, or drop the newest, and leave a gap frame for what
+//! is lost. A queue under a mutex and not a channel crate, since dropping the oldest means putting
+//! a gap at its front; both sides hold the mutex only to move a frame.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::sink::FrameSink;
+use crate::record::{Exit, Gap, GapReason, IoStream, Nanos};
+use crate::spool::{FinishError, Frame, Kind, Note, WhenFull};
+
+/// What a frame costs besides its payload.
+const OVERHEAD: u64 = size_of::<Item>() as u64;
+
+/// Makes a channel that holds so many bytes.
+pub fn channel(max_bytes: u64, when_full: WhenFull) -> (MemorySink, MemorySource) {
+    let shared = Arc::new(Shared::default());
+    let sink = MemorySink {
+        shared: Arc::clone(&shared),
+        max_bytes,
+        when_full,
+        offset: 0,
+        dropped: None,
+        lost: 0,
+    };
+    (sink, MemorySource { shared })
+}
+
+/// The capture side.
+#[derive(Debug)]
+pub struct MemorySink {
+    shared: Arc<Shared>,
+    max_bytes: u64,
+    when_full: WhenFull,
+    offset: u64,
+    /// What was dropped since the last frame that was taken, and where that began.
+    dropped: Option<(u64, Gap)>,
+    lost: u64,
+}
+
+/// The delivering side.
+#[derive(Debug)]
+pub struct MemorySource {
+    shared: Arc<Shared>,
+}
+
+/// What comes next from a [`MemorySource`].
+#[derive(Debug)]
+pub enum Next {
+    /// A frame; its payload was appended to the caller's buffer.
+    Frame(Frame),
+    /// Nothing yet.
+    Pending,
+    /// Nothing more, and how the step ended.
+    Finished(Box<Exit>),
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    bytes: u64,
+    exit: Option<Exit>,
+}
+
+#[derive(Debug)]
+struct Item {
+    kind: Kind,
+    time: Nanos,
+    offset: u64,
+    payload: Payload,
+}
+
+#[derive(Debug)]
+enum Payload {
+    Bytes(Box<[u8]>),
+    Gap(Gap),
+}
+
+impl Payload {
+    fn cost(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => OVERHEAD + bytes.len() as u64,
+            Self::Gap(_) => OVERHEAD,
+        }
+    }
+}
+
+impl Shared {
+    /// The queue is consistent between any two statements, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn push(&mut self, item: Item) {
+        self.bytes += item.payload.cost();
+        self.items.push_back(item);
+    }
+
+    /// Makes room for so many bytes by turning the oldest frames into one gap at the front.
+    fn drop_oldest(&mut self, cost: u64, max_bytes: u64) -> u64 {
+        let mut lost = 0;
+        let mut gap: Option<Item> = None;
+        while self.bytes + cost > max_bytes {
+            let Some(oldest) = self.items.pop_front() else { break };
+            self.bytes -= oldest.payload.cost();
+            let (bytes, lines) = match &oldest.payload {
+                // A note about bytes that are gone says nothing.
+                Payload::Bytes(_) if oldest.kind == Kind::Note => (0, 0),
+                Payload::Bytes(bytes) => {
+                    lost += bytes.len() as u64;
+                    (bytes.len() as u64, lines(bytes))
+                }
+                Payload::Gap(gap) => (gap.bytes, gap.lines),
+            };
+            let front = gap.get_or_insert(Item {
+                kind: Kind::Gap,
+                time: oldest.time,
+                offset: oldest.offset,
+                payload: Payload::Gap(Gap { bytes: 0, lines: 0, reason: GapReason::DroppedOldest }),
+            });
+            if let Payload::Gap(gap) = &mut front.payload {
+                gap.bytes += bytes;
+                gap.lines += lines;
+            }
+        }
+        if let Some(gap) = gap {
+            self.bytes += gap.payload.cost();
+            self.items.push_front(gap);
+        }
+        lost
+    }
+}
+
+impl MemorySink {
+    /// Puts the account of what was dropped before what follows it.
+    fn push_gap(&mut self, queue: &mut Queue, time: Nanos) {
+        if let Some((offset, gap)) = self.dropped.take() {
+            queue.push(Item { kind: Kind::Gap, time, offset, payload: Payload::Gap(gap) });
+        }
+    }
+}
+
+impl FrameSink for MemorySink {
+    fn append(&mut self, iostream: IoStream, time: Nanos, payload: &[u8]) -> bool {
+        let cost = OVERHEAD + payload.len() as u64;
+        let shared = Arc::clone(&self.shared);
+        let mut queue = shared.lock();
+        // A single block that is larger than everything is taken when there is nothing else.
+        if queue.bytes + cost > self.max_bytes && queue.bytes > 0 {
+            match self.when_full {
+                WhenFull::Block => return false,
+                WhenFull::DropOldest => self.lost += queue.drop_oldest(cost, self.max_bytes),
+                WhenFull::DropNewest => {
+                    let (_, gap) = self.dropped.get_or_insert((
+                        self.offset,
+                        Gap { bytes: 0, lines: 0, reason: GapReason::DroppedNewest },
+                    ));
+                    gap.bytes += payload.len() as u64;
+                    gap.lines += lines(payload);
+                    self.lost += payload.len() as u64;
+                    self.offset += payload.len() as u64;
+                    return true;
+                }
+            }
+        }
+        self.push_gap(&mut queue, time);
+        let kind = match iostream {
+            IoStream::Stdout => Kind::Stdout,
+            IoStream::Stderr => Kind::Stderr,
+        };
+        queue.push(Item {
+            kind,
+            time,
+            offset: self.offset,
+            payload: Payload::Bytes(payload.into()),
+        });
+        self.offset += payload.len() as u64;
+        drop(queue);
+        self.shared.changed.notify_one();
+        true
+    }
+
+    fn note(&mut self, time: Nanos, note: Note) {
+        let (code, iostream) = match note {
+            Note::Idle(iostream) => (0, iostream),
+            Note::Eof(iostream) => (1, iostream),
+        };
+        let bytes = Box::new([code, iostream as u8]);
+        let shared = Arc::clone(&self.shared);
+        let mut queue = shared.lock();
+        self.push_gap(&mut queue, time);
+        let payload = Payload::Bytes(bytes);
+        queue.push(Item { kind: Kind::Note, time, offset: self.offset, payload });
+        drop(queue);
+        self.shared.changed.notify_one();
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.shared.lock().bytes < self.max_bytes
+    }
+
+    fn tick(&mut self, _: Instant) -> Option<Instant> {
+        None
+    }
+
+    fn fault(&self) -> Option<String> {
+        (self.lost > 0).then(|| {
+            "delivery is slower than the step, and without a writable directory there is no room \
+             to wait: output is being dropped"
+                .to_owned()
+        })
+    }
+
+    fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn finish(mut self: Box<Self>, exit: &Exit) -> Result<(), FinishError> {
+        let shared = Arc::clone(&self.shared);
+        let mut queue = shared.lock();
+        self.push_gap(&mut queue, Nanos::now());
+        queue.exit = Some(exit.clone());
+        drop(queue);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl MemorySource {
+    /// The next frame, if one comes within `wait`; its payload is appended to `into`.
+    pub fn next(&mut self, into: &mut Vec<u8>, wait: Duration) -> Next {
+        let queue = self.shared.lock();
+        let (mut queue, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(queue, wait, |queue| queue.items.is_empty() && queue.exit.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(item) = queue.items.pop_front() else {
+            return match queue.exit.take() {
+                Some(exit) => {
+                    // Asked again, it says so again.
+                    queue.exit = Some(exit.clone());
+                    Next::Finished(Box::new(exit))
+                }
+                None => Next::Pending,
+            };
+        };
+        queue.bytes -= item.payload.cost();
+        drop(queue);
+        let before = into.len();
+        match &item.payload {
+            Payload::Bytes(bytes) => into.extend_from_slice(bytes),
+            Payload::Gap(gap) => {
+                if let Ok(json) = serde_json::to_vec(gap) {
+                    into.extend(json);
+                }
+            }
+        }
+        let len = (into.len() - before) as u32;
+        Next::Frame(Frame { kind: item.kind, time: item.time, offset: item.offset, len })
+    }
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// The delivering thread, as capture sees it.
+#[derive(Debug)]
+pub(crate) struct Courier {
+    thread: Option<JoinHandle<bool>>,
+    delivered: bool,
+}
+
+impl Courier {
+    /// The thread's result is whether everything was delivered.
+    pub(crate) fn new(thread: JoinHandle<bool>) -> Self {
+        Self { thread: Some(thread), delivered: false }
+    }
+
+    /// Whether the thread has ended, and if so, whether everything was delivered.
+    pub(crate) fn delivered(&mut self) -> Option<bool> {
+        if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
+            self.delivered = thread.join().unwrap_or(false);
+        }
+        self.thread.is_none().then_some(self.delivered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(source: &mut MemorySource) -> Vec<String> {
+        let mut seen = Vec::new();
+        loop {
+            let mut payload = Vec::new();
+            match source.next(&mut payload, Duration::ZERO) {
+                Next::Frame(frame) => seen.push(format!(
+                    "{:?} {} {}",
+                    frame.kind,
+                    frame.offset,
+                    String::from_utf8_lossy(&payload).escape_debug()
+                )),
+                Next::Pending => return seen,
+                Next::Finished(exit) => {
+                    seen.push(format!("finished {:?}", exit.code));
+                    return seen;
+                }
+            }
+        }
+    }
+
+    fn append(sink: &mut MemorySink, text: &str) -> bool {
+        FrameSink::append(sink, IoStream::Stdout, Nanos(1), text.as_bytes())
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let (mut sink, mut source) = channel(1 << 20, WhenFull::DropOldest);
+        assert!(append(&mut sink, "one\n"));
+        sink.note(Nanos(2), Note::Eof(IoStream::Stderr));
+        assert!(append(&mut sink, "two\n"));
+        let exit = Exit { code: Some(3), ..Exit::default() };
+        Box::new(sink).finish(&exit).unwrap();
+        assert_eq!(
+            drain(&mut source),
+            ["Stdout 0 one\\n", "Note 4 \\u{1}\\u{1}", "Stdout 4 two\\n", "finished Some(3)"]
+        );
+    }
+
+    #[test]
+    fn block_refuses_until_there_is_room() {
+        let (mut sink, mut source) = channel(OVERHEAD + 4, WhenFull::Block);
+        assert!(append(&mut sink, "one\n"));
+        assert!(!append(&mut sink, "two\n"));
+        assert!(!sink.has_room());
+        assert_eq!(drain(&mut source), ["Stdout 0 one\\n"]);
+        assert!(sink.has_room());
+        assert!(append(&mut sink, "two\n"));
+        assert_eq!(drain(&mut source), ["Stdout 4 two\\n"]);
+    }
+
+    #[test]
+    fn drop_newest_leaves_a_gap_where_the_bytes_were() {
+        let (mut sink, mut source) = channel(OVERHEAD + 4, WhenFull::DropNewest);
+        for text in ["one\n", "two\n", "three\n"] {
+            assert!(append(&mut sink, text));
+        }
+        assert_eq!(drain(&mut source), ["Stdout 0 one\\n"]);
+        assert!(append(&mut sink, "four\n"));
+        let gap = r#"Gap 4 {\"bytes\":10,\"lines\":2,\"reason\":\"dropped_newest\"}"#;
+        assert_eq!(drain(&mut source), [gap, "Stdout 14 four\\n"]);
+        assert!(sink.fault().is_some());
+    }
+
+    #[test]
+    fn drop_oldest_keeps_the_newest_and_one_gap() {
+        let (mut sink, mut source) = channel(3 * (OVERHEAD + 4), WhenFull::DropOldest);
+        for text in ["aaa\n", "bbb\n", "ccc\n", "ddd\n", "eee\n"] {
+            assert!(append(&mut sink, text));
+        }
+        let seen = drain(&mut source);
+        assert!(seen[0].starts_with(r#"Gap 0 {\"bytes\":"#), "{seen:?}");
+        assert_eq!(seen.last().unwrap(), "Stdout 16 eee\\n");
+        assert_eq!(seen.iter().filter(|line| line.starts_with("Gap")).count(), 1, "{seen:?}");
+    }
+}

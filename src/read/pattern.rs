@@ -1,0 +1,188 @@
+//! Text that lines are asked for: literals and regular expressions, and where in a block of
+//! NDJSON lines that match may be at all.
+//!
+//! Reading a million records to find three takes most of its time parsing them. A literal has a
+//! run of characters that JSON writes as they are; where that run is not, no line matches, so only
+//! lines that hold it are taken apart.
+
+use aho_corasick::AhoCorasick;
+use memchr::memmem::Finder;
+use regex::bytes::{Regex, RegexBuilder};
+
+/// Any of these texts.
+#[derive(Debug, Clone)]
+pub struct Patterns {
+    any: Vec<Pattern>,
+    finds: Option<Candidates>,
+}
+
+/// How a pattern is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Syntax {
+    /// Not as a regular expression.
+    pub literal: bool,
+    /// `A` and `a` are the same.
+    pub ignore_case: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Pattern {
+    Literal(Finder<'static>),
+    /// Only ASCII, any case.
+    AnyCase(AhoCorasick),
+    Regex(Regex),
+}
+
+/// What a line that matches must have in its JSON.
+#[derive(Debug, Clone)]
+enum Candidates {
+    One(Finder<'static>),
+    Several(AhoCorasick),
+}
+
+/// A regular expression that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("not a regular expression: {pattern}")]
+pub struct PatternError {
+    pattern: String,
+    source: Box<regex::Error>,
+}
+
+impl Patterns {
+    /// Lines that match any of `patterns`.
+    pub fn new<'a>(
+        patterns: impl IntoIterator<Item = &'a str>,
+        syntax: Syntax,
+    ) -> Result<Self, PatternError> {
+        let mut any = Vec::new();
+        let mut runs = Vec::new();
+        for pattern in patterns {
+            let literal = syntax.literal || regex::escape(pattern) == pattern;
+            // A literal of ASCII has one meaning of "any case" that is quick to look for.
+            let made = if literal && !syntax.ignore_case {
+                runs.push(longest_plain_run(pattern));
+                Some(Pattern::Literal(Finder::new(pattern).into_owned()))
+            } else if literal && pattern.is_ascii() {
+                runs.push(longest_plain_run(pattern));
+                any_case([pattern]).map(Pattern::AnyCase)
+            } else {
+                runs.push("");
+                None
+            };
+            let made = match made {
+                Some(made) => made,
+                None => {
+                    let text = if literal { regex::escape(pattern) } else { pattern.to_owned() };
+                    let regex = RegexBuilder::new(&text)
+                        .case_insensitive(syntax.ignore_case)
+                        .build()
+                        .map_err(|source| PatternError {
+                            pattern: pattern.to_owned(),
+                            source: Box::new(source),
+                        })?;
+                    Pattern::Regex(regex)
+                }
+            };
+            any.push(made);
+        }
+        let finds = if runs.iter().any(|run| run.is_empty()) {
+            None
+        } else if let ([run], false) = (runs.as_slice(), syntax.ignore_case) {
+            Some(Candidates::One(Finder::new(run).into_owned()))
+        } else if syntax.ignore_case {
+            any_case(runs).map(Candidates::Several)
+        } else {
+            AhoCorasick::new(runs).ok().map(Candidates::Several)
+        };
+        Ok(Self { any, finds })
+    }
+
+    /// Whether `text` matches.
+    pub fn matches(&self, text: &[u8]) -> bool {
+        self.any.iter().any(|pattern| match pattern {
+            Pattern::Literal(finder) => finder.find(text).is_some(),
+            Pattern::AnyCase(finder) => finder.is_match(text),
+            Pattern::Regex(regex) => regex.is_match(text),
+        })
+    }
+
+    /// Whether [`Patterns::next_candidate`] can tell lines from others.
+    pub(super) fn has_candidates(&self) -> bool {
+        self.finds.is_some()
+    }
+
+    /// A position in a line of NDJSON that may match: the first one at `from` or behind it.
+    pub(super) fn next_candidate(&self, text: &[u8], from: usize) -> Option<usize> {
+        let rest = text.get(from..)?;
+        let found = match self.finds.as_ref() {
+            Some(Candidates::One(finder)) => finder.find(rest)?,
+            Some(Candidates::Several(finder)) => finder.find(rest)?.start(),
+            None => 0,
+        };
+        Some(from + found)
+    }
+}
+
+fn any_case<'a>(literals: impl IntoIterator<Item = &'a str>) -> Option<AhoCorasick> {
+    AhoCorasick::builder().ascii_case_insensitive(true).build(literals).ok()
+}
+
+/// The longest run of characters that stand in JSON as they are.
+fn longest_plain_run(literal: &str) -> &str {
+    literal
+        .split(|character: char| character.is_control() || matches!(character, '"' | '\\' | '/'))
+        .max_by_key(|run| run.len())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, literal: bool, ignore_case: bool, text: &str, expected: bool) {
+        let patterns = Patterns::new([pattern], Syntax { literal, ignore_case }).unwrap();
+        assert_eq!(patterns.matches(text.as_bytes()), expected, "{pattern} in {text}");
+        let json = serde_json::to_string(text).unwrap();
+        if expected {
+            assert!(patterns.next_candidate(json.as_bytes(), 0).is_some(), "{pattern} in {json}");
+        }
+    }
+
+    #[test]
+    fn literals_and_expressions() {
+        check("loss", false, false, "the loss is 3", true);
+        check("Loss", false, false, "the loss is 3", false);
+        check("Loss", false, true, "the loss is 3", true);
+        check("a.c", false, false, "abc", true);
+        check("a.c", true, false, "abc", false);
+        check("a.c", true, false, "xa.cy", true);
+        check("say \"no\"", true, false, "say \"no\" now", true);
+        check("C:\\tmp", true, false, "C:\\tmp", true);
+        check("\t", true, false, "a\tb", true);
+        check("\"", true, true, "a\"b", true);
+        check("ÄRGER", true, true, "ärger", true);
+        check("^err", false, false, "error", true);
+        check("^err", false, false, " error", false);
+        check("", true, false, "anything", true);
+    }
+
+    #[test]
+    fn any_of_several() {
+        for ignore_case in [false, true] {
+            let syntax = Syntax { literal: true, ignore_case };
+            let patterns = Patterns::new(["one", "two"], syntax).unwrap();
+            assert!(patterns.matches(b"has two") && patterns.matches(b"one"));
+            assert!(!patterns.matches(b"three"));
+            assert_eq!(patterns.next_candidate(b"xx two one", 0), Some(3));
+            assert_eq!(patterns.next_candidate(b"xx two one", 4), Some(7));
+            assert_eq!(patterns.next_candidate(b"xx", 0), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_is_named() {
+        let error = Patterns::new(["a("], Syntax::default()).unwrap_err();
+        assert_eq!(error.to_string(), "not a regular expression: a(");
+    }
+}
