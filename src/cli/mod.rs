@@ -13,6 +13,7 @@ mod gc;
 mod logs;
 mod ls;
 mod pipe;
+mod reading;
 mod redact;
 mod run;
 mod ship;

@@ -47,10 +47,8 @@ impl Client {
 
     /// A whole object; `None` if there is none of that name.
     pub(in super::super) async fn get(&self, path: &Path) -> Result<Option<Bytes>, ReadError> {
-        let got = match self.store.get(path).await {
-            Ok(result) => result.bytes().await,
-            Err(error) => Err(error),
-        };
+        let store = &self.store;
+        let got = patiently(move || async move { store.get(path).await?.bytes().await }).await;
         self.answer(got)
     }
 
@@ -63,7 +61,9 @@ impl Client {
         if range.is_empty() {
             return Ok(Some(Bytes::new()));
         }
-        self.answer(self.store.get_range(path, range).await)
+        let store = &self.store;
+        let got = patiently(|| store.get_range(path, range.clone())).await;
+        self.answer(got)
     }
 
     /// A JSON object; one that cannot be read counts as damaged.
@@ -77,8 +77,8 @@ impl Client {
     /// All objects below a folder, by name.
     pub(in super::super) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, ReadError> {
         self.meter.add(0);
-        let mut all: Vec<ObjectMeta> =
-            self.store.list(Some(folder)).try_collect().await.map_err(ReadError::new)?;
+        let list = || self.store.list(Some(folder)).try_collect();
+        let mut all: Vec<ObjectMeta> = patiently(list).await.map_err(ReadError::new)?;
         all.sort_by(|one, other| one.location.cmp(&other.location));
         Ok(all)
     }
@@ -86,12 +86,8 @@ impl Client {
     /// The folders in a folder, by name.
     pub(in super::super) async fn folders(&self, folder: &Path) -> Result<Vec<Path>, ReadError> {
         self.meter.add(0);
-        let mut listed = self
-            .store
-            .list_with_delimiter(Some(folder))
-            .await
-            .map_err(ReadError::new)?
-            .common_prefixes;
+        let list = || self.store.list_with_delimiter(Some(folder));
+        let mut listed = patiently(list).await.map_err(ReadError::new)?.common_prefixes;
         listed.sort();
         Ok(listed)
     }
@@ -146,6 +142,29 @@ impl Client {
             Err(error) => Err(ReadError::new(error)),
         }
     }
+}
+
+/// Asks again after a failure that may pass. The client does so too, but not where an answer was
+/// cut off in its middle.
+async fn patiently<T, F>(request: impl Fn() -> F) -> Result<T, object_store::Error>
+where
+    F: Future<Output = Result<T, object_store::Error>>,
+{
+    for pause in [100, 400] {
+        match request().await {
+            Err(
+                error @ (object_store::Error::Generic { .. }
+                | object_store::Error::JoinError { .. }),
+            ) => {
+                if matches!(ReadError::new(error), ReadError::Denied(_)) {
+                    break;
+                }
+            }
+            answer => return answer,
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    request().await
 }
 
 /// Name of an object as a person may need it: without the long way to the writer's folder.

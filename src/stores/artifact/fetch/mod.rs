@@ -18,14 +18,16 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
 pub(super) use client::{Client, short};
 pub(super) use decode::text as decode_frame;
 
-use super::layout;
+use super::config::{Config, Location};
 use super::object::{self, End};
+use super::{OpenError, layout};
 use crate::read::filter::Filter;
 use crate::read::store::{
     Cost, Lines, LogReader, Pushdown, ReadError, Request, Run, Status, Stream,
@@ -58,6 +60,19 @@ impl Reader {
     /// Reads from `store`; `local`: a request is but a system call.
     pub fn new(store: Arc<dyn ObjectStore>, local: bool) -> Self {
         Self { client: Client::new(store, local), ends: Arc::default() }
+    }
+
+    /// Reads from the store that `config` describes. Makes no request.
+    pub fn of(config: &Config) -> Result<Self, OpenError> {
+        let local = match &config.location {
+            Location::Local { path } if matches!(path.try_exists(), Ok(false)) => {
+                // Nothing was ever kept there; a reader makes no folders.
+                return Ok(Self::new(Arc::new(InMemory::new()), true));
+            }
+            Location::Local { .. } => true,
+            Location::Remote { .. } => false,
+        };
+        Ok(Self::new(config.open()?, local))
     }
 
     pub(super) fn client(&self) -> &Client {
