@@ -13,3 +13,10 @@
 mod process;
 mod servers;
 mod support;
+
+mod configuration;
+mod documents;
+mod faults;
+mod main_job;
+mod outputs;
+mod stores;

@@ -262,7 +262,9 @@ impl Pump {
                     }
                     let quiet = now.saturating_duration_since(stream.last_read);
                     if stream.source.is_some()
-                        && stream.patience(self.tempo.partial_idle).is_some_and(|long| quiet >= long)
+                        && stream
+                            .patience(self.tempo.partial_idle)
+                            .is_some_and(|long| quiet >= long)
                     {
                         stream.idle(self.sink.as_mut(), self.tempo.partial_idle, quiet);
                     }

@@ -13,6 +13,7 @@ mod gc;
 mod logs;
 mod ls;
 mod pipe;
+mod reading;
 mod redact;
 mod run;
 mod ship;
@@ -52,7 +53,9 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // To whoever called `run`, a code below 125 is the step's own.
-        Err(error) if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|it| it == "run") => {
+        Err(error)
+            if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|it| it == "run") =>
+        {
             error.print().ok();
             return ExitCode::from(wrap::FAILED);
         }

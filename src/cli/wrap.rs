@@ -211,7 +211,9 @@ impl Plan {
             Notice::Ended(exit) => self.record(exit),
             Notice::SpoolFault(fault) => say(fault),
             Notice::TeeFailed(error) => {
-                say(format_args!("cannot write to own output any more ({error}); logs are still kept"));
+                say(format_args!(
+                    "cannot write to own output any more ({error}); logs are still kept"
+                ));
             }
             Notice::Held(holders) => say(format_args!(
                 "the step has ended, but its output is still held open by {}; what they write from \
@@ -268,7 +270,9 @@ impl Plan {
                 None => String::new(),
             };
             let (run, step) = (&origin.pipeline_run_id, &origin.step_id);
-            say(format_args!("logs kept as run {run}; to read them: steplog logs{stack} {run}/{step}"));
+            say(format_args!(
+                "logs kept as run {run}; to read them: steplog logs{stack} {run}/{step}"
+            ));
         }
         match self.options.on_undelivered {
             OnUndelivered::Fail if !delivered && outcome.code == 0 => FAILED,

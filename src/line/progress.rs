@@ -32,17 +32,17 @@ pub fn last(text: &[u8]) -> Cow<'_, [u8]> {
     for state in recent {
         shown = Some(match shown {
             None => Cow::Borrowed(state),
-            Some(before) => write_over(before, state),
+            Some(before) => write_over(&before, state),
         });
     }
     shown.unwrap_or(Cow::Borrowed(&[]))
 }
 
-fn write_over<'a>(before: Cow<'a, [u8]>, state: &'a [u8]) -> Cow<'a, [u8]> {
-    if erases(state) || width(state) >= width(&before) {
+fn write_over<'a>(before: &[u8], state: &'a [u8]) -> Cow<'a, [u8]> {
+    if erases(state) || width(state) >= width(before) {
         return Cow::Borrowed(state);
     }
-    let before = super::ansi::strip(&before).into_owned();
+    let before = super::ansi::strip(before);
     let left = skip_columns(&before, width(state));
     if left.iter().all(|byte| *byte == b' ') {
         return Cow::Borrowed(state);

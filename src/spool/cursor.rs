@@ -21,6 +21,8 @@ pub(super) struct Cursor<F> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read came short: the file ended at `end`.
+    met_end: bool,
     /// What one read asks for.
     piece: usize,
 }
@@ -41,7 +43,7 @@ pub(super) enum Here {
 impl<F: DiskFile> Cursor<F> {
     /// At a position, with a buffer of `piece` bytes (more while a frame is larger).
     pub(super) fn new(file: F, position: u64, piece: usize) -> Self {
-        Self { file, position, buffer: Vec::new(), start: 0, end: 0, piece }
+        Self { file, position, buffer: Vec::new(), start: 0, end: 0, met_end: false, piece }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -51,7 +53,8 @@ impl<F: DiskFile> Cursor<F> {
     /// Goes on in another file, with the same buffer.
     pub(super) fn open(&mut self, file: F) {
         self.file = file;
-        self.seek(0);
+        self.position = 0;
+        self.forget();
     }
 
     /// Goes to a position.
@@ -66,6 +69,7 @@ impl<F: DiskFile> Cursor<F> {
     /// Forgets what has been read and not been passed: it may have changed since.
     pub(super) fn forget(&mut self) {
         (self.start, self.end) = (0, 0);
+        self.met_end = false;
     }
 
     /// Passes some bytes.
@@ -75,7 +79,11 @@ impl<F: DiskFile> Cursor<F> {
 
     /// The bytes from here on: at least `wanted`, unless the file ends before.
     pub(super) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
-        while self.end - self.start < wanted {
+        if self.end - self.start < wanted && self.met_end {
+            // The piece of a frame that was at the end may have been cut off and written anew.
+            self.forget();
+        }
+        while self.end - self.start < wanted && !self.met_end {
             if self.start > 0 {
                 self.buffer.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.end - self.start);
@@ -86,9 +94,7 @@ impl<F: DiskFile> Cursor<F> {
             }
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
             let count = self.file.read_at(room, self.position + self.end as u64)?;
-            if count == 0 {
-                break;
-            }
+            self.met_end = count < room.len();
             self.end += count;
         }
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
@@ -96,6 +102,18 @@ impl<F: DiskFile> Cursor<F> {
 
     /// Says what is here, without passing it.
     pub(super) fn look(&mut self) -> io::Result<Here> {
+        match self.look_once()? {
+            Here::Part(_) | Here::Damage(_) => {
+                // Perhaps only what we remember: the writer cuts off a frame that it could not
+                // finish, and writes another in its place.
+                self.forget();
+                self.look_once()
+            }
+            here => Ok(here),
+        }
+    }
+
+    fn look_once(&mut self) -> io::Result<Here> {
         let bytes = self.peek(HEADER_LEN)?;
         if bytes.is_empty() {
             return Ok(Here::Nothing);
@@ -142,17 +160,19 @@ impl<F: DiskFile> Cursor<F> {
     }
 
     /// Goes from damage to the next intact frame that can belong there: one whose offset follows
-    /// from `expected`, the offset that the damaged frame should have had. Stays where it is and
-    /// says `None` if there is none.
+    /// from `expected`, the offset that the damaged frame should have had, if that is known. Stays
+    /// where it is and says `None` if there is none.
     ///
     /// What a step prints may itself look like frames, so the damaged frame's own length is
-    /// trusted first, and no frame is taken whose offset is further on than the bytes in between
-    /// can explain.
+    /// trusted first, and a frame whose offset is further on than the bytes in between can explain
+    /// is only taken if there is no other.
     pub(super) fn resync(
         &mut self,
-        damaged: Option<Frame>,
-        expected: u64,
+        here: Here,
+        expected: Option<u64>,
     ) -> io::Result<Option<Frame>> {
+        // A length that leads out of the file is not to be trusted.
+        let damaged = if let Here::Damage(damaged) = here { damaged } else { None };
         let origin = self.position;
         let found = self.find(damaged, expected);
         if !matches!(found, Ok(Some(_))) {
@@ -161,27 +181,40 @@ impl<F: DiskFile> Cursor<F> {
         found
     }
 
-    fn find(&mut self, damaged: Option<Frame>, expected: u64) -> io::Result<Option<Frame>> {
+    fn find(&mut self, damaged: Option<Frame>, expected: Option<u64>) -> io::Result<Option<Frame>> {
         let origin = self.position;
         let (mut next, mut offset) = (damaged, expected);
-        while let Some(trusted) =
-            next.filter(|next| next.offset == offset && next.kind != Kind::Gap)
-        {
+        while let Some(trusted) = next.filter(|next| {
+            offset.is_none_or(|offset| next.offset == offset) && next.kind != Kind::Gap
+        }) {
             self.pass(trusted.whole_len());
-            if trusted.kind.is_data() {
-                offset += u64::from(trusted.len);
-            }
+            let advance = if trusted.kind.is_data() { u64::from(trusted.len) } else { 0 };
+            offset = trusted.offset.checked_add(advance);
             let between = (self.position - origin) as usize;
             next = match self.look()? {
                 Here::Frame(frame) if follows(frame, expected, between) => return Ok(Some(frame)),
                 // The damage was the last of it.
                 Here::Nothing => return Ok(None),
-                Here::Part(Some(frame)) if frame.offset == offset => return Ok(None),
                 Here::Damage(next) => next,
                 Here::Frame(_) | Here::Part(_) => None,
             };
         }
         self.seek(origin);
+        let near = self.scan(|frame, between| follows(frame, expected, between))?;
+        match expected {
+            // Of several damaged frames one may have been a gap.
+            Some(expected) if near.is_none() => {
+                self.seek(origin);
+                self.scan(|frame, _| frame.offset >= expected)
+            }
+            _ => Ok(near),
+        }
+    }
+
+    /// Tries every byte behind this one for an intact frame that is accepted, given how many
+    /// bytes are in between.
+    fn scan(&mut self, accept: impl Fn(Frame, usize) -> bool) -> io::Result<Option<Frame>> {
+        let origin = self.position;
         loop {
             self.pass(1);
             let between = (self.position - origin) as usize;
@@ -190,13 +223,12 @@ impl<F: DiskFile> Cursor<F> {
                 return Ok(None);
             }
             let ahead = bytes.windows(HEADER_LEN).enumerate().find_map(|(ahead, header)| {
-                let frame = frame::decode(header)?;
-                follows(frame, expected, between + ahead).then_some(ahead)
+                accept(frame::decode(header)?, between + ahead).then_some(ahead)
             });
             match ahead {
                 Some(ahead) => {
                     self.pass(ahead);
-                    if let Here::Frame(frame) = self.look()? {
+                    if let Here::Frame(frame) = self.look_once()? {
                         return Ok(Some(frame));
                     }
                 }
@@ -217,7 +249,8 @@ impl Frame {
 }
 
 /// Whether a frame can be the next one after `between` damaged bytes.
-fn follows(frame: Frame, expected: u64, between: usize) -> bool {
+fn follows(frame: Frame, expected: Option<u64>, between: usize) -> bool {
+    let Some(expected) = expected else { return true };
     let Some(advance) = frame.offset.checked_sub(expected) else { return false };
     advance <= (between.saturating_sub(HEADER_LEN)) as u64
         // A gap frame is small and may stand for any number of bytes.

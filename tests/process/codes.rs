@@ -21,14 +21,20 @@ fn the_step_s_code_is_ours() {
 #[test]
 fn death_by_a_signal_is_128_and_its_number() {
     // Those whose default action is to end the process.
-    let deadly = (1..=31).chain([34, 64]).filter(|signal| ![17, 18, 19, 20, 21, 22, 23, 28].contains(signal));
+    let deadly = (1..=31)
+        .chain([34, 64])
+        .filter(|signal| ![17, 18, 19, 20, 21, 22, 23, 28].contains(signal));
     for signal in deadly {
-        let step = ["python3", "-c", &format!(
-            "import os, resource, signal\n\
+        let step = [
+            "python3",
+            "-c",
+            &format!(
+                "import os, resource, signal\n\
              resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n\
              if {signal} not in (9, 19): signal.signal({signal}, signal.SIG_DFL)\n\
              os.kill(os.getpid(), {signal})"
-        )];
+            ),
+        ];
         let ran = run(&[], &step);
         assert_eq!(ran.output.code, Some(128 + signal), "signal {signal}: {}", ran.output.errors());
         let exit = ran.exit();
@@ -77,7 +83,8 @@ fn a_script_without_a_first_line_is_run_by_sh() {
 #[test]
 fn steplog_s_own_failure_before_the_step_is_125() {
     let sandbox = sandbox();
-    let output = finish(&mut sandbox.steplog(["run", "--no-such-option", "--", "true"])).expect(125);
+    let output =
+        finish(&mut sandbox.steplog(["run", "--no-such-option", "--", "true"])).expect(125);
     assert!(output.errors().contains("--no-such-option"));
     finish(&mut sandbox.steplog(["run"])).expect(125);
     let missing = sandbox.path("missing.toml");
@@ -110,9 +117,11 @@ fn a_run_without_a_name_is_given_one_and_the_way_to_read_it() {
 #[test]
 fn what_is_not_delivered_is_said_and_may_count() {
     let sandbox = sandbox();
-    for (option, code, lines) in
-        [("--on-undelivered=warn", 0, true), ("--on-undelivered=fail", 125, true), ("--on-undelivered=ignore", 0, false)]
-    {
+    for (option, code, lines) in [
+        ("--on-undelivered=warn", 0, true),
+        ("--on-undelivered=fail", 125, true),
+        ("--on-undelivered=ignore", 0, false),
+    ] {
         let mut command = sandbox.steplog(["run", "--run=r", option, "--", "true"]);
         let output = finish(&mut command).expect(code);
         assert_eq!(output.errors().contains("steplog ship /"), lines, "{}", output.errors());
@@ -132,7 +141,10 @@ fn the_exit_record_says_what_the_step_used() {
     assert!(usage.max_rss_kib > 64 << 10, "{usage:?}");
     assert!(exit.wall_ns > 1_000_000);
     assert!(exit.held_by.is_empty());
-    assert_eq!(steplog::spool::read_exit(&ran.sandbox.spooled()[0]).unwrap().unwrap().code, Some(0));
+    assert_eq!(
+        steplog::spool::read_exit(&ran.sandbox.spooled()[0]).unwrap().unwrap().code,
+        Some(0)
+    );
 }
 
 #[test]
@@ -144,13 +156,22 @@ fn the_step_sees_the_world_as_it_was() {
     let output = crate::support::sandbox::finish_with_input(&mut command, b"input\n").expect(0);
     let work = sandbox.path("work");
     assert_eq!(output.text(), format!("input\nbar 1\n{}\n", work.display()));
-    let output = finish(wrapped(&sandbox, &["--stdin=null"], &["sh", "-c", script]).env("PYTHONUNBUFFERED", "0"));
+    let output = finish(
+        wrapped(&sandbox, &["--stdin=null"], &["sh", "-c", script]).env("PYTHONUNBUFFERED", "0"),
+    );
     assert_eq!(output.text(), format!(" 0\n{}\n", work.display()));
 }
 
 #[test]
 fn no_descriptor_of_ours_leaks_into_the_step() {
-    let ran = run(&[], &["python3", "-c", "import os; print(sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:4])"]);
+    let ran = run(
+        &[],
+        &[
+            "python3",
+            "-c",
+            "import os; print(sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:4])",
+        ],
+    );
     // The fourth is the folder's own.
     assert_eq!(ran.output.text(), "[0, 1, 2, 3]\n");
 }

@@ -16,15 +16,16 @@ fn a_grandchild_that_holds_the_output_is_named_and_left() {
     let exit = ran.exit();
     assert_eq!(exit.held_by, [pid]);
     assert_eq!(exit.drain.as_deref(), Some("idle"));
-    assert!(ran.output.errors().contains(&format!("held open by {pid} (sleep)")), "{}", ran.output.errors());
+    assert!(
+        ran.output.errors().contains(&format!("held open by {pid} (sleep)")),
+        "{}",
+        ran.output.errors()
+    );
 }
 
 #[test]
 fn what_a_grandchild_writes_soon_after_is_kept() {
-    let ran = run_script(
-        &[],
-        "(for n in 1 2 3 4 5 6; do sleep 0.03; echo $n; done) & exit 0",
-    );
+    let ran = run_script(&[], "(for n in 1 2 3 4 5 6; do sleep 0.03; echo $n; done) & exit 0");
     assert_eq!(ran.captured(IoStream::Stdout), "1\n2\n3\n4\n5\n6\n");
     assert_eq!(ran.output.text(), "1\n2\n3\n4\n5\n6\n");
     let exit = ran.exit();
@@ -36,8 +37,11 @@ fn what_a_grandchild_writes_soon_after_is_kept() {
 fn an_endless_writer_is_cut_off_at_the_cap() {
     let sandbox = super::sandbox();
     sandbox.write_stack(&format!("{}drain_max = \"300ms\"\n", super::STACK));
-    let mut command =
-        super::wrapped(&sandbox, &["--quiet"], &["sh", "-c", "while :; do echo x; sleep 0.01; done & exit 0"]);
+    let mut command = super::wrapped(
+        &sandbox,
+        &["--quiet"],
+        &["sh", "-c", "while :; do echo x; sleep 0.01; done & exit 0"],
+    );
     let output = crate::support::sandbox::finish(&mut command).expect(0);
     assert_eq!(super::exit_record(&sandbox).drain.as_deref(), Some("limit"));
     assert!(output.errors().contains("still being written to by"), "{}", output.errors());

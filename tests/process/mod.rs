@@ -69,7 +69,8 @@ fn exit_record(sandbox: &Sandbox) -> Exit {
 
 /// `steplog run OPTIONS -- STEP`, with the exit record in `exit.json`.
 fn wrapped(sandbox: &Sandbox, options: &[&str], step: &[&str]) -> Command {
-    let mut command = sandbox.steplog(["run", "--run=r", "--on-undelivered=ignore", "--exit-record"]);
+    let mut command =
+        sandbox.steplog(["run", "--run=r", "--on-undelivered=ignore", "--exit-record"]);
     command.arg(sandbox.path("exit.json")).args(options).arg("--").args(step);
     command
 }

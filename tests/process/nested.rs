@@ -14,10 +14,16 @@ fn an_inner_writer_joins_the_run_of_the_outer() {
         "echo outer; {steplog} run --on-undelivered=ignore -- echo inner; \
          {steplog} run --on-undelivered=ignore --step=other -- echo other"
     );
-    let mut command = sandbox.steplog(["run", "--on-undelivered=ignore", "--", "sh", "-c", &script]);
+    let mut command =
+        sandbox.steplog(["run", "--on-undelivered=ignore", "--", "sh", "-c", &script]);
     let output = finish(&mut command).expect(0);
     assert_eq!(output.text(), "outer\ninner\nother\n");
-    assert_eq!(output.errors().lines().count(), 1, "only the outer has to name a run: {}", output.errors());
+    assert_eq!(
+        output.errors().lines().count(),
+        1,
+        "only the outer has to name a run: {}",
+        output.errors()
+    );
     let mut writers: Vec<Writer> =
         sandbox.spooled().iter().map(|dir| read_meta(dir).unwrap().writer).collect();
     writers.sort_by_key(|writer| writer.started);

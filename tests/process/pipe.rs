@@ -11,7 +11,8 @@ use crate::support::Sandbox;
 use crate::support::sandbox::{collect, finish_with_input};
 
 fn pipe(sandbox: &Sandbox) -> Command {
-    let mut command = sandbox.steplog(["pipe", "--run=r", "--on-undelivered=ignore", "--exit-record"]);
+    let mut command =
+        sandbox.steplog(["pipe", "--run=r", "--on-undelivered=ignore", "--exit-record"]);
     command.arg(sandbox.path("exit.json"));
     command
 }
@@ -22,7 +23,11 @@ fn input_goes_through_and_is_kept() {
     let input = crate::support::lines::numbered(20_000);
     let output = finish_with_input(&mut pipe(&sandbox), input.as_bytes()).expect(0);
     crate::support::lines::assert_same("stdout", input.as_bytes(), &output.stdout);
-    crate::support::lines::assert_same("spool", input.as_bytes(), captured(&sandbox, IoStream::Stdout).as_bytes());
+    crate::support::lines::assert_same(
+        "spool",
+        input.as_bytes(),
+        captured(&sandbox, IoStream::Stdout).as_bytes(),
+    );
     let exit = exit_record(&sandbox);
     assert_eq!((exit.code, exit.drain.as_deref()), (Some(0), Some("eof")));
 }

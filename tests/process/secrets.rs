@@ -8,7 +8,11 @@ use crate::support::sandbox::finish;
 #[test]
 fn secrets_of_the_environment_are_masked_everywhere() {
     let sandbox = sandbox();
-    let mut command = wrapped(&sandbox, &[], &["sh", "-c", "echo token $DEPLOY_TOKEN end; echo $DEPLOY_TOKEN >&2"]);
+    let mut command = wrapped(
+        &sandbox,
+        &[],
+        &["sh", "-c", "echo token $DEPLOY_TOKEN end; echo $DEPLOY_TOKEN >&2"],
+    );
     let output = finish(command.env("DEPLOY_TOKEN", "s3cr3t-value-42")).expect(0);
     assert_eq!(output.text(), "token *** end\n");
     assert_eq!(output.errors(), "***\n");
@@ -35,7 +39,8 @@ fn nested_writers_all_learn_it() {
     let sandbox = sandbox();
     let steplog = env!("CARGO_BIN_EXE_steplog");
     let inner = format!("echo inner-secret | {steplog} redact add");
-    let script = format!("{steplog} run --on-undelivered=ignore -- sh -c '{inner}'; echo inner-secret");
+    let script =
+        format!("{steplog} run --on-undelivered=ignore -- sh -c '{inner}'; echo inner-secret");
     let output = finish(&mut wrapped(&sandbox, &[], &["sh", "-c", &script])).expect(0);
     assert_eq!(output.text(), "***\n");
 }
@@ -44,7 +49,8 @@ fn nested_writers_all_learn_it() {
 fn what_cannot_be_masked_is_said() {
     let sandbox = sandbox();
     let steplog = env!("CARGO_BIN_EXE_steplog");
-    let script = format!("printf 'abc\\nlong-enough\\n' | {steplog} redact add; echo $? long-enough");
+    let script =
+        format!("printf 'abc\\nlong-enough\\n' | {steplog} redact add; echo $? long-enough");
     let output = finish(&mut wrapped(&sandbox, &[], &["sh", "-c", &script])).expect(0);
     assert_eq!(output.text(), "1 ***\n");
     assert!(output.errors().contains("1 of 2 are shorter than 6 bytes"), "{}", output.errors());

@@ -16,7 +16,11 @@ fn send(child: &Child, signal: i32) {
 }
 
 /// Starts a step and waits for the first line it prints.
-fn start_until_line(sandbox: &Sandbox, options: &[&str], step: &[&str]) -> (Child, BufReader<impl Read + use<>>, String) {
+fn start_until_line(
+    sandbox: &Sandbox,
+    options: &[&str],
+    step: &[&str],
+) -> (Child, BufReader<impl Read + use<>>, String) {
     let mut child = start(&mut wrapped(sandbox, options, step));
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -111,7 +115,8 @@ fn a_second_request_shortens_the_grace() {
 fn interrupts_alone_kill_nobody() {
     let sandbox = sandbox();
     let script = "trap 'echo heard' INT; echo ready; while :; do sleep 0.02; done";
-    let (child, mut output, _) = start_until_line(&sandbox, &["--grace=100ms"], &["sh", "-c", script]);
+    let (child, mut output, _) =
+        start_until_line(&sandbox, &["--grace=100ms"], &["sh", "-c", script]);
     for _ in 0..3 {
         send(&child, libc::SIGINT);
         let mut line = String::new();
@@ -213,7 +218,8 @@ fn killing_ship_does_not_touch_the_step() {
 #[test]
 fn killing_the_wrapper_loses_nothing_that_was_written() {
     let sandbox = sandbox();
-    let script = "i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done; echo end; exec sleep 1000";
+    let script =
+        "i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); done; echo end; exec sleep 1000";
     let (mut child, mut output, _) = start_until_line(&sandbox, &[], &["sh", "-c", script]);
     let mut line = String::new();
     while line != "end\n" {

@@ -42,7 +42,8 @@ fn merged_streams_keep_the_order_of_writing() {
 #[test]
 fn output_is_shown_at_once() {
     let sandbox = sandbox();
-    let mut command = wrapped(&sandbox, &[], &["sh", "-c", "printf 'password: '; read word; echo $word"]);
+    let mut command =
+        wrapped(&sandbox, &[], &["sh", "-c", "printf 'password: '; read word; echo $word"]);
     let mut child = start(command.stdin(Stdio::piped()));
     let mut prompt = [0; 10];
     child.stdout.as_mut().unwrap().read_exact(&mut prompt).unwrap();
@@ -54,7 +55,9 @@ fn output_is_shown_at_once() {
 #[test]
 fn a_reader_that_goes_away_does_not_end_the_capture() {
     let sandbox = sandbox();
-    let mut child = start(&mut wrapped(&sandbox, &[], &["sh", "-c", "read go; seq 1 50000"]).stdin(Stdio::piped()));
+    let mut child = start(
+        &mut wrapped(&sandbox, &[], &["sh", "-c", "read go; seq 1 50000"]).stdin(Stdio::piped()),
+    );
     drop(child.stdout.take());
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
     let output = collect(child).expect(0);
@@ -130,7 +133,15 @@ fn closed_outputs_are_no_obstacle() {
     let sandbox = sandbox();
     let mut command = sandbox.command("sh");
     command.args(["-c", "exec \"$@\" >&- 2>&-", "sh", env!("CARGO_BIN_EXE_steplog")]);
-    command.args(["run", "--run=r", "--on-undelivered=ignore", "--", "sh", "-c", "echo kept; exit 2"]);
+    command.args([
+        "run",
+        "--run=r",
+        "--on-undelivered=ignore",
+        "--",
+        "sh",
+        "-c",
+        "echo kept; exit 2",
+    ]);
     finish(&mut command).expect(2);
     assert_eq!(captured(&sandbox, IoStream::Stdout), "kept\n");
 }

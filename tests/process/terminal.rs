@@ -57,7 +57,10 @@ impl Screen {
         let mut command = sandbox.command("bash");
         command.args(["--norc", "--noprofile", "--noediting", "-i"]);
         command.env("PS1", "ready> ").env("STEPLOG", env!("CARGO_BIN_EXE_steplog"));
-        command.env("RUN", format!("{} run --run=r --on-undelivered=ignore", env!("CARGO_BIN_EXE_steplog")));
+        command.env(
+            "RUN",
+            format!("{} run --run=r --on-undelivered=ignore", env!("CARGO_BIN_EXE_steplog")),
+        );
         let mut screen = Self::start(command);
         screen.expect("ready> ");
         screen
@@ -167,7 +170,8 @@ fn ctrl_z_stops_both_and_fg_lets_both_go_on() {
 fn bg_lets_it_go_on_in_the_background() {
     let sandbox = sandbox();
     let mut screen = Screen::shell(&sandbox);
-    screen.type_in("$RUN -- sh -c 'echo go; while ! [ -e there ]; do sleep 0.02; done; echo end'\n");
+    screen
+        .type_in("$RUN -- sh -c 'echo go; while ! [ -e there ]; do sleep 0.02; done; echo end'\n");
     screen.expect("go\r\n");
     screen.type_in("\x1a");
     screen.expect("Stopped");
@@ -261,7 +265,10 @@ fn pty_passes_control_keys_to_the_step() {
 
 #[test]
 fn pty_without_a_terminal_of_our_own() {
-    let ran = super::run(&["--pty"], &["sh", "-c", "test -t 1 && test -t 2 && echo terminal; cat; exit 5"]);
+    let ran = super::run(
+        &["--pty"],
+        &["sh", "-c", "test -t 1 && test -t 2 && echo terminal; cat; exit 5"],
+    );
     assert_eq!(ran.output.code, Some(5));
     assert_eq!(ran.output.text(), "terminal\r\n");
     assert_eq!(ran.exit().drain.as_deref(), Some("eof"));

@@ -74,8 +74,13 @@ impl Signals {
     pub(crate) fn catch() -> io::Result<Self> {
         let numbers = (1..=libc::SIGRTMAX()).filter(|&number| {
             let skipped = match number {
-                libc::SIGKILL | libc::SIGSTOP | libc::SIGPIPE | libc::SIGILL | libc::SIGFPE
-                | libc::SIGSEGV | libc::SIGBUS => true,
+                libc::SIGKILL
+                | libc::SIGSTOP
+                | libc::SIGPIPE
+                | libc::SIGILL
+                | libc::SIGFPE
+                | libc::SIGSEGV
+                | libc::SIGBUS => true,
                 // Between the standard and the real-time signals are those of the C library.
                 _ => number > libc::SIGSYS && number < libc::SIGRTMIN(),
             };

@@ -223,7 +223,10 @@ fn start(
                 command.pre_exec(move || {
                     if foreground == Foreground::Hand {
                         // Before the step can read: the parent might be too late for that.
-                        tcsetpgrp(std::os::fd::BorrowedFd::borrow_raw(libc::STDIN_FILENO), getpid())?;
+                        tcsetpgrp(
+                            std::os::fd::BorrowedFd::borrow_raw(libc::STDIN_FILENO),
+                            getpid(),
+                        )?;
                     }
                     set_background_signals(SigmaskHow::SIG_UNBLOCK)
                 });
@@ -272,7 +275,9 @@ fn explain(error: io::Error, program: &OsStr) -> SpawnError {
                 SpawnError::NotFound { program: path }
             }
         }
-        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => SpawnError::System(error),
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => {
+            SpawnError::System(error)
+        }
         _ => SpawnError::NotExecutable { program: path, source: error },
     }
 }
@@ -285,7 +290,9 @@ fn find_program(program: &OsStr) -> PathBuf {
     }
     std::env::var_os("PATH")
         .and_then(|folders| {
-            std::env::split_paths(&folders).map(|folder| folder.join(path)).find(|file| file.is_file())
+            std::env::split_paths(&folders)
+                .map(|folder| folder.join(path))
+                .find(|file| file.is_file())
         })
         .unwrap_or_else(|| path.to_owned())
 }

@@ -495,9 +495,9 @@ impl<'a> Supervisor<'a> {
         let state = match &mut self.courier {
             Courier::Process(shipper) if shipper.is_delivered() => Some(Delivery::Delivered),
             Courier::Process(shipper) if shipper.is_failed() => Some(Delivery::Failed),
-            Courier::Thread(thread) => thread.delivered().map(|delivered| {
-                if delivered { Delivery::Delivered } else { Delivery::Failed }
-            }),
+            Courier::Thread(thread) => thread
+                .delivered()
+                .map(|delivered| if delivered { Delivery::Delivered } else { Delivery::Failed }),
             Courier::Nobody => Some(Delivery::Deadline),
             Courier::Process(_) => None,
         };
