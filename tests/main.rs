@@ -10,6 +10,7 @@
     reason = "a failing helper is a failing test, and the message is for whoever reads it"
 )]
 
+mod process;
 mod servers;
 mod support;
 

@@ -64,7 +64,7 @@ impl Default for Table {
     fn default() -> Self {
         let names = |own: &str, field: fn(&Preset) -> &'static [&'static str]| {
             let mut names = vec![own.to_owned()];
-            for name in PRESETS.iter().flat_map(|preset| field(preset)) {
+            for name in PRESETS.iter().flat_map(field) {
                 if !names.iter().any(|known| known == name) {
                     names.push((*name).to_owned());
                 }

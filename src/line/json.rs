@@ -126,6 +126,9 @@ fn epoch(number: i64) -> Option<Nanos> {
 }
 
 fn epoch_seconds(number: f64) -> Option<Nanos> {
+    if !(0.0..9.0e18).contains(&number) {
+        return None;
+    }
     let whole = number.trunc();
     let Nanos(base) = epoch(whole as i64)?;
     let scale = base as f64 / whole;
@@ -150,4 +153,100 @@ fn depth(text: &[u8]) -> usize {
         }
     }
     deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lifted(text: &str) -> Lifted {
+        lift(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn fields_are_lifted() {
+        let found = lifted(
+            r#" {"timestamp":"2024-01-01T12:00:00.5+01:00","level":"warn","message":"slow","ms":12,"user":{"id":1}} "#,
+        );
+        assert_eq!(found.message.as_deref(), Some("slow"));
+        assert_eq!(found.level, Some(Level::Warning));
+        assert_eq!(found.event_timestamp.as_deref(), Some("2024-01-01T11:00:00.500000000Z"));
+        assert_eq!(Value::Object(found.attributes), json!({"ms": 12, "user": {"id": 1}}));
+    }
+
+    #[test]
+    fn each_key_is_known() {
+        for key in MESSAGE_KEYS {
+            assert_eq!(lifted(&format!(r#"{{"{key}":"x"}}"#)).message.as_deref(), Some("x"));
+        }
+        for key in level::JSON_KEYS {
+            let value =
+                if key == "levelno" || key == "severityNumber" { "17" } else { "\"error\"" };
+            assert!(lifted(&format!(r#"{{"{key}":{value}}}"#)).level.is_some(), "{key}");
+        }
+        for key in TIME_KEYS {
+            let found = lifted(&format!(r#"{{"{key}":"2024-01-01T00:00:00Z"}}"#));
+            assert_eq!(found.event_timestamp.as_deref(), Some("2024-01-01T00:00:00.000000000Z"));
+            assert!(found.attributes.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_first_message_key_wins_and_the_others_stay() {
+        let found = lifted(r#"{"event":"b","message":"a","msg":7}"#);
+        assert_eq!(found.message.as_deref(), Some("a"));
+        assert_eq!(Value::Object(found.attributes), json!({"event": "b", "msg": 7}));
+    }
+
+    #[test]
+    fn what_is_not_understood_stays_an_attribute() {
+        let found = lifted(r#"{"level":"beginner","time":"soon","message":{"a":1}}"#);
+        let expected = json!({"level": "beginner", "time": "soon", "message": {"a": 1}});
+        assert_eq!((found.message, found.level, found.event_timestamp), (None, None, None));
+        assert_eq!(Value::Object(found.attributes), expected);
+    }
+
+    #[test]
+    fn times() {
+        let table = [
+            ("1704110400", Some("2024-01-01T12:00:00.000000000Z")),
+            ("1704110400.25", Some("2024-01-01T12:00:00.250000000Z")),
+            ("1704110400123", Some("2024-01-01T12:00:00.123000000Z")),
+            ("1704110400123456", Some("2024-01-01T12:00:00.123456000Z")),
+            ("1704110400123456789", Some("2024-01-01T12:00:00.123456789Z")),
+            (r#""1704110400""#, Some("2024-01-01T12:00:00.000000000Z")),
+            (r#""2024-01-01 12:00:00,123""#, Some("2024-01-01T12:00:00.123000000Z")),
+            (r#""2024-01-01T12:00:00""#, Some("2024-01-01T12:00:00.000000000Z")),
+            (r#""2024-01-01 12:00:00+00:00""#, Some("2024-01-01T12:00:00.000000000Z")),
+            ("12", None),
+            ("-1704110400", None),
+            ("1e300", None),
+            ("0.5", None),
+            (r#""12:00:00""#, None),
+            (r#""2024-13-01T00:00:00Z""#, None),
+            ("true", None),
+            ("99999999999999999999", None),
+        ];
+        for (value, expected) in table {
+            let found = lifted(&format!(r#"{{"ts":{value}}}"#)).event_timestamp;
+            assert_eq!(found.as_deref(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_whole_objects_of_sane_size_are_lifted() {
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(20), "}".repeat(20));
+        let brackets = format!(r#"{{"a":"{}"}}"#, "[".repeat(100));
+        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(MOST_BYTES));
+        for text in
+            ["", "{", "}", "{}x", "x{}", "[1]", "null", "{a:1}", r#"{"a":1} {"b":2}"#, &deep, &long]
+        {
+            assert_eq!(lift(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(lifted("{}"), Lifted::default());
+        assert_eq!(lifted(&brackets).attributes.len(), 1);
+        assert!(lift(b"{\"a\":\"\xff\"}").is_none());
+    }
 }

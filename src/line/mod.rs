@@ -15,7 +15,9 @@
 //! asks: what a terminal would show of a line (`ansi`, `progress`).
 
 mod cut;
+mod gap;
 mod group;
+mod pending;
 mod splitter;
 mod state;
 
@@ -23,6 +25,9 @@ pub mod ansi;
 pub mod json;
 pub mod level;
 pub mod progress;
+
+#[cfg(test)]
+mod tests;
 
 pub use splitter::Splitter;
 pub use state::{OpenGroup, OpenLine, State, StreamState};

@@ -5,12 +5,10 @@
 //! is idle or has ended. How the payload is divided into frames and calls never shows in the
 //! lines, except in their times.
 
-use std::collections::VecDeque;
-
-use super::group;
+use super::pending::Pending;
 use super::state::{OpenGroup, OpenLine, State, StreamState};
-use super::{Block, Eol, Line, Part, Settings, cut, level};
-use crate::record::{Gap, GapReason, IoStream, Level, Nanos};
+use super::{Block, Eol, Line, Part, Settings, cut, gap, group, level};
+use crate::record::{Gap, IoStream, Level, Nanos};
 use crate::spool::{Frame, Kind};
 
 /// The smallest `max_line_bytes` that is honoured: room for a character and a short escape sequence.
@@ -40,24 +38,6 @@ struct Stream {
     pending: Pending,
     open: Option<OpenLine>,
     group: Option<OpenGroup>,
-}
-
-/// The unfinished end of an iostream and where its bytes come from.
-#[derive(Debug, Default)]
-struct Pending {
-    bytes: Vec<u8>,
-    /// Of the first byte.
-    first: Mark,
-    /// Of the last few; a cut is never further back than these reach.
-    recent: VecDeque<Mark>,
-}
-
-/// From byte `at` on, the pending bytes came from `offset`, read at `time`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    at: usize,
-    offset: u64,
-    time: Nanos,
 }
 
 /// A line as it is cut, before it has its labels.
@@ -366,7 +346,7 @@ impl Splitter {
             gap.bytes += lost;
         }
         self.position = self.position.max(end);
-        let text = gap_text(&gap);
+        let text = gap::text(&gap);
         let start = block.bytes.len();
         let time = self.last_time.max(frame.time);
         self.last_time = time;
@@ -454,8 +434,6 @@ impl Stream {
     fn state(&self, position: u64) -> StreamState {
         let pending = self.pending.bytes.len() as u64;
         let offset = if pending > 0 { self.pending.first.offset } else { self.skip.max(position) };
-        // Before what was pending is fed again, nothing has been passed by.
-        let offset = if self.owed > 0 && pending == 0 { self.skip } else { offset };
         StreamState {
             offset,
             pending: pending + self.owed,
@@ -463,71 +441,4 @@ impl Stream {
             group: self.group.clone(),
         }
     }
-}
-
-impl Pending {
-    fn extend(&mut self, offset: u64, time: Nanos, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let at = self.bytes.len();
-        let mark = Mark { at, offset, time };
-        if at == 0 {
-            self.first = mark;
-            self.recent.clear();
-        }
-        self.bytes.extend_from_slice(bytes);
-        self.recent.push_back(mark);
-        let reach = self.bytes.len().saturating_sub(cut::REACH + 4);
-        while self.recent.get(1).is_some_and(|next| next.at <= reach) {
-            self.recent.pop_front();
-        }
-    }
-
-    fn drop_front(&mut self, count: usize) {
-        if count >= self.bytes.len() {
-            self.bytes.clear();
-            self.recent.clear();
-            return;
-        }
-        while self.recent.get(1).is_some_and(|next| next.at <= count) {
-            self.recent.pop_front();
-        }
-        for mark in &mut self.recent {
-            let passed = count.saturating_sub(mark.at);
-            mark.offset += passed as u64;
-            mark.at = mark.at.saturating_sub(count);
-        }
-        self.first = self.recent.front().copied().unwrap_or(self.first);
-        self.bytes.drain(..count);
-    }
-}
-
-fn gap_text(gap: &Gap) -> String {
-    let reason = match gap.reason {
-        GapReason::DroppedOldest => "the spool was full (drop_oldest)",
-        GapReason::DroppedNewest => "the spool was full (drop_newest)",
-        GapReason::WriteFailed => "the spool could not be written",
-        GapReason::Corrupt => "the spool was damaged",
-        GapReason::Missing => "a piece of the spool is missing",
-    };
-    let bytes = count(gap.bytes, "byte");
-    if gap.lines == 0 {
-        return format!("[steplog] {bytes} lost: {reason}");
-    }
-    format!("[steplog] {bytes} ({}) lost: {reason}", count(gap.lines, "line"))
-}
-
-/// `1,234 bytes`
-fn count(number: u64, noun: &str) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{text} {noun}{plural}")
 }

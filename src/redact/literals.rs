@@ -39,7 +39,7 @@ struct Tables {
     /// By the hash of three bytes: bit d is set when a literal has them at offset d.
     groups: Box<[u8; 1 << 16]>,
     /// By the hash of six bytes: whether a literal begins with them.
-    heads: Box<[bool; 1 << 14]>,
+    heads: Box<[bool; 1 << 16]>,
     /// Whether a literal begins with this byte.
     firsts: [bool; 1 << 8],
 }
@@ -229,7 +229,7 @@ fn hash_group(bytes: [u8; STRIDE]) -> usize {
 
 fn hash_head(bytes: [u8; MIN_SECRET]) -> usize {
     let head = bytes.iter().fold(0, |head, &byte| head << 8 | u64::from(byte));
-    (head.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as usize
+    (head.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as usize
 }
 
 /// What one stream holds back for the sake of the literals: less than the longest of them.

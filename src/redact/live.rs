@@ -6,20 +6,15 @@
 //! than it must (borders such as `\b` are left out, repeats counted loosely), never less.
 
 use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::{
-    ParserBuilder,
-    hir::{Class, Hir, HirKind, Literal, Repetition},
-};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Literal, Repetition};
 
 /// Deeper patterns (a part for each letter) are held back by the line instead.
 const MAX_DEPTH: u32 = 500;
 
 /// What matches a beginning of one of the patterns at the end of a text. `None` when that cannot
 /// be built; then the whole unfinished line has to be held back.
-pub(super) fn beginnings(patterns: &[String]) -> Option<Regex> {
-    let mut parser = ParserBuilder::new().utf8(false).unicode(false).crlf(true).build();
-    let parsed: Option<Vec<Hir>> = patterns.iter().map(|p| parser.parse(p).ok()).collect();
-    let any = Hir::alternation(parsed?.iter().map(beginning).collect());
+pub(super) fn beginnings(patterns: &[Hir]) -> Option<Regex> {
+    let any = Hir::alternation(patterns.iter().map(beginning).collect());
     RegexBuilder::new(&format!("(?:{any})\\z")).nest_limit(MAX_DEPTH).build().ok()
 }
 
@@ -28,7 +23,8 @@ fn beginning(hir: &Hir) -> Hir {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => Hir::empty(),
         HirKind::Literal(Literal(bytes)) => sequence(bytes.iter().map(|&b| Hir::literal([b]))),
-        HirKind::Class(class) => optional(Hir::class(class.clone())),
+        HirKind::Class(_) if is_one_byte(hir) => optional(hir.clone()),
+        HirKind::Class(_) => optional(Hir::alternation(vec![hir.clone(), begun_character()])),
         HirKind::Capture(capture) => beginning(&capture.sub),
         HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(beginning).collect()),
         HirKind::Concat(parts) => sequence(parts.iter().cloned()),
@@ -74,6 +70,17 @@ fn without_looks(hir: &Hir) -> Hir {
     }
 }
 
+/// Of a character outside ASCII, the first bytes may be there without the last.
+fn begun_character() -> Hir {
+    let bytes = |from, to| {
+        let range = ClassBytesRange::new(from, to);
+        Hir::class(Class::Bytes(ClassBytes::new([range])))
+    };
+    let sub = Box::new(bytes(0x80, 0xBF));
+    let further = Hir::repetition(Repetition { min: 0, max: Some(2), greedy: true, sub });
+    Hir::concat(vec![bytes(0xC2, 0xF4), further])
+}
+
 fn optional(hir: Hir) -> Hir {
     let sub = Box::new(hir);
     Hir::repetition(Repetition { min: 0, max: Some(1), greedy: true, sub })
@@ -83,7 +90,6 @@ fn is_one_byte(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Literal(Literal(bytes)) => bytes.len() == 1,
         HirKind::Class(Class::Bytes(_)) => true,
-        // Of a character outside ASCII, a part of its bytes may be there.
         HirKind::Class(Class::Unicode(class)) => class.maximum_len() == Some(1),
         _ => false,
     }

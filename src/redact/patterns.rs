@@ -4,7 +4,8 @@
 //! where a literal is bounded by nothing. It does not decide which patterns there are.
 
 use memchr::{memchr, memrchr};
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::{Match, Regex};
+use regex_syntax::{ParserBuilder, hir::Hir};
 use thiserror::Error;
 
 use super::{End, MASK, Output, live, wipe};
@@ -19,7 +20,7 @@ const CONTEXT: usize = 4;
 /// Why patterns cannot be used.
 #[derive(Debug, Error)]
 pub enum PatternError {
-    /// Not a regular expression, or too large a one.
+    /// Not a regular expression.
     #[error("pattern {pattern:?} is not usable: {reason}")]
     Invalid {
         /// As written.
@@ -28,12 +29,12 @@ pub enum PatternError {
         reason: String,
     },
     /// It would mask what is between any two characters.
-    #[error("pattern {pattern:?} matches empty text")]
+    #[error("pattern {pattern:?} can match empty text")]
     Empty {
         /// As written.
         pattern: String,
     },
-    /// Each is a regular expression, all of them together are not.
+    /// Each is a regular expression, all of them as one are not: too large, or a name comes twice.
     #[error("patterns are not usable together: {reason}")]
     Together {
         /// What the parser says.
@@ -54,21 +55,24 @@ impl Patterns {
         if patterns.is_empty() {
             return Ok(None);
         }
-        let build =
-            |text: &str| RegexBuilder::new(text).unicode(false).multi_line(true).crlf(true).build();
+        let mut parser =
+            ParserBuilder::new().utf8(false).unicode(false).multi_line(true).crlf(true).build();
+        let mut parsed = Vec::with_capacity(patterns.len());
         for pattern in patterns {
-            let pattern = pattern.clone();
-            match build(&pattern) {
-                Ok(regex) if regex.is_match(b"") => return Err(PatternError::Empty { pattern }),
-                Ok(_) => {}
-                Err(error) => {
-                    return Err(PatternError::Invalid { pattern, reason: error.to_string() });
-                }
+            let hir = parser.parse(pattern).map_err(|error| PatternError::Invalid {
+                pattern: pattern.clone(),
+                reason: error.to_string(),
+            })?;
+            if hir.properties().minimum_len().unwrap_or(0) == 0 {
+                return Err(PatternError::Empty { pattern: pattern.clone() });
             }
+            parsed.push(hir);
         }
-        let any = build(&format!("(?:{})", patterns.join(")|(?:")))
+        let beginning = live::beginnings(&parsed);
+        // As parsed, each pattern's flags are its own.
+        let any = Regex::new(&Hir::alternation(parsed).to_string())
             .map_err(|error| PatternError::Together { reason: error.to_string() })?;
-        Ok(Some(Self { any, beginning: live::beginnings(patterns) }))
+        Ok(Some(Self { any, beginning }))
     }
 
     /// Masks whole lines, `writer.text[from..to]`.
@@ -127,16 +131,8 @@ impl Patterns {
         if hold < oldest { leftmost(oldest) } else { hold }
     }
 
-    /// The leftmost match that is not empty.
-    fn find<'t>(&self, text: &'t [u8], mut from: usize) -> Option<regex::bytes::Match<'t>> {
-        while from < text.len() {
-            let found = self.any.find_at(text, from)?;
-            if !found.is_empty() {
-                return Some(found);
-            }
-            from = found.end() + 1;
-        }
-        None
+    fn find<'t>(&self, text: &'t [u8], from: usize) -> Option<Match<'t>> {
+        if from < text.len() { self.any.find_at(text, from) } else { None }
     }
 }
 

@@ -83,3 +83,84 @@ fn matches(glob: &[u8], name: &[u8]) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::Settings;
+
+    fn from_env(name: &str, value: &str) -> Vec<String> {
+        secrets_from_env(
+            &Settings::default().env,
+            [(name.to_owned(), value.to_owned())].into_iter(),
+        )
+        .into_iter()
+        .map(|value| String::from_utf8(value).unwrap())
+        .collect()
+    }
+
+    #[test]
+    fn names_that_are_secret() {
+        for (name, want) in [
+            ("HF_TOKEN", true),
+            ("TOKEN", true),
+            ("npm_config_authToken", true),
+            ("PGPASSWORD", true),
+            ("MYSQL_PWD", true),
+            ("PWD", false),
+            ("OLDPWD", false),
+            ("AWS_SECRET_ACCESS_KEY", true),
+            ("AWS_ACCESS_KEY_ID", false),
+            ("DD_API_KEY", true),
+            ("DD_APP_KEY", true),
+            ("DJANGO_SECRET_KEY", true),
+            ("SSH_PRIVATE_KEY", true),
+            ("AZURE_STORAGE_CONNECTION_STRING", true),
+            ("PRIMARY_KEY", false),
+            ("TOKENIZERS_PARALLELISM", false),
+            ("DB_PASSWORD_FILE", false),
+        ] {
+            assert_eq!(!from_env(name, "aB3$dE6&").is_empty(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_secret() {
+        for (value, want) in [
+            ("true", false),
+            ("12345", false),
+            ("  abc   ", false),
+            ("123456", true),
+            ("Disabled", false),
+            ("/run/secrets/db-password", false),
+            ("./token.txt", false),
+            ("/aB3dE6/x", true),
+            ("hunter22", true),
+        ] {
+            assert_eq!(!from_env("X_TOKEN", value).is_empty(), want, "{value}");
+        }
+    }
+
+    #[test]
+    fn globs() {
+        for (glob, name, want) in [
+            ("", "", true),
+            ("*", "", true),
+            ("A", "a", true),
+            ("A", "AB", false),
+            ("*_X", "A_X_X", true),
+            ("*_X", "A_X_Y", false),
+            ("A*B*C", "AxxBxBxC", true),
+            ("A*B*C", "AxxBxBx", false),
+            ("**A", "A", true),
+        ] {
+            assert_eq!(matches(glob.as_bytes(), name.as_bytes()), want, "{glob} {name}");
+        }
+    }
+
+    #[test]
+    fn lines_of_a_file() {
+        let lines = secrets_from_text(b"first-one\r\n\n12345\n  second-one\nthird-one");
+        assert_eq!(lines, [&b"first-one"[..], b"second-one", b"third-one"]);
+    }
+}

@@ -45,7 +45,8 @@ impl Env {
             user,
             home_of: |_| None,
             current: Some(PathBuf::from("/")),
-            system_file: PathBuf::from("/nonexistent/stack.toml"),
+            // Can neither be read nor written.
+            system_file: PathBuf::from("/dev/null/stack.toml"),
         }
     }
 

@@ -22,6 +22,7 @@
 
 mod document;
 mod env;
+mod kinds;
 mod problem;
 mod reader;
 mod reference;
@@ -39,8 +40,8 @@ pub(crate) use reader::{Reader, Secret};
 pub use view::{MASK, StackLine, View};
 pub use write::{Existing, WriteError};
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use reader::Secrets;
 use resolve::{Choose, Source};
@@ -52,7 +53,7 @@ use crate::{capture, enrich, line, redact, ship, spool};
 pub const DEFAULT: &str = include_str!("default.toml");
 
 /// A stack, resolved: everything that capture, ship and read have to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Stack {
     /// Its name in the file.
     pub name: String,
@@ -92,6 +93,21 @@ pub struct LogStore {
     pub name: String,
     /// What its flavor made of the file's table.
     pub config: stores::Config,
+}
+
+/// Shows names only: anything else may have come from a reference. What may be shown of it, a
+/// [`View`] shows.
+impl fmt::Debug for Stack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let log_stores: Vec<_> = self.log_stores.iter().map(|store| &store.name).collect();
+        formatter
+            .debug_struct("Stack")
+            .field("name", &self.name)
+            .field("file", &self.file)
+            .field("artifact_store", &self.artifact_store.name)
+            .field("log_stores", &log_stores)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The active stack of the file that `explicit`, `$STEPLOG_STACK`, the user's folder or the

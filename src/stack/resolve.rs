@@ -333,13 +333,14 @@ fn is_name(name: &str) -> bool {
 fn flavor(reader: &mut Reader<'_, '_, '_>, component: Component) -> Option<&'static Flavor> {
     let names: Vec<_> = Flavor::of(component).map(|flavor| flavor.name).collect();
     let example = names.first().copied().unwrap_or_default();
-    let named = reader.required_text("flavor", example);
-    let flavor = named.as_ref().and_then(|name| Flavor::of(component).find(|it| it.name == *name));
+    let written = reader.required_text("flavor", example);
+    let flavor =
+        written.as_ref().and_then(|name| Flavor::of(component).find(|it| it.name == *name));
     if let Some(flavor) = flavor {
         let secret = flavor.keys().filter(|key| key.secret == Secret::Yes);
         reader.keep_secret(secret.map(|key| key.name));
     } else {
-        if let Some(name) = named {
+        if let Some(name) = written {
             let noun = format!("{} flavor", component.noun());
             reader.not_there("flavor", &noun, &name, names.into_iter());
         }

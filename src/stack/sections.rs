@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use super::document::{Layer, Table};
-use super::reader::{Context, Reader, Secrets, size};
+use super::document::Table;
+use super::kinds::size;
+use super::reader::{Context, Reader, Secrets};
 use crate::{capture, enrich, line, redact, ship, spool};
 
 const KIB: u64 = 1 << 10;
@@ -15,10 +16,10 @@ const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_hours(1);
-const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Stands for "never" where a stage wants a number: far, and yet no clock overflows.
-const YEAR: Duration = Duration::from_hours(24 * 365);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The settings tables, resolved.
 pub(super) struct Sections {
@@ -127,9 +128,7 @@ fn redact(mut reader: Reader<'_, '_, '_>, settings: &mut redact::Settings) {
     reader.texts("env", "[\"*_TOKEN\"]", &mut settings.env);
     let example = "[\"ghp_[A-Za-z0-9]{36}\"]";
     if let Some((patterns, _)) = reader.list("patterns", example) {
-        // The built-in ones are right, and this is on the way of a step's start.
-        let written = patterns.iter().filter(|(_, place)| place.layer == Layer::File);
-        for (pattern, place) in written {
+        for (pattern, place) in &patterns {
             if let Some((what, help)) = pattern_problem(pattern) {
                 reader.note(Some(*place), "patterns", what, Some(help.to_owned()));
             }
@@ -140,10 +139,12 @@ fn redact(mut reader: Reader<'_, '_, '_>, settings: &mut redact::Settings) {
     reader.finish();
 }
 
-/// What is wrong with a pattern. Never quotes it: it may come from a reference.
+/// What is wrong with a pattern. Only parses it: this is on the way of a step's start. Never
+/// quotes it: it may come from a reference.
 fn pattern_problem(pattern: &str) -> Option<(String, &'static str)> {
-    match regex::bytes::RegexBuilder::new(pattern).unicode(false).build() {
-        Ok(regex) if regex.is_match(b"") => {
+    let mut parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build();
+    match parser.parse(pattern) {
+        Ok(parsed) if parsed.properties().minimum_len() == Some(0) => {
             let what = "it matches where there is no text".to_owned();
             Some((what, "use + instead of *, or anchor it to something"))
         }

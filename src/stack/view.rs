@@ -177,15 +177,21 @@ fn without_user(text: &str) -> String {
     }
 }
 
+/// Adds a folder that nothing names, first but for `flavor`.
 fn fill_path(table: &mut Table, key: &str, path: &Path) {
     if table.get(key).is_none() {
-        push(table, key, Value::Text(path.display().to_string()));
+        let at = usize::from(table.get("flavor").is_some());
+        table.entries.insert(at, entry(key, Value::Text(path.display().to_string())));
     }
 }
 
 fn push(table: &mut Table, key: &str, value: Value) {
+    table.entries.push(entry(key, value));
+}
+
+fn entry(key: &str, value: Value) -> Entry {
     let place = Place { layer: Layer::Default, offset: 0 };
-    table.entries.push(Entry { key: key.to_owned(), place, node: Node { value, place } });
+    Entry { key: key.to_owned(), place, node: Node { value, place } }
 }
 
 /// Tables down to the second level have headers, deeper ones stand in one line.
@@ -200,7 +206,7 @@ fn write_table(toml: &mut String, path: &str, table: &Table) {
     if !lines.is_empty() {
         if !path.is_empty() {
             line_break(toml);
-            toml.push_str("[");
+            toml.push('[');
             toml.push_str(path);
             toml.push_str("]\n");
         }

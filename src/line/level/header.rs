@@ -101,6 +101,9 @@ impl<'a> Head<'a> {
                 }
                 Before::Separator
             }
+            // A zone: `12:00:00 +0000`
+            b'+' if self.before == Before::Stamp => Before::Stamp,
+            b':' if self.before == Before::Close => Before::Tag,
             b',' if self.before == Before::Start || self.depth == 0 => return None,
             b'-' | b'*' | b'#' | b':' | b'=' | b'!' | b',' | b'~' => Before::Separator,
             // Symbols and box drawing at the start of the line.
@@ -259,7 +262,9 @@ impl<'a> Head<'a> {
         let named = self.before != Before::Name;
         let believed = match next {
             Some(b':') if named => match after.get(1) {
-                None | Some(b' ' | b'\t') => !is_value(after.get(1..)?),
+                None | Some(b' ' | b'\t') => {
+                    (upper || self.before != Before::Open) && !is_value(after.get(1..)?)
+                }
                 Some(_) => upper,
             },
             None | Some(b' ' | b'\t') if named && upper => true,
@@ -310,11 +315,9 @@ impl<'a> Head<'a> {
         let rest = after.strip_prefix(b" ")?;
         let believed = if digits.is_empty() {
             match self.before {
-                Before::Tag => self.stamped,
                 Before::Stamp => self.depth > 0,
-                Before::Bracket => [b".cpp:".as_slice(), b".cc:", b".h:", b".py:", b".cu:"]
-                    .iter()
-                    .any(|file| memchr::memmem::find(rest, file).is_some()),
+                Before::Tag => self.stamped && names_source(rest),
+                Before::Bracket => names_source(rest),
                 _ => false,
             }
         } else {
@@ -326,6 +329,12 @@ impl<'a> Head<'a> {
         };
         believed.then_some(level)
     }
+}
+
+/// `ProcessGroupNCCL.cpp:123`
+fn names_source(text: &[u8]) -> bool {
+    let endings: [&[u8]; 5] = [b".cpp:", b".cc:", b".h:", b".py:", b".cu:"];
+    endings.iter().any(|ending| memchr::memmem::find(text, ending).is_some())
 }
 
 /// `ValueError: …`, `json.decoder.JSONDecodeError: …`, `UserWarning: …`

@@ -33,9 +33,9 @@ bad! {
     unknown_key: "[capture]\ndrian_idle = '1s'\n" => r#"
         2:1: capture.drian_idle: unknown key
         help: did you mean "drain_idle"?"#;
-    unknown_key_far_from_all: "[spool]\nfoo.bar = 1\n" => r#"
+    unknown_key_far_from_all: "[spool]\nfoo.bar = 1\n" => r"
         2:1: spool.foo: unknown key
-        help: the keys here are: dir, max_bytes, when_full, sync_interval, sync"#;
+        help: the keys here are: dir, max_bytes, when_full, sync_interval, sync";
     unknown_table: "[captrue]\ndrain_idle = '1s'\n" => r#"
         1:2: captrue: unknown key
         help: did you mean "capture"?"#;
@@ -86,8 +86,8 @@ bad! {
         help: \ in "quotes" is written \\; 'single quotes' keep it as it is
         2:24: redact.patterns: it matches where there is no text
         help: use + instead of *, or anchor it to something"#;
-    line_larger_than_block: "[capture]\nblock_bytes = '64 KiB'\n" => r#"
-        2:15: capture.block_bytes: a line must fit a block: max_line_bytes is 256 KiB, block_bytes is 64 KiB"#;
+    line_larger_than_block: "[capture]\nblock_bytes = '64 KiB'\n" => r"
+        2:15: capture.block_bytes: a line must fit a block: max_line_bytes is 256 KiB, block_bytes is 64 KiB";
     unknown_flavor: "[artifact_stores.local]\nflavor = 'S3'\npath = '/x'\n" => r#"
         2:10: artifact_stores.local.flavor: there is no artifact store flavor "S3"
         help: did you mean "s3"?"#;
@@ -122,11 +122,11 @@ bad! {
         4:9: artifact_stores.p.token: expected text, an integer, true or false, found a table";
     level_of_another_codec: "[artifact_stores.local]\ncodec = 'gzip'\nlevel = 19\n" => r"
         3:9: artifact_stores.local.level: expected an integer from 0 to 9, found 19";
-    key_of_another_flavor: "[artifact_stores.p]\nflavor = 'gcs'\nuri = 'gs://b'\npath = '/x'\nlocal_seal = '1s'\n" => r#"
+    key_of_another_flavor: "[artifact_stores.p]\nflavor = 'gcs'\nuri = 'gs://b'\npath = '/x'\nlocal_seal = '1s'\n" => r"
         4:1: artifact_stores.p.path: unknown key
         help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, and more: see docs/stack-file.md
         5:1: artifact_stores.p.local_seal: unknown key
-        help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, and more: see docs/stack-file.md"#;
+        help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, and more: see docs/stack-file.md";
     no_such_artifact_store: "[stacks.default]\nartifact_store = 'lcoal'\n" => r#"
         2:18: stacks.default.artifact_store: there is no artifact store "lcoal"
         help: did you mean "local"?"#;
@@ -169,12 +169,12 @@ bad! {
         help: write ${env:NAME}, ${file:/path} or ${credential:name}; $${ stands for ${"#;
     secret_that_is_no_duration: "[ship]\ndeadline = '${env:WORD}'\n" => r#"
         2:12: ship.deadline: expected a duration from 0s to 1day, such as "30s", found "${env:WORD}""#;
-    not_toml: "[capture\ndrain_idle = \n[ship]\nx == 'hunter2'\n" => r#"
+    not_toml: "[capture\ndrain_idle = \n[ship]\nx == 'hunter2'\n" => r"
         1:9: unclosed table, expected `]`
         4:4: extra `=`, expected nothing
-        4:6: unexpected key or value, expected newline, `#`"#;
-    key_written_twice: "[ship]\nencoders = 1\nencoders = 2\n" => r#"
-        3:1: duplicate key"#;
+        4:6: unexpected key or value, expected newline, `#`";
+    key_written_twice: "[ship]\nencoders = 1\nencoders = 2\n" => r"
+        3:1: duplicate key";
     integer_too_large: "[ship]\nencoders = 99999999999999999999\n" => r"
         2:12: integer does not fit 64 bits";
     a_date: "[ship]\ndeadline = 2026-01-01\n" => r#"

@@ -76,7 +76,7 @@ fn what_a_file_says_stands_over_the_default() {
          [artifact_stores.local]\npath = 'store'\ncodec = 'gzip'\n",
     );
     assert_eq!(stack.ship.retry_initial, stack.ship.retry_max);
-    assert!(stack.capture.drain_idle > Duration::from_hours(24));
+    assert!(stack.capture.drain_idle > Duration::from_secs(24 * 3600));
     assert_eq!(stack.capture.drain_max, None);
     assert_eq!(stack.capture.grace, capture::Settings::default().grace);
     assert_eq!(stack.lines.group_timeout_ms, 1500);
@@ -177,8 +177,8 @@ fn the_only_stack_of_a_file_is_active() {
 
 #[test]
 fn nothing_that_is_shown_holds_a_secret() {
-    let env =
-        Env::given(0, [("SECRET", "hunter2hunter2"), ("WORD", "/srv"), ("NOT_SET", "hunter2set")]);
+    let secrets = ["SECRET", "WORD", "NOT_SET"].map(|name| (name, "hunter2hunter2"));
+    let env = Env::given(0, secrets);
     for name in ["prod", "other"] {
         let choose = Choose::Named(name);
         let (stack, view) =
@@ -275,7 +275,7 @@ fn flavors_read_what_they_declare() {
     for flavor in FLAVORS {
         let mut text = "uri = 's3://b'\nartifact_store = 'a'\n".to_owned();
         for key in flavor.keys().filter(|key| !key.default.is_empty()) {
-            text += &format!("{} = {}\n", key.name, key.default);
+            text = format!("{text}{} = {}\n", key.name, key.default);
         }
         let table = document::parse(&text, document::Layer::File).unwrap();
         let env = env();
@@ -409,5 +409,37 @@ fn every_key_is_in_the_reference() {
     }
     for service in [Service::S3, Service::Gcs, Service::Azure] {
         service.options().iter().for_each(|option| named(option));
+    }
+}
+
+/// Loading is on the way of a step's start. The bound is far above what it takes, so that only a
+/// change of kind (a network, a regular expression compiled) breaks it.
+#[test]
+fn loading_is_quick() {
+    let (env, source) = (env(), source(DEFAULT));
+    let once = || {
+        let begun = std::time::Instant::now();
+        resolve::resolve(&env, &source, Choose::Active, Secrets::Followed).unwrap();
+        begun.elapsed()
+    };
+    let best = (0..20).map(|_| once()).min().unwrap();
+    println!("a stack file as large as the default one loads in {best:?}");
+    assert!(best < Duration::from_millis(50), "{best:?}");
+}
+
+/// Cut anywhere, or with any character missing, a file is read or refused, and shows no secret.
+#[test]
+fn no_damage_shows_a_secret() {
+    // A damaged URL is no URL: nothing tells that there is a password in it.
+    let good = PROD.replace("ada:hunter2pass@", "");
+    let cut = (0..good.len()).map(|at| good[..at].to_owned());
+    let missing = (0..good.len()).map(|at| format!("{}{}", &good[..at], &good[at + 1..]));
+    for text in cut.chain(missing) {
+        let source = source(&text);
+        let shown = match resolve::resolve(&env(), &source, Choose::Active, Secrets::Followed) {
+            Ok((stack, view)) => format!("{stack:?}{view:?}{}", view.to_json()),
+            Err(errors) => errors.to_string(),
+        };
+        assert!(!shown.contains("hunter2"), "{text}\n{shown}");
     }
 }

@@ -83,12 +83,12 @@ pub(crate) const LOG_STORE: Flavor = Flavor {
 
 fn artifact_store(reader: &mut Reader<'_, '_, '_>, siblings: &Siblings<'_>) -> Option<Config> {
     let name = reader.optional_text("artifact_store", "local")?;
-    let named = siblings.all.iter().find(|(known, _)| *known == name);
-    if named.is_none() {
+    let found = siblings.all.iter().find(|(known, _)| *known == name);
+    if found.is_none() {
         let names = siblings.all.iter().map(|(name, _)| name.as_str());
         reader.not_there("artifact_store", "artifact store", &name, names);
     }
-    named.map(|(_, config)| config.clone())
+    found.map(|(_, config)| config.clone())
 }
 
 fn objects(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
@@ -105,7 +105,7 @@ fn objects(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
 }
 
 fn local_seal(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
-    let range = Duration::from_millis(10)..=Duration::from_hours(1);
+    let range = Duration::from_millis(10)..=Duration::from_secs(3600);
     reader.milliseconds("local_seal", range, &mut config.local_seal_ms);
 }
 
