@@ -108,7 +108,7 @@ pub async fn find(
     let client = reader.client();
     let metas = client.list(&Path::from(layout::BY_ID)).await?;
     let entries: Vec<(Entry, ObjectMeta)> = stream::iter(metas)
-        .map(async |meta| Ok((reader.entry(meta.location.clone()).await?, meta)))
+        .map(async |meta| Ok((reader.entry(&meta.location).await?, meta)))
         .buffered(AT_A_TIME)
         .try_filter_map(async |(entry, meta)| Ok(entry.map(|entry| (entry, meta))))
         .try_collect()
