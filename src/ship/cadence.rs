@@ -127,8 +127,12 @@ mod tests {
         cadence.sealed(start);
         cadence.has_lines(50, start + S);
         assert_eq!(cadence.due(start + S), Some(start + S * 31));
+        // That chunk was full of errors too, so the one after it waits again.
         cadence.sealed(start + S * 31);
         cadence.has_lines(50, start + S * 32);
-        assert_eq!(cadence.due(start + S * 32), Some(start + S * 32));
+        assert_eq!(cadence.due(start + S * 32), Some(start + S * 62));
+        cadence.sealed(start + S * 40);
+        cadence.has_lines(50, start + S * 61);
+        assert_eq!(cadence.due(start + S * 61), Some(start + S * 61));
     }
 }

@@ -78,6 +78,8 @@ pub(super) struct Flow {
     ending: Option<Option<Exit>>,
     upkeep: Errand,
     finish: Errand,
+    /// A chunk was delivered: our cuts are those of the store.
+    proved: bool,
     /// Reading has ended because we were stopped.
     halted: bool,
     /// We were told to stop, and until when requests may still succeed.
@@ -129,7 +131,8 @@ impl Coordinator<'_> {
     /// Works until all is done or nothing can be.
     pub(super) fn run(mut self, events: &Receiver<Event>, stop: &Stop) -> Result<Done, Error> {
         let answers = self.requests.answers();
-        let (deaf, no_timer) = (never(), never());
+        let (deaf, no_timer, silence) = (never(), never(), never());
+        let mut events = events;
         loop {
             if let Some(done) = self.advance() {
                 return Ok(done);
@@ -137,10 +140,10 @@ impl Coordinator<'_> {
             let stops = if self.flow.grace.is_some() { &deaf } else { stop.channel() };
             let timer = self.next_due().map_or_else(|| no_timer.clone(), at);
             select! {
-                // Reader and encoders only go without a word if they panic; the scope they run in
-                // will tell.
                 recv(events) -> event => match event {
                     Ok(event) => self.handle(event)?,
+                    Err(_) if self.flow.ending.is_some() || self.flow.halted => events = &silence,
+                    // They only go without a word by a panic; the scope they run in will tell.
                     Err(_) => return Ok(Done::Stopped),
                 },
                 recv(answers) -> answer => if let Ok(answer) = answer
@@ -335,6 +338,7 @@ impl Coordinator<'_> {
             any = true;
         }
         if any {
+            self.flow.proved = true;
             self.kept.last_error = None;
             self.progress.failing(None);
             let next = self.kept.next_chunk;
@@ -345,9 +349,13 @@ impl Coordinator<'_> {
     }
 
     /// Ready chunks go under way, as many as may; their cuts are noted.
+    ///
+    /// The first goes alone: should the store have other lines under its number after all, those
+    /// behind it are cut wrongly too, and must not be there yet.
     fn board(&mut self) -> bool {
         let mut any = false;
-        while self.flow.under_way.len() < self.concurrency.max(1)
+        let most = if self.flow.proved { self.concurrency.max(1) } else { 1 };
+        while self.flow.under_way.len() < most
             && let Some(mut flight) = self.flow.ready.pop_front()
         {
             let chunk = flight.chunk.number;

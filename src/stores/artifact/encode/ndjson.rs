@@ -89,7 +89,8 @@ impl Ndjson {
                 && lifted.is_none()
                 && line.eol == Eol::Lf
                 && line.part.is_none()
-                && line.group.is_none();
+                && line.group.is_none()
+                && line.gap.is_none();
             if plain {
                 if escape(bytes, out) && memchr::memchr(b'\r', bytes).is_some() {
                     summary.progress += 1;

@@ -19,7 +19,7 @@ use crate::stores::artifact::object::{
 use crate::stores::artifact::{Codec, layout};
 
 /// A part of an upload in parts: the least that S3 takes, and all of one size as R2 wants it.
-const PART: usize = 5 << 20;
+const PART: usize = if cfg!(test) { 4 << 10 } else { 5 << 20 };
 /// Bytes of chunks that are fetched ahead.
 const AHEAD: u64 = 4 << 20;
 /// Chunks that are fetched ahead, however small.
