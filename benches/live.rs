@@ -5,7 +5,8 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::measure;
-use crate::support::{Sandbox, wait};
+use crate::support::sandbox::Sandbox;
+use crate::support::wait;
 use crate::table::{Table, milliseconds};
 use crate::{Group, Sizes};
 

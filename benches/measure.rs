@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-use crate::support::{Sandbox, lines, processes};
+use crate::support::sandbox::Sandbox;
+use crate::support::{lines, processes};
 
 /// The lines that everything is measured with, in a file that the page cache holds.
 pub(crate) struct Input {

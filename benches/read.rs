@@ -6,7 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::measure::{self, Input};
-use crate::support::{Sandbox, lines};
+use crate::support::lines;
+use crate::support::sandbox::Sandbox;
 use crate::table::{Table, milliseconds};
 use crate::{Group, Sizes};
 

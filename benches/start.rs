@@ -4,7 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::measure;
-use crate::support::{Sandbox, lines};
+use crate::support::lines;
+use crate::support::sandbox::Sandbox;
 use crate::table::{Table, milliseconds, none};
 use crate::{Group, Sizes};
 

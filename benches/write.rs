@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::measure::{self, Cost, Input};
-use crate::support::{Sandbox, lines, sandbox};
+use crate::support::lines;
+use crate::support::sandbox::{self, Sandbox};
 use crate::table::{self, Table, mebibytes, milliseconds, none, ratio};
 use crate::{Group, Sizes};
 

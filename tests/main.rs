@@ -10,5 +10,13 @@
     reason = "a failing helper is a failing test, and the message is for whoever reads it"
 )]
 
+mod process;
 mod servers;
 mod support;
+
+mod configuration;
+mod documents;
+mod faults;
+mod main_job;
+mod outputs;
+mod stores;

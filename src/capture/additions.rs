@@ -151,9 +151,7 @@ fn connect(spool: &Path) -> io::Result<UnixStream> {
     let give_up = Instant::now() + Duration::from_secs(2);
     loop {
         match reachable(spool, |path| UnixStream::connect(path)) {
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && Instant::now() < give_up =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && Instant::now() < give_up => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             other => return other,

@@ -165,10 +165,7 @@ mod tests {
         assert_eq!(inner.writer.origin.pipeline_run_id, outer.writer.origin.pipeline_run_id);
         assert_eq!(inner.writer.origin.step_id, "outer");
         assert_eq!(inner.writer.origin.source, "nested");
-        assert_eq!(
-            inner.writer.attributes["steplog.parent_writer"],
-            outer.writer.id.to_string()
-        );
+        assert_eq!(inner.writer.attributes["steplog.parent_writer"], outer.writer.id.to_string());
         let told = tell(&inner.writer, Some(Path::new("/s/b")), &inside);
         let deeper: BTreeMap<String, String> =
             told.into_iter().map(|(name, value)| (name, value.into_string().unwrap())).collect();

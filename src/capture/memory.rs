@@ -182,7 +182,12 @@ impl FrameSink for MemorySink {
             IoStream::Stdout => Kind::Stdout,
             IoStream::Stderr => Kind::Stderr,
         };
-        queue.push(Item { kind, time, offset: self.offset, payload: Payload::Bytes(payload.into()) });
+        queue.push(Item {
+            kind,
+            time,
+            offset: self.offset,
+            payload: Payload::Bytes(payload.into()),
+        });
         self.offset += payload.len() as u64;
         drop(queue);
         self.shared.changed.notify_one();

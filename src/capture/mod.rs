@@ -1,6 +1,39 @@
 //! Bytes from the world to frames in the spool.
+//!
+//! ```text
+//! step, or standard input ──► pump ──► sink (spool, or memory)
+//!                              │ mask
+//!                              └─────► tee (own stdout and stderr)
+//! ```
+//!
+//! Capture never fails the step: it starts the step before it does anything that takes time, and
+//! from then on whatever goes wrong is said once and counted. It knows no line, no network and no
+//! store; its cost is per block, its memory two blocks. One thread waits for everything (`poll`);
+//! the spool has another for syncs.
+//!
+//! In reading order: [`identity`] says who writes; [`process`] starts a step and sees it to its
+//! end; `pump` moves the bytes, into a [`sink`] and a `tee`; `shipper` keeps `steplog ship` on the
+//! spool; [`additions`] takes secrets that become known later; [`memory`] stands in for the spool
+//! where no directory is writable.
+
+pub mod identity;
+
+pub mod process;
+
+mod mask;
+mod pump;
+pub mod sink;
+mod tee;
+
+pub mod additions;
+pub mod memory;
+pub(crate) mod shipper;
+
+mod poll;
 
 use std::time::Duration;
+
+pub use shipper::Death;
 
 /// How steps are captured: the `[capture]` table, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]

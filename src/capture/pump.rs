@@ -17,8 +17,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::mask::Mask;
+use super::mask::{Mask, Masked};
 use super::poll::{Interest, PollSet};
 use super::sink::FrameSink;
 use super::tee::Tee;
@@ -95,8 +96,6 @@ struct Stream {
     last_read: Instant,
     burst: u32,
     collect_until: Option<Instant>,
-    /// Secrets masked so far.
-    masked: u64,
     /// The mask holds nothing back any more, as nothing more comes.
     flushed: bool,
 }
@@ -104,10 +103,10 @@ struct Stream {
 /// Which bytes are under way.
 #[derive(Clone, Copy)]
 enum Block {
-    /// So many of `buffer`: there are no secrets.
-    Read(usize),
+    /// A part of `buffer`.
+    Read { start: usize, end: usize },
     /// All of `clean`.
-    Masked,
+    Clean,
 }
 
 #[derive(Clone, Copy)]
@@ -139,13 +138,12 @@ impl Pump {
                 // Zeroed by the system when touched: a step that prints little costs little.
                 buffer: vec![0; tempo.read_bytes].into_boxed_slice(),
                 clean: Vec::new(),
-                block: Block::Masked,
+                block: Block::Clean,
                 stage: Stage::Clear,
                 open_line: false,
                 last_read: now,
                 burst: 0,
                 collect_until: None,
-                masked: 0,
                 flushed: false,
             })
             .collect();
@@ -205,10 +203,7 @@ impl Pump {
         }
         let Some(source) = &stream.source else { return false };
         match nix::unistd::read(source, &mut stream.buffer) {
-            Ok(0) => self.end(iostream),
-            // A terminal whose other side is closed.
-            Err(Errno::EIO) => self.end(iostream),
-            Ok(count) => {
+            Ok(count) if count > 0 => {
                 self.captured += count as u64;
                 stream.pace(count, alone, now);
                 stream.take(count);
@@ -216,8 +211,8 @@ impl Pump {
                 return true;
             }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // Whatever it is, reading it again would not end.
-            Err(_) => self.end(iostream),
+            // The end; EIO is that of a terminal. Any other error would come again and again.
+            Ok(_) | Err(_) => self.end(iostream),
         }
         false
     }
@@ -240,13 +235,14 @@ impl Pump {
 
     /// When something is due though nothing comes.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Instant> {
-        let mut due = self.sink.tick(now);
+        // A sink that is always due must not keep us from waiting.
+        let mut due = self.sink.tick(now).map(|due| due.max(now + ROOM_RETRY));
         for stream in &self.streams {
             let own = match stream.stage {
                 Stage::Offered { .. } => Some(now + ROOM_RETRY),
                 Stage::Clear if stream.collect_until.is_some() => stream.collect_until,
-                Stage::Clear if stream.source.is_some() && stream.is_pending() => {
-                    Some(stream.last_read + self.tempo.partial_idle)
+                Stage::Clear if stream.source.is_some() => {
+                    stream.patience(self.tempo.partial_idle).map(|long| stream.last_read + long)
                 }
                 _ => None,
             };
@@ -266,10 +262,11 @@ impl Pump {
                     }
                     let quiet = now.saturating_duration_since(stream.last_read);
                     if stream.source.is_some()
-                        && stream.is_pending()
-                        && quiet >= self.tempo.partial_idle
+                        && stream
+                            .patience(self.tempo.partial_idle)
+                            .is_some_and(|long| quiet >= long)
                     {
-                        stream.idle(self.sink.as_mut());
+                        stream.idle(self.sink.as_mut(), self.tempo.partial_idle, quiet);
                     }
                 }
                 _ => {}
@@ -281,10 +278,19 @@ impl Pump {
     pub(crate) fn read_rest(&mut self, now: Instant) {
         for iostream in IoStream::ALL {
             self.silence();
-            while self.read(iostream, now) {
+            while self.has_bytes(iostream) && self.read(iostream, now) {
                 self.silence();
             }
         }
+    }
+
+    /// Whether reading would not wait: standard input may be one that does.
+    fn has_bytes(&self, iostream: IoStream) -> bool {
+        let stream = self.streams.iter().find(|stream| stream.iostream == iostream);
+        stream.and_then(|stream| stream.source.as_ref()).is_some_and(|source| {
+            let mut poll = [PollFd::new(source.as_fd(), PollFlags::POLLIN)];
+            nix::poll::poll(&mut poll, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        })
     }
 
     /// Waits no longer for whoever reads own output.
@@ -322,11 +328,6 @@ impl Pump {
         self.streams.iter().filter_map(|stream| stream.source.as_ref())
     }
 
-    /// Values to be masked from here on.
-    pub(crate) fn masks(&mut self) -> impl Iterator<Item = &mut Mask> {
-        self.streams.iter_mut().map(|stream| &mut stream.mask)
-    }
-
     /// Why a tee has ended, once.
     pub(crate) fn take_tee_error(&mut self) -> Option<std::io::Error> {
         self.streams.iter_mut().find_map(|stream| stream.tee.take_error())
@@ -348,7 +349,7 @@ impl Pump {
     pub(crate) fn finish(self, exit: &mut Exit) -> Result<(), FinishError> {
         exit.bytes_captured = self.captured;
         exit.bytes_spooled = self.sink.offset();
-        exit.masked = self.streams.iter().map(|stream| stream.masked).sum();
+        exit.masked = self.streams.iter().map(|stream| stream.mask.masked()).sum();
         self.sink.finish(exit)
     }
 }
@@ -358,20 +359,18 @@ impl Stream {
     fn take(&mut self, count: usize) {
         let read = self.buffer.get(..count).unwrap_or_default();
         self.stage = Stage::Offered { time: Nanos::now() };
-        if self.mask.is_empty() {
-            self.block = Block::Read(count);
-        } else {
-            self.clean.clear();
-            self.block = Block::Masked;
-            self.masked += self.mask.push(read, &mut self.clean);
-        }
+        self.clean.clear();
+        self.block = match self.mask.push(read, &mut self.clean) {
+            Masked::Part { start, end } => Block::Read { start, end },
+            Masked::Other => Block::Clean,
+        };
     }
 
     /// Takes the block as far as it goes now.
     fn advance(&mut self, sink: &mut dyn FrameSink) {
         let bytes = match self.block {
-            Block::Read(count) => self.buffer.get(..count).unwrap_or_default(),
-            Block::Masked => self.clean.as_slice(),
+            Block::Read { start, end } => self.buffer.get(start..end).unwrap_or_default(),
+            Block::Clean => self.clean.as_slice(),
         };
         if let Stage::Offered { time } = self.stage {
             if !bytes.is_empty() && !sink.append(self.iostream, time, bytes) {
@@ -404,22 +403,28 @@ impl Stream {
         }
         self.flushed = true;
         self.clean.clear();
-        self.masked += self.mask.flush(&mut self.clean);
-        self.block = Block::Masked;
+        self.mask.flush(&mut self.clean);
+        self.block = Block::Clean;
         self.stage = Stage::Offered { time: Nanos::now() };
         self.advance(sink);
     }
 
-    /// Whether quiet would change anything.
-    fn is_pending(&self) -> bool {
-        self.open_line || self.mask.would_yield()
+    /// After how long a quiet there is something to do: an open line's, or the mask's.
+    fn patience(&self, partial_idle: Duration) -> Option<Duration> {
+        let line = self.open_line.then_some(partial_idle);
+        match (line, self.mask.patience(partial_idle)) {
+            (Some(line), Some(mask)) => Some(line.min(mask)),
+            (line, mask) => line.or(mask),
+        }
     }
 
     /// Quiet in the middle of a line: shows what there is of it.
-    fn idle(&mut self, sink: &mut dyn FrameSink) {
+    fn idle(&mut self, sink: &mut dyn FrameSink, partial_idle: Duration, quiet: Duration) {
         self.clean.clear();
-        self.masked += self.mask.idle(&mut self.clean);
-        self.block = Block::Masked;
+        if self.mask.patience(partial_idle).is_some_and(|long| quiet >= long) {
+            self.mask.flush(&mut self.clean);
+        }
+        self.block = Block::Clean;
         self.stage = Stage::Offered { time: Nanos::now() };
         self.advance(sink);
         if self.open_line && !matches!(self.stage, Stage::Offered { .. }) {
@@ -449,3 +454,6 @@ pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<In
         (one, other) => one.or(other),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,8 +158,7 @@ impl Shipper {
             self.backoff = BACKOFF;
         }
         let final_ = how == How::Exited(USAGE);
-        self.state =
-            if final_ { State::Failed } else { State::Waiting(now + self.next_backoff()) };
+        self.state = if final_ { State::Failed } else { State::Waiting(now + self.next_backoff()) };
         Some(Death { words: self.last_words(), final_ })
     }
 

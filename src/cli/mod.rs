@@ -13,11 +13,13 @@ mod gc;
 mod logs;
 mod ls;
 mod pipe;
+mod reading;
 mod redact;
 mod run;
 mod ship;
 mod stack;
 mod verify;
+mod wrap;
 
 use std::process::ExitCode;
 
@@ -48,7 +50,18 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // To whoever called `run`, a code below 125 is the step's own.
+        Err(error)
+            if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|it| it == "run") =>
+        {
+            error.print().ok();
+            return ExitCode::from(wrap::FAILED);
+        }
+        Err(error) => error.exit(),
+    };
+    match cli.command {
         Command::Run(args) => run::run(args),
         Command::Pipe(args) => pipe::run(args),
         Command::Logs(args) => logs::run(args),

@@ -36,7 +36,7 @@ pub fn strip_str(text: &str) -> Cow<'_, str> {
 }
 
 /// Bytes of the escape sequence that `text` begins with; 1 for an ESC that begins none.
-pub(super) fn sequence_len(text: &[u8]) -> usize {
+pub(crate) fn sequence_len(text: &[u8]) -> usize {
     let after = text.get(2..).unwrap_or_default();
     match text.get(1) {
         Some(b'[') => {

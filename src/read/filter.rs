@@ -28,6 +28,8 @@ pub struct Filter {
     pub from_seq: u64,
     /// Not at or above.
     pub to_seq: Option<u64>,
+    /// Not those that redraw themselves.
+    pub no_progress: bool,
     /// At least this serious.
     pub level: Option<Level>,
     /// Text asked for.
@@ -95,7 +97,9 @@ impl Filter {
         page.first_seq = all.first().map_or(0, |line| line.seq);
         page.next_seq = all.last().map_or(0, |line| line.seq + 1);
         if self.level.is_some() {
-            page.reaches = all.iter().map(|line| self.reaches(line.level)).collect();
+            // A group whose first line is out of scope is looked at line by line.
+            page.reaches =
+                all.iter().map(|line| self.in_scope(line) && self.reaches(line.level)).collect();
         }
         let conditions = self.has_conditions();
         let mut ordinal = 0;
@@ -184,6 +188,7 @@ impl Filter {
         line.seq >= self.from_seq
             && self.to_seq.is_none_or(|to| line.seq < to)
             && self.iostream.is_none_or(|only| line.iostream == only)
+            && !(self.no_progress && line.progress)
             && self.since.is_none_or(|since| line.time >= since)
             && self.until.is_none_or(|until| line.time < until)
     }

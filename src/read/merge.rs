@@ -40,8 +40,13 @@ impl Head {
 }
 
 /// The next run of lines of all `heads` together, by position the number of their stream. A head
-/// that is used up becomes `None`.
-pub fn next_run(heads: &mut [Option<Head>], direction: Direction) -> Option<Slice> {
+/// that is used up becomes `None`. Of lines at `border` and beyond, streams that are not here may
+/// have earlier ones: they stay, except the very first line.
+pub fn next_run(
+    heads: &mut [Option<Head>],
+    direction: Direction,
+    border: Option<Nanos>,
+) -> Option<Slice> {
     let key = |head: &Option<Head>, number: usize| {
         head.as_ref().map(|head| {
             let time = head.time(direction).0;
@@ -68,7 +73,9 @@ pub fn next_run(heads: &mut [Option<Head>], direction: Direction) -> Option<Slic
     let range = match direction {
         Direction::Forward => {
             let comes_before = |position: usize| {
-                limit.is_none_or(|limit| (head.time_at(position).0, number as i64) < limit)
+                let time = head.time_at(position);
+                limit.is_none_or(|limit| (time.0, number as i64) < limit)
+                    && border.is_none_or(|border| time < border)
             };
             let end = partition(head.from + 1, head.to, comes_before);
             let range = head.from..end;
@@ -77,8 +84,10 @@ pub fn next_run(heads: &mut [Option<Head>], direction: Direction) -> Option<Slic
         }
         Direction::Backward => {
             let comes_after = |position: usize| {
-                let key = (head.time_at(position).0.saturating_neg(), -(number as i64));
+                let time = head.time_at(position);
+                let key = (time.0.saturating_neg(), -(number as i64));
                 limit.is_some_and(|limit| key > limit)
+                    || border.is_some_and(|border| time <= border)
             };
             let start = partition(head.from, head.to - 1, comes_after);
             let range = start..head.to;
@@ -130,7 +139,7 @@ mod tests {
             })
             .collect();
         let mut out = Vec::new();
-        while let Some(slice) = next_run(&mut heads, direction) {
+        while let Some(slice) = next_run(&mut heads, direction, None) {
             let mut run: Vec<_> =
                 slice.lines().iter().map(|it| (it.time.0, it.stream, it.seq)).collect();
             assert!(!run.is_empty());

@@ -134,6 +134,11 @@ impl Page {
         self.unreadable
     }
 
+    /// Memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.text.capacity() + self.unescaped.capacity() + self.lines.capacity() * size_of::<Line>()
+    }
+
     /// The text a person reads.
     pub fn message(&self, line: &Line) -> &[u8] {
         self.span(line.message)
@@ -175,6 +180,71 @@ impl Page {
     /// The record with all that is in it.
     pub fn record(&self, line: &Line) -> Result<Record, serde_json::Error> {
         serde_json::from_slice(self.json(line))
+    }
+
+    /// How many lines there are in scope, handed on or not.
+    pub fn scope_lines(&self) -> u64 {
+        u64::from(self.scope_lines)
+    }
+
+    /// Numbers its lines in scope from here.
+    pub fn set_base(&mut self, base: u64) {
+        self.base = base;
+    }
+
+    /// Says what its text holds, which it may not know where only candidates were parsed.
+    pub fn set_seqs(&mut self, first: u64, next: u64) {
+        self.first_seq = first;
+        self.next_seq = next;
+    }
+
+    /// `seq` of the first line of the text.
+    pub fn first_seq(&self) -> u64 {
+        self.first_seq
+    }
+
+    /// `seq` of the line after the last.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Whether the line reaches the level asked for; `None` if it is not one of this page.
+    pub fn reaches(&self, seq: u64) -> Option<bool> {
+        let position = seq.checked_sub(self.first_seq)?;
+        self.reaches.get(position as usize).copied()
+    }
+
+    /// Takes away what decides on groups that go on in the next page: per line, whether it
+    /// reaches the level asked for.
+    pub fn take_reaches(&mut self) -> Vec<bool> {
+        std::mem::take(&mut self.reaches)
+    }
+
+    /// Some lines wait for the first line of their group.
+    pub fn has_undecided(&self) -> bool {
+        self.lines.iter().any(|line| line.verdict == Verdict::Group)
+    }
+
+    /// Decides on lines that wait, by the `seq` of their group's first line. What does not match
+    /// goes, unless it may be context.
+    pub fn decide_groups(
+        &mut self,
+        keep_context: bool,
+        mut reaches: impl FnMut(u64) -> Option<bool>,
+    ) {
+        let mut changed = false;
+        for line in self.lines.iter_mut().filter(|line| line.verdict == Verdict::Group) {
+            let group = line.rare.as_deref().and_then(|rare| rare.group);
+            line.verdict = match group.map_or(Some(false), &mut reaches) {
+                Some(true) => Verdict::Match,
+                Some(false) => Verdict::Context,
+                None => continue,
+            };
+            changed = true;
+        }
+        if changed && !keep_context {
+            self.lines.retain(|line| line.verdict != Verdict::Context);
+        }
     }
 
     /// Number of the line among those in scope of its stream.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
@@ -22,15 +23,20 @@ pub trait LogReader: Send + Sync {
     /// The newest runs, newest first.
     fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>>;
 
-    /// All streams of a run (or of one of its steps), oldest first. None is an empty list.
+    /// All streams of a run (or of one of its steps), oldest first, without those of `except`.
+    /// None is an empty list.
     fn streams<'a>(
         &'a self,
         run: &'a str,
         step: Option<&'a str>,
+        except: &'a [WriterId],
     ) -> BoxFuture<'a, Result<Vec<Stream>, ReadError>>;
 
     /// The lines of these streams, merged by time. A line names its stream by the position here.
-    fn open(&self, streams: &[Stream], request: &Request) -> Box<dyn Lines>;
+    fn open(&self, streams: &[Stream], request: Request) -> Box<dyn Lines>;
+
+    /// How often to look for new streams while following.
+    fn discovery(&self) -> Duration;
 
     /// What reading has cost so far.
     fn cost(&self) -> Cost;
@@ -44,9 +50,9 @@ pub trait Lines: Send {
     /// One stream more, while following. Its lines will name it by `number`.
     fn add(&mut self, number: u32, stream: &Stream);
 
-    /// Per stream `seq` of the line after the last one that a reader of now may see: where to go
-    /// on later without losing or repeating a line.
-    fn ends(&self) -> Vec<u64>;
+    /// Per stream, where its lines ended when reading began: for [`Request::marks`], to go on there
+    /// later without losing or repeating a line. What it counts is the store's own affair.
+    fn marks(&self) -> Vec<Option<u64>>;
 }
 
 /// What of a request a store does by itself. What it does not, the pipeline does.
@@ -70,6 +76,8 @@ pub struct Request {
     /// Per stream (by position), the first `seq` to be read (forward), or the first not to be
     /// (backward).
     pub from: Vec<Option<u64>>,
+    /// Per stream (by position), where an earlier reading ended: [`Lines::marks`].
+    pub marks: Vec<Option<u64>>,
     /// About how many lines are wanted at the most: how far to read ahead.
     pub about: Option<u64>,
     /// Go on when everything there is has been read.

@@ -2,7 +2,7 @@
 
 use crate::record::{IoStream, Level, Nanos, Origin, Record};
 
-use super::page::{Line, Page};
+use super::page::Page;
 
 /// A line to be.
 #[derive(Clone, Debug)]
@@ -93,7 +93,30 @@ pub(crate) fn page(stream: u32, times: &[u8]) -> Page {
     page
 }
 
-/// Texts of some lines.
-pub(crate) fn texts<'a>(page: &'a Page, lines: &[Line]) -> Vec<&'a str> {
-    lines.iter().map(|line| std::str::from_utf8(page.message(line)).unwrap()).collect()
+/// A stream as a store may list it; each one starts after the one before.
+pub(crate) fn stream(
+    step: &str,
+    attempt: u32,
+    status: super::store::Status,
+) -> super::store::Stream {
+    let writer = crate::record::WriterId::new();
+    super::store::Stream {
+        origin: Origin {
+            pipeline_run_id: "run".into(),
+            step_id: step.into(),
+            attempt,
+            source: "step".into(),
+        },
+        writer,
+        status,
+        started: Nanos::now(),
+        ended: None,
+        last_seen: None,
+        lines: None,
+        bytes: None,
+        levels: None,
+        gaps: 0,
+        exit: None,
+        first_error: None,
+    }
 }

@@ -1,48 +1,65 @@
-//! Secret masking on a stream of bytes: before disk, tee and network. Pure.
+//! Streaming secret masking: bytes in, the same bytes with every secret replaced by `***` out.
 //!
-//! Three things are secret:
+//! Apart from [`crate::capture`] because it is pure: it reads no file, no environment and no
+//! clock, and the caller says when a stream is idle. It does not know lines as records; that is
+//! [`crate::line`]'s work, behind the spool, where no secret may arrive any more.
 //!
-//! * *values*: of environment variables, lines of files, and what is added while the step runs. A
-//!   value is masked as it is and in the forms that programs print it in ([`forms`]);
-//! * *tokens*: a few kinds that anyone can tell by their look (`ghp_…`, private key blocks);
-//! * *patterns*: the user's regular expressions.
+//! Two stages, one after the other:
 //!
-//! Each becomes `***`; what overlaps becomes one. The result does not depend on how the stream is
-//! divided into reads. For that, the end of what was fed may have to be held back:
+//! ```text
+//! input ──► literals ─────────────► patterns ──────────────► output
+//!           known values and their  regular expressions,
+//!           encoded forms, across   within one line
+//!           reads and lines
+//! ```
 //!
-//! | | held back | until |
-//! |---|---|---|
-//! | values | the longest end that begins a value | it goes on differently, or the stream ends |
-//! | tokens | a token that has not ended (at most 16 KiB) | it ends, or the stream is idle |
-//! | patterns | the line that has not ended (at most 4 KiB) | it ends (`\n` or `\r`), or the stream is idle |
+//! **Literals** are exact. Whatever the reads, the output is that of a leftmost-longest replace
+//! over the whole stream. At a read's end only the longest suffix that may still become a literal
+//! is held back; when the last byte begins no literal, that is nothing. Values shorter than
+//! [`MIN_SECRET`] bytes are not masked, since they would mask ordinary text.
 //!
-//! so prompts and progress stay live, at the latest when capture calls [`Redactor::idle`]. A value
-//! is never let go for being idle: a step that prints half a secret and then waits must not win.
-//! A pattern's match is found across reads if it lies within one line and is no longer than 4 KiB.
+//! **Patterns** see the text behind the literals. They match within one line: `^` and `$` are its
+//! borders (`\r\n` and a lone `\r` count), no match crosses a `\n`, `\A` and `\z` have no use.
+//! Classes such as `\w` are ASCII unless a pattern says `(?u)`. At a read's end, only the part of
+//! the unfinished line that may still become a match is held back. A match that crosses reads is
+//! found whole up to [`PATTERN_WINDOW`] bytes; of a longer one, only the pieces that match by
+//! themselves are masked.
 //!
-//! It does not read the environment or files, and does not decide what is secret beyond
-//! [`secrets_from_env`].
+//! **Idle and end**: [`Stream::flush`] gives out what is held back. A secret whose halves arrive
+//! with an idle flush between them is not recognised: the price of prompts that show.
+//!
+//! **Cost**: one pass over the bytes for each stage in use, no allocation once the buffers have
+//! grown, no copy when nothing matches and nothing was held back: the output is then a slice of
+//! the input.
 
-mod forms;
+mod defaults;
+mod encode;
+mod literals;
+mod live;
 mod patterns;
-mod search;
-mod secrets;
-mod tokens;
+mod sources;
 
-#[cfg(test)]
-mod tests;
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use std::path::PathBuf;
+pub use self::{
+    defaults::{DEFAULT_ENV, DEFAULT_PATTERNS},
+    literals::MIN_SECRET,
+    patterns::{PATTERN_WINDOW, PatternError},
+    sources::{secrets_from_env, secrets_from_text},
+};
+use self::{
+    literals::{LiteralStage, Literals},
+    patterns::{PatternStage, Patterns},
+};
 
-pub use patterns::PatternError;
-pub use secrets::{DEFAULT_ENV, secrets_from_env};
-
-use crate::record::IoStream;
-
-/// A value, or a line of one, that is shorter is not masked: it would hide what is not secret.
-pub const MINIMUM_LENGTH: usize = 6;
-
-/// What stands in place of a secret.
+/// What stands in the place of a secret.
 pub const MASK: &[u8] = b"***";
 
 /// What is masked: the `[redact]` table, resolved.
@@ -54,201 +71,190 @@ pub struct Settings {
     pub patterns: Vec<String>,
     /// Files whose lines are secret values.
     pub files: Vec<PathBuf>,
-    /// Mask tokens of well-known looks.
-    pub tokens: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            env: DEFAULT_ENV.iter().map(|glob| (*glob).to_owned()).collect(),
-            patterns: Vec::new(),
-            files: Vec::new(),
-            tokens: true,
-        }
+        let owned = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        Self { env: owned(DEFAULT_ENV), patterns: owned(DEFAULT_PATTERNS), files: Vec::new() }
     }
 }
 
-/// Masks the secrets in a step's two output streams.
-#[derive(Debug)]
+/// The rules of one writer, shared by its streams. A clone is the same set of rules.
+#[derive(Clone)]
 pub struct Redactor {
-    /// Sorted, without doubles; kept to build the search anew when values are added.
-    forms: Vec<Box<[u8]>>,
-    tokens: bool,
-    search: search::Search,
-    patterns: patterns::Patterns,
-    stdout: Lane,
-    stderr: Lane,
-    masked: u64,
-    /// Reused by each call.
-    masks: Vec<Mask>,
-    out: Vec<u8>,
-}
-
-/// One stream's state.
-#[derive(Debug, Default)]
-struct Lane {
-    /// The end of what was fed that is not out yet, as it was fed.
-    held: Vec<u8>,
-    /// How many bytes at its beginning are part of a secret whose mask is out.
-    covered: usize,
-    /// The byte before `held`.
-    before: Option<u8>,
-}
-
-/// A secret's place in the buffer that is looked at: from its first byte to the one after its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Mask {
-    start: usize,
-    end: usize,
-}
-
-/// What may still come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
-    /// More, soon.
-    More,
-    /// More, perhaps.
-    Idle,
-    /// Nothing.
-    End,
+    shared: Arc<Shared>,
 }
 
 impl Redactor {
-    /// Masks `values` in all their forms, and what `patterns` match.
+    /// Rules from secret values, each masked in all its encoded forms, and from patterns.
     pub fn new(
         values: impl IntoIterator<Item = Vec<u8>>,
         patterns: &[String],
     ) -> Result<Self, PatternError> {
-        let mut redactor = Self {
-            forms: Vec::new(),
-            tokens: false,
-            search: search::Search::default(),
-            patterns: patterns::Patterns::new(patterns)?,
-            stdout: Lane::default(),
-            stderr: Lane::default(),
-            masked: 0,
-            masks: Vec::new(),
-            out: Vec::new(),
-        };
-        redactor.add(values);
-        Ok(redactor)
+        let patterns = Patterns::new(patterns)?.map(Arc::new);
+        let (literals, _) = Literals::default().with(values);
+        let rules = Arc::new(Rules { literals, patterns });
+        Ok(Self { shared: Arc::new(Shared { generation: 0.into(), rules: rules.into() }) })
     }
 
-    /// Also masks tokens of well-known looks.
-    #[must_use]
-    pub fn with_tokens(mut self) -> Self {
-        self.tokens = true;
-        self.search = search::Search::new(&self.forms, self.tokens);
-        self
+    /// Adds secret values while streams are open; they apply from each stream's next push on, also
+    /// to the bytes it holds back. Returns how many of them can be masked (are long enough).
+    pub fn add(&self, values: impl IntoIterator<Item = Vec<u8>>) -> usize {
+        let mut rules = self.shared.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let (literals, taken) = rules.literals.with(values);
+        *rules = Arc::new(Rules { literals, patterns: rules.patterns.clone() });
+        // Behind the lock's release a stream that sees the new number finds the new rules.
+        self.shared.generation.fetch_add(1, Ordering::Release);
+        taken
     }
 
-    /// Masks more values from now on; also in what is held back, not in what is out.
-    pub fn add(&mut self, values: impl IntoIterator<Item = Vec<u8>>) {
-        let known = self.forms.len();
-        for value in values {
-            forms::all(&value, &mut self.forms);
+    /// Whether there is nothing to mask (for now: see [`Redactor::add`]).
+    pub fn is_empty(&self) -> bool {
+        self.shared.current().is_empty()
+    }
+
+    /// The state of one iostream.
+    pub fn stream(&self) -> Stream {
+        // The number is read first: at worst, the first push takes the same rules again.
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        Stream {
+            shared: Arc::clone(&self.shared),
+            generation,
+            rules: self.shared.current(),
+            literals: LiteralStage::default(),
+            patterns: PatternStage::default(),
         }
-        if self.forms.len() == known {
-            return;
-        }
-        self.forms.sort_unstable();
-        self.forms.dedup();
-        self.search = search::Search::new(&self.forms, self.tokens);
-    }
-
-    /// Feeds bytes of one stream; returns what may go out. That is `bytes` itself, not a copy,
-    /// where nothing in them is secret or held back.
-    pub fn feed<'a>(&'a mut self, iostream: IoStream, bytes: &'a [u8]) -> &'a [u8] {
-        if self.is_transparent() && self.lane(iostream).held.is_empty() {
-            return bytes;
-        }
-        self.run(iostream, bytes, Then::More)
-    }
-
-    /// The stream has been quiet for a while: returns what is held back and no beginning of a value.
-    pub fn idle(&mut self, iostream: IoStream) -> &[u8] {
-        self.run(iostream, &[], Then::Idle)
-    }
-
-    /// The stream has ended: returns what was held back.
-    pub fn finish(&mut self, iostream: IoStream) -> &[u8] {
-        self.run(iostream, &[], Then::End)
-    }
-
-    /// How many masks are out.
-    pub fn masked(&self) -> u64 {
-        self.masked
-    }
-
-    /// Whether there is nothing to mask, so that bytes pass untouched.
-    pub fn is_transparent(&self) -> bool {
-        self.search.is_empty() && self.patterns.is_empty()
-    }
-
-    fn lane(&mut self, iostream: IoStream) -> &mut Lane {
-        match iostream {
-            IoStream::Stdout => &mut self.stdout,
-            IoStream::Stderr => &mut self.stderr,
-        }
-    }
-
-    fn run<'a>(&'a mut self, iostream: IoStream, bytes: &'a [u8], then: Then) -> &'a [u8] {
-        let lane = match iostream {
-            IoStream::Stdout => &mut self.stdout,
-            IoStream::Stderr => &mut self.stderr,
-        };
-        self.masks.clear();
-        self.out.clear();
-        let from_held = !lane.held.is_empty();
-        let mut joined = std::mem::take(&mut lane.held);
-        if from_held {
-            joined.extend_from_slice(bytes);
-        }
-        let buffer = if from_held { joined.as_slice() } else { bytes };
-
-        let settled = self.search.find(buffer, lane.before, then, &mut self.masks);
-        let settled = self.patterns.find(buffer, settled, then, &mut self.masks);
-        let ready = buffer.get(..settled).unwrap_or(buffer);
-        let settled = ready.len();
-
-        let clean = self.masks.is_empty() && lane.covered == 0;
-        if !clean {
-            self.masks.sort_unstable();
-            self.masked += lane.mask(ready, &self.masks, &mut self.out);
-        }
-        lane.before = ready.last().copied().or(lane.before);
-        if !from_held {
-            // Its buffer is kept.
-            joined.extend_from_slice(bytes.get(settled..).unwrap_or_default());
-            lane.held = joined;
-            return if clean { bytes.get(..settled).unwrap_or(bytes) } else { &self.out };
-        }
-        if clean {
-            self.out.extend_from_slice(ready);
-        }
-        joined.drain(..settled);
-        lane.held = joined;
-        &self.out
     }
 }
 
-impl Lane {
-    /// Writes `ready` with `masks` applied; returns how many it wrote. Masks that begin behind
-    /// `ready` are left for later: they will be found again.
-    fn mask(&mut self, ready: &[u8], masks: &[Mask], out: &mut Vec<u8>) -> u64 {
-        let mut count = 0;
-        let mut end = self.covered;
-        for mask in masks.iter().take_while(|mask| mask.start < ready.len()) {
-            if mask.start >= end {
-                out.extend_from_slice(ready.get(end..mask.start).unwrap_or_default());
-                out.extend_from_slice(MASK);
-                count += 1;
-            }
-            end = end.max(mask.end);
-        }
-        out.extend_from_slice(ready.get(end..).unwrap_or_default());
-        self.covered = end.saturating_sub(ready.len());
-        count
+impl fmt::Debug for Redactor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = self.shared.current();
+        formatter
+            .debug_struct("Redactor")
+            .field("literals", &rules.literals.len())
+            .field("patterns", &rules.patterns.is_some())
+            .finish()
     }
 }
+
+/// Masks one iostream.
+pub struct Stream {
+    shared: Arc<Shared>,
+    generation: u64,
+    rules: Arc<Rules>,
+    literals: LiteralStage,
+    patterns: PatternStage,
+}
+
+impl Stream {
+    /// Takes what was read, gives what may go on. The output borrows the input where nothing had
+    /// to be changed, else the scratch buffers.
+    pub fn push<'a>(&mut self, input: &'a [u8], scratch: &'a mut Scratch) -> Output<'a> {
+        self.step(input, scratch, End::Open)
+    }
+
+    /// Gives out what is held back, at idle or at the end. The stream may go on afterwards.
+    pub fn flush<'a>(&mut self, scratch: &'a mut Scratch) -> Output<'a> {
+        self.step(&[], scratch, End::Flush)
+    }
+
+    /// How many bytes are held back.
+    pub fn pending(&self) -> usize {
+        self.literals.pending() + self.patterns.pending()
+    }
+
+    fn step<'a>(&mut self, input: &'a [u8], scratch: &'a mut Scratch, end: End) -> Output<'a> {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            self.generation = generation;
+            self.rules = self.shared.current();
+        }
+        let Scratch { literals, patterns } = scratch;
+        let first = self.literals.step(&self.rules.literals, input, literals, end);
+        let Some(rules) = &self.rules.patterns else { return first };
+        let second = self.patterns.step(rules, first.bytes, patterns, end);
+        Output { bytes: second.bytes, masked: first.masked + second.masked }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Stream").field("pending", &self.pending()).finish_non_exhaustive()
+    }
+}
+
+/// Buffers for output that differs from the input. One serves all streams of a thread.
+#[derive(Default)]
+pub struct Scratch {
+    literals: Vec<u8>,
+    patterns: Vec<u8>,
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Scratch").finish_non_exhaustive()
+    }
+}
+
+/// What one push gives.
+#[derive(Clone, Copy)]
+pub struct Output<'a> {
+    /// Bytes that may go on; empty when all is held back.
+    pub bytes: &'a [u8],
+    /// How many secrets were replaced.
+    pub masked: u64,
+}
+
+impl fmt::Debug for Output<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Output")
+            .field("bytes", &self.bytes.len())
+            .field("masked", &self.masked)
+            .finish()
+    }
+}
+
+struct Shared {
+    /// Counts the changes of `rules`, so that a push costs no lock.
+    generation: AtomicU64,
+    rules: Mutex<Arc<Rules>>,
+}
+
+impl Shared {
+    fn current(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Rules {
+    literals: Literals,
+    patterns: Option<Arc<Patterns>>,
+}
+
+impl Rules {
+    fn is_empty(&self) -> bool {
+        self.literals.len() == 0 && self.patterns.is_none()
+    }
+}
+
+/// Whether more bytes may follow the text at hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// More may follow: what may become a secret is held back.
+    Open,
+    /// Nothing is held back.
+    Flush,
+}
+
+/// Overwrites bytes that were secret before their memory goes back.
+fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // Without a reader the compiler would leave the writes to dying memory out.
+    std::hint::black_box(bytes);
+}
+
+#[cfg(test)]
+mod tests;

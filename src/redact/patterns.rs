@@ -1,96 +1,265 @@
-//! The user's regular expressions, line by line.
+//! Regular expressions over the lines of a stream.
 //!
-//! A line is what stands between line feeds and carriage returns; a match never spans two. A line
-//! that has not ended is held back, so that an expression always sees all of it; of one longer
-//! than [`WINDOW`], the last `WINDOW` bytes.
+//! Apart from the literals because what a pattern matches is bounded by lines and by a window,
+//! where a literal is bounded by nothing. It does not decide which patterns there are.
 
-use regex::bytes::{Regex, RegexBuilder};
+use memchr::{memchr, memrchr};
+use regex::bytes::{Match, Regex};
+use regex_syntax::{ParserBuilder, hir::Hir};
 use thiserror::Error;
 
-use super::{Mask, Then};
+use super::{End, MASK, Output, live, wipe};
 
-/// The longest match that is found for certain however the stream is divided.
-pub(super) const WINDOW: usize = 4 << 10;
+/// The most bytes of an unfinished line that are held back, and so the longest match that is
+/// found whole for certain when it comes in several reads.
+pub const PATTERN_WINDOW: usize = 16 << 10;
 
-/// A pattern that cannot be used.
+/// Bytes kept of what was given out, so that `^` and `\b` are right behind them: one character.
+const CONTEXT: usize = 4;
+
+/// Why patterns cannot be used.
 #[derive(Debug, Error)]
-#[error("read the pattern {pattern:?}")]
-pub struct PatternError {
-    /// As it was given.
-    pub pattern: String,
-    /// What is wrong with it.
-    #[source]
-    pub source: regex::Error,
+pub enum PatternError {
+    /// Not a regular expression.
+    #[error("pattern {pattern:?} is not usable: {reason}")]
+    Invalid {
+        /// As written.
+        pattern: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// It would mask what is between any two characters.
+    #[error("pattern {pattern:?} can match empty text")]
+    Empty {
+        /// As written.
+        pattern: String,
+    },
+    /// Each is a regular expression, all of them as one are not: too large, or a name comes twice.
+    #[error("patterns are not usable together: {reason}")]
+    Together {
+        /// What the parser says.
+        reason: String,
+    },
 }
 
-#[derive(Debug, Default)]
+/// All patterns of a stream as one.
 pub(super) struct Patterns {
-    all: Vec<Regex>,
+    any: Regex,
+    /// Matches, at the end of a text, what may still become a match.
+    beginning: Option<Regex>,
 }
 
 impl Patterns {
-    pub(super) fn new(patterns: &[String]) -> Result<Self, PatternError> {
-        let compile = |pattern: &String| {
-            RegexBuilder::new(pattern)
-                .multi_line(true)
-                .crlf(true)
-                .build()
-                .map_err(|source| PatternError { pattern: pattern.clone(), source })
-        };
-        Ok(Self { all: patterns.iter().map(compile).collect::<Result<_, _>>()? })
+    /// `None` when there are none.
+    pub(super) fn new(patterns: &[String]) -> Result<Option<Self>, PatternError> {
+        if patterns.is_empty() {
+            return Ok(None);
+        }
+        let mut parser =
+            ParserBuilder::new().utf8(false).unicode(false).multi_line(true).crlf(true).build();
+        let mut parsed = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            let hir = parser.parse(pattern).map_err(|error| PatternError::Invalid {
+                pattern: pattern.clone(),
+                reason: error.to_string(),
+            })?;
+            if hir.properties().minimum_len().unwrap_or(0) == 0 {
+                return Err(PatternError::Empty { pattern: pattern.clone() });
+            }
+            parsed.push(hir);
+        }
+        let beginning = live::beginnings(&parsed);
+        // As parsed, each pattern's flags are its own.
+        let any = Regex::new(&Hir::alternation(parsed).to_string())
+            .map_err(|error| PatternError::Together { reason: error.to_string() })?;
+        Ok(Some(Self { any, beginning }))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// Masks whole lines, `writer.text[from..to]`.
+    fn mask_lines(&self, writer: &mut Writer<'_>, mut from: usize, to: usize) {
+        let text = writer.text.get(..to).unwrap_or(writer.text);
+        // All lines in one search, as long as no match leaves its line.
+        loop {
+            let Some(found) = self.find(text, from) else { return };
+            if memchr(b'\n', found.as_bytes()).is_some() {
+                // From there on each by itself, else each line might search all that follow.
+                from = found.start();
+                break;
+            }
+            writer.mask(found.start(), found.end());
+            from = found.end();
+        }
+        while from < to {
+            let rest = text.get(from..).unwrap_or_default();
+            let end = memchr(b'\n', rest).map_or(to, |length| from + length);
+            let line = text.get(..end).unwrap_or_default();
+            while let Some(found) = self.find(line, from) {
+                writer.mask(found.start(), found.end());
+                from = found.end();
+            }
+            from = end + 1;
+        }
     }
 
-    /// Adds the places of all matches; returns where the bytes begin that are not settled, given
-    /// that those before `settled` are otherwise.
-    pub(super) fn find(
-        &self,
-        buffer: &[u8],
-        settled: usize,
-        then: Then,
-        masks: &mut Vec<Mask>,
-    ) -> usize {
-        if self.all.is_empty() {
-            return settled;
-        }
-        // Always a line's beginning, so that the rest of the line is seen with what stands before it.
-        let settled = match then {
-            Then::More => {
-                settled.min(line_start(buffer, settled).max(settled.saturating_sub(WINDOW)))
+    /// Masks the beginning of a line, `writer.text[from..]`, as far as it is certain; returns from
+    /// where on it is not.
+    fn mask_beginning(&self, writer: &mut Writer<'_>, mut from: usize, end: End) -> usize {
+        let text = writer.text;
+        let mut hold = self.hold(text, from, end);
+        // A match that begins before the held part would not change by what comes: if it could,
+        // its beginning would be held.
+        while let Some(found) = self.find(text, from).filter(|found| found.start() < hold) {
+            writer.mask(found.start(), found.end());
+            from = found.end();
+            if from > hold {
+                hold = self.hold(text, from, end);
             }
-            Then::Idle | Then::End => settled,
+        }
+        hold
+    }
+
+    fn hold(&self, text: &[u8], from: usize, end: End) -> usize {
+        if end == End::Flush {
+            return text.len();
+        }
+        let Some(beginning) = &self.beginning else {
+            return from.max(text.len().saturating_sub(PATTERN_WINDOW));
         };
-        for pattern in &self.all {
-            // The whole buffer is searched at once, as it is mostly clean; where there is
-            // something, the lines decide.
-            let mut at = 0;
-            while let Some(found) = pattern.find_at(buffer, at) {
-                let start = line_start(buffer, found.start());
-                let rest = buffer.get(found.start()..).unwrap_or_default();
-                let end = memchr::memchr2(b'\n', b'\r', rest)
-                    .map_or(buffer.len(), |length| found.start() + length);
-                let line = buffer.get(start..end).unwrap_or_default();
-                masks.extend(
-                    pattern.find_iter(line).filter(|found| !found.is_empty()).map(|found| Mask {
-                        start: start + found.start(),
-                        end: start + found.end(),
-                    }),
-                );
-                at = end + 1;
-                if at > buffer.len() {
-                    break;
-                }
-            }
-        }
-        settled
+        let leftmost = |from| beginning.find_at(text, from).map_or(text.len(), |m| m.start());
+        let oldest = text.len().saturating_sub(PATTERN_WINDOW);
+        let hold = leftmost(from);
+        if hold < oldest { leftmost(oldest) } else { hold }
+    }
+
+    fn find<'t>(&self, text: &'t [u8], from: usize) -> Option<Match<'t>> {
+        if from < text.len() { self.any.find_at(text, from) } else { None }
     }
 }
 
-/// Where the line begins that `at` is in.
-fn line_start(buffer: &[u8], at: usize) -> usize {
-    let before = buffer.get(..at).unwrap_or(buffer);
-    memchr::memrchr2(b'\n', b'\r', before).map_or(0, |end| end + 1)
+/// Where output gathers once it differs from the input.
+struct Writer<'a> {
+    text: &'a [u8],
+    /// Up to where the text is in the output.
+    done: usize,
+    output: &'a mut Vec<u8>,
+    masked: u64,
+}
+
+impl Writer<'_> {
+    fn copy(&mut self, to: usize) {
+        self.output.extend_from_slice(self.text.get(self.done..to).unwrap_or_default());
+        self.done = to;
+    }
+
+    fn mask(&mut self, start: usize, end: usize) {
+        self.copy(start);
+        self.output.extend_from_slice(MASK);
+        self.done = end;
+        self.masked += 1;
+    }
+}
+
+/// What one stream knows of its unfinished line.
+#[derive(Default)]
+pub(super) struct PatternStage {
+    /// The line's last bytes that were given out, then those held back.
+    line: Vec<u8>,
+    /// How many of `line` were given out.
+    context: usize,
+}
+
+impl PatternStage {
+    pub(super) fn pending(&self) -> usize {
+        self.line.len() - self.context
+    }
+
+    pub(super) fn step<'a>(
+        &mut self,
+        patterns: &Patterns,
+        input: &'a [u8],
+        buffer: &'a mut Vec<u8>,
+        end: End,
+    ) -> Output<'a> {
+        buffer.clear();
+        // First the line that an earlier read began, up to its end.
+        let first = if self.line.is_empty() {
+            0
+        } else {
+            memchr(b'\n', input).map_or(input.len(), |at| at + 1)
+        };
+        let mut unchanged = true;
+        let mut masked = 0;
+        let mut given = 0;
+        if !self.line.is_empty() {
+            let had = self.pending();
+            self.line.extend_from_slice(input.get(..first).unwrap_or_default());
+            let line = std::mem::take(&mut self.line);
+            let mut writer =
+                Writer { text: &line, done: self.context, output: &mut *buffer, masked: 0 };
+            let hold = if line.last() == Some(&b'\n') {
+                patterns.mask_lines(&mut writer, self.context, line.len());
+                line.len()
+            } else {
+                patterns.mask_beginning(&mut writer, self.context, end)
+            };
+            masked = writer.masked;
+            unchanged = had == 0 && masked == 0;
+            if unchanged {
+                given = hold - self.context;
+            } else {
+                writer.copy(hold.max(writer.done));
+            }
+            self.line = line;
+            self.keep_from(hold);
+        }
+        let rest = input.get(first..).unwrap_or_default();
+        if !rest.is_empty() {
+            let whole = memrchr(b'\n', rest).map_or(first, |at| first + at + 1);
+            let done = if unchanged { 0 } else { first };
+            let mut writer = Writer { text: input, done, output: &mut *buffer, masked: 0 };
+            if whole > first {
+                patterns.mask_lines(&mut writer, first, whole);
+            }
+            given = input.len();
+            if whole < input.len() {
+                given = patterns.mask_beginning(&mut writer, whole, end);
+                self.keep(input.get(whole..).unwrap_or_default(), given - whole);
+            }
+            masked += writer.masked;
+            unchanged &= writer.masked == 0;
+            if !unchanged {
+                writer.copy(given.max(writer.done));
+            }
+        }
+        if unchanged {
+            return Output { bytes: input.get(..given).unwrap_or_default(), masked };
+        }
+        Output { bytes: buffer, masked }
+    }
+
+    /// Remembers a line of which the first `hold` bytes are given out.
+    fn keep(&mut self, line: &[u8], hold: usize) {
+        let from = hold.saturating_sub(CONTEXT);
+        self.line.clear();
+        self.line.extend_from_slice(line.get(from..).unwrap_or_default());
+        self.context = hold - from;
+    }
+
+    /// The same with the line that is remembered.
+    fn keep_from(&mut self, hold: usize) {
+        if self.line.last() == Some(&b'\n') {
+            self.line.clear();
+            self.context = 0;
+        } else {
+            let from = hold.saturating_sub(CONTEXT);
+            self.line.drain(..from);
+            self.context = hold - from;
+        }
+    }
+}
+
+impl Drop for PatternStage {
+    fn drop(&mut self) {
+        wipe(&mut self.line);
+    }
 }

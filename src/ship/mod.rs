@@ -1,36 +1,134 @@
-//! Follow the spool, batch, deliver, retry, acknowledge.
+//! Follows a spool and delivers it: lines, chunks, requests, acknowledgements.
+//!
+//! ```text
+//!  spool ─► reader ─► encoders ─► coordinator ─► requests ─► log store
+//!           frames     block        order          one try      │
+//!           lines      to frame     checkpoint     each         │
+//!           cuts                    retries ◄───────────────────┘
+//! ```
+//!
+//! One such pipeline a spool and log store; they share the checkpoint (`keeper`). What is between
+//! the reader and the store is limited in bytes (`budget`); all else waits in the spool.
+//!
+//! Invariants:
+//!
+//! * A chunk is sent only when its cut is in the checkpoint, so whoever sends it again sends the
+//!   same bytes under the same name.
+//! * Chunks are acknowledged in order, and the acknowledgement is in the checkpoint before segments
+//!   of the spool are deleted, durably.
+//! * A process may die anywhere. The next one asks the store what it has, before it sends
+//!   anything, and goes on from there (`recover`); the checkpoint may be old or gone.
+//! * A store that is down is tried again for ever, with growing pauses; the spool keeps the
+//!   lines. A store that refuses (credentials) stops delivery with a message; the spool keeps the lines.
+//!
+//! Does not know what a store is made of ([`stores`](crate::stores)), nor how lines are cut
+//! ([`line`](crate::line)), nor what is on the spool's disk ([`spool`](crate::spool)).
 
-use std::time::Duration;
+mod budget;
+mod cadence;
+mod coordinator;
+mod encoder;
+mod follow;
+mod keeper;
+mod pipeline;
+mod reader;
+mod recover;
+mod request;
+mod retry;
+mod settings;
+mod source;
+mod spools;
+mod stop;
+#[cfg(test)]
+mod tests;
 
-/// How delivery works: the `[ship]` table, resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Raw bytes between the reader and delivery at the most, over all threads of one store.
-    pub channel_bytes: usize,
-    /// Chunks under way to one store at the same time.
-    pub concurrency: usize,
-    /// Encoder threads a store.
-    pub encoders: usize,
-    /// How long `run` waits for delivery after the step has ended.
-    pub deadline: Duration,
-    /// One try at one request.
-    pub timeout: Duration,
-    /// First pause between tries; grows with full jitter.
-    pub retry_initial: Duration,
-    /// Longest pause between tries.
-    pub retry_max: Duration,
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+pub use self::keeper::{Cut, Keeper, Mark, StoreCheckpoint};
+pub use self::pipeline::{Delivery, Open, deliver};
+pub use self::settings::Settings;
+pub use self::source::{ChannelSource, FrameSource, Handed, SourceError, SpoolSource};
+pub use self::spools::{SpoolError, Target, runtime, ship_spool};
+pub use self::stop::{Stop, Stopper, stop};
+use crate::stores::{EncodeError, StateError};
+
+/// How delivery has ended, if not by an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is in the store, and marked as complete.
+    Delivered,
+    /// It was stopped before that; the rest is in the spool.
+    Stopped,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            channel_bytes: 8 << 20,
-            concurrency: 4,
-            encoders: 2,
-            deadline: Duration::from_secs(30),
-            timeout: Duration::from_secs(30),
-            retry_initial: Duration::from_millis(200),
-            retry_max: Duration::from_secs(30),
-        }
+/// Why delivery cannot go on. The spool keeps what is not delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store refuses; trying again would not help.
+    #[error("log store {store}: {message}; {advice}")]
+    Refused {
+        /// Its name.
+        store: String,
+        /// What happened.
+        message: String,
+        /// What to do.
+        advice: &'static str,
+        /// Credentials are wrong or lack a permission.
+        not_allowed: bool,
+    },
+    /// The store has lines of this writer that do not fit those in the spool.
+    #[error(
+        "log store {store}: chunk {chunk} there holds other lines than the spool; \
+         see `steplog verify`, the spool is kept"
+    )]
+    Conflict {
+        /// Its name.
+        store: String,
+        /// The chunk.
+        chunk: u64,
+    },
+    /// Frames cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A block cannot be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The checkpoint holds something else than the store's state.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// How far a pipeline is, for whoever watches.
+#[derive(Debug, Default)]
+pub struct Progress {
+    offset: AtomicU64,
+    lines: AtomicU64,
+    error: Mutex<Option<String>>,
+}
+
+impl Progress {
+    /// Bytes of the writer's stream that are acknowledged.
+    pub fn offset(&self) -> u64 {
+        self.offset.load(Ordering::Relaxed)
+    }
+
+    /// Lines that are acknowledged.
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    /// Why the last try failed; none if it did not.
+    pub fn error(&self) -> Option<String> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn acknowledged(&self, mark: &Mark) {
+        self.offset.store(mark.lines.resume_offset(), Ordering::Relaxed);
+        self.lines.store(mark.totals.lines, Ordering::Relaxed);
+    }
+
+    fn failing(&self, error: Option<&str>) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error.map(str::to_owned);
     }
 }

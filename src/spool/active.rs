@@ -12,6 +12,9 @@ use super::frame;
 use super::segment::{self, HEADER_LEN, Header};
 use crate::record::Nanos;
 
+/// The name of a segment that has no header yet.
+const TEMPORARY: &str = "segment.tmp";
+
 /// See the module.
 pub(super) struct Active<F> {
     pub(super) file: F,
@@ -25,20 +28,19 @@ pub(super) struct Active<F> {
 }
 
 impl<F: DiskFile> Active<F> {
-    /// Makes the file with its header. On failure there is no file, as far as that can be helped.
+    /// Makes the file with its header. It has its name only then: a reader who sees it knows that
+    /// the segment before it has ended.
     pub(super) fn create<D: Disk<File = F>>(
         disk: &D,
         dir: &Path,
         header: Header,
         granted: u64,
     ) -> io::Result<Self> {
-        let path = dir.join(segment::file_name(header.number));
-        let file = disk.create(&path)?;
-        if let Err(error) = append_all(&file, &header.encode(), &[]) {
-            // If this fails too, the reader finds a segment with nothing in it and goes on.
-            drop(remove_if_there(disk, &path));
-            return Err(error);
-        }
+        let temporary = dir.join(TEMPORARY);
+        remove_if_there(disk, &temporary)?;
+        let file = disk.create(&temporary)?;
+        append_all(&file, &header.encode(), &[])?;
+        disk.rename(&temporary, &dir.join(segment::file_name(header.number)))?;
         Ok(Self { file, header, len: HEADER_LEN as u64, granted, torn: false })
     }
 

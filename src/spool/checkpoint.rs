@@ -34,8 +34,8 @@ pub struct StoreCheckpoint<A> {
     pub next_chunk: u64,
     /// Cuts that are decided and may have been sent, oldest first. Written before the first
     /// request, so that a later try sends the same bytes under the same name.
-    #[serde(default)]
-    pub in_flight: Vec<Cut>,
+    #[serde(default = "Vec::new")]
+    pub in_flight: Vec<Cut<A>>,
     /// The store's own state.
     #[serde(default)]
     pub store: serde_json::Value,
@@ -48,12 +48,20 @@ pub struct StoreCheckpoint<A> {
 }
 
 /// Where a chunk ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cut {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut<A> {
     /// The chunk's number.
     pub chunk: u64,
     /// `seq` of the first line that is not in it.
     pub to_seq: u64,
+    /// Where reading is taken up if the store turns out to have the chunk. None where the cut was
+    /// learnt from the store.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub after: Option<A>,
+}
+
+fn none<A>() -> Option<A> {
+    None
 }
 
 /// Why [`Checkpoint::load`] failed.
@@ -129,7 +137,7 @@ mod tests {
         let store = StoreCheckpoint {
             acked: 42,
             next_chunk: 3,
-            in_flight: vec![Cut { chunk: 3, to_seq: 99 }],
+            in_flight: vec![Cut { chunk: 3, to_seq: 99, after: Some(50) }],
             store: serde_json::json!({ "segments": 1 }),
             last_error: Some("refused".into()),
             finished: false,

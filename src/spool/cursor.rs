@@ -21,6 +21,8 @@ pub(super) struct Cursor<F> {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read came short: the file ended at `end`.
+    met_end: bool,
     /// What one read asks for.
     piece: usize,
 }
@@ -41,7 +43,7 @@ pub(super) enum Here {
 impl<F: DiskFile> Cursor<F> {
     /// At a position, with a buffer of `piece` bytes (more while a frame is larger).
     pub(super) fn new(file: F, position: u64, piece: usize) -> Self {
-        Self { file, position, buffer: Vec::new(), start: 0, end: 0, piece }
+        Self { file, position, buffer: Vec::new(), start: 0, end: 0, met_end: false, piece }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -51,7 +53,8 @@ impl<F: DiskFile> Cursor<F> {
     /// Goes on in another file, with the same buffer.
     pub(super) fn open(&mut self, file: F) {
         self.file = file;
-        self.seek(0);
+        self.position = 0;
+        self.forget();
     }
 
     /// Goes to a position.
@@ -66,6 +69,7 @@ impl<F: DiskFile> Cursor<F> {
     /// Forgets what has been read and not been passed: it may have changed since.
     pub(super) fn forget(&mut self) {
         (self.start, self.end) = (0, 0);
+        self.met_end = false;
     }
 
     /// Passes some bytes.
@@ -75,7 +79,11 @@ impl<F: DiskFile> Cursor<F> {
 
     /// The bytes from here on: at least `wanted`, unless the file ends before.
     pub(super) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
-        while self.end - self.start < wanted {
+        if self.end - self.start < wanted && self.met_end {
+            // The piece of a frame that was at the end may have been cut off and written anew.
+            self.forget();
+        }
+        while self.end - self.start < wanted && !self.met_end {
             if self.start > 0 {
                 self.buffer.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.end - self.start);
@@ -86,9 +94,7 @@ impl<F: DiskFile> Cursor<F> {
             }
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
             let count = self.file.read_at(room, self.position + self.end as u64)?;
-            if count == 0 {
-                break;
-            }
+            self.met_end = count < room.len();
             self.end += count;
         }
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
@@ -96,6 +102,18 @@ impl<F: DiskFile> Cursor<F> {
 
     /// Says what is here, without passing it.
     pub(super) fn look(&mut self) -> io::Result<Here> {
+        match self.look_once()? {
+            Here::Part(_) | Here::Damage(_) => {
+                // Perhaps only what we remember: the writer cuts off a frame that it could not
+                // finish, and writes another in its place.
+                self.forget();
+                self.look_once()
+            }
+            here => Ok(here),
+        }
+    }
+
+    fn look_once(&mut self) -> io::Result<Here> {
         let bytes = self.peek(HEADER_LEN)?;
         if bytes.is_empty() {
             return Ok(Here::Nothing);
@@ -142,17 +160,19 @@ impl<F: DiskFile> Cursor<F> {
     }
 
     /// Goes from damage to the next intact frame that can belong there: one whose offset follows
-    /// from `expected`, the offset that the damaged frame should have had. Stays where it is and
-    /// says `None` if there is none.
+    /// from `expected`, the offset that the damaged frame should have had, if that is known. Stays
+    /// where it is and says `None` if there is none.
     ///
     /// What a step prints may itself look like frames, so the damaged frame's own length is
-    /// trusted first, and no frame is taken whose offset is further on than the bytes in between
-    /// can explain.
+    /// trusted first, and a frame whose offset is further on than the bytes in between can explain
+    /// is only taken if there is no other.
     pub(super) fn resync(
         &mut self,
-        damaged: Option<Frame>,
-        expected: u64,
+        here: Here,
+        expected: Option<u64>,
     ) -> io::Result<Option<Frame>> {
+        // A length that leads out of the file is not to be trusted.
+        let damaged = if let Here::Damage(damaged) = here { damaged } else { None };
         let origin = self.position;
         let found = self.find(damaged, expected);
         if !matches!(found, Ok(Some(_))) {
@@ -161,27 +181,40 @@ impl<F: DiskFile> Cursor<F> {
         found
     }
 
-    fn find(&mut self, damaged: Option<Frame>, expected: u64) -> io::Result<Option<Frame>> {
+    fn find(&mut self, damaged: Option<Frame>, expected: Option<u64>) -> io::Result<Option<Frame>> {
         let origin = self.position;
         let (mut next, mut offset) = (damaged, expected);
-        while let Some(trusted) =
-            next.filter(|next| next.offset == offset && next.kind != Kind::Gap)
-        {
+        while let Some(trusted) = next.filter(|next| {
+            offset.is_none_or(|offset| next.offset == offset) && next.kind != Kind::Gap
+        }) {
             self.pass(trusted.whole_len());
-            if trusted.kind.is_data() {
-                offset += u64::from(trusted.len);
-            }
+            let advance = if trusted.kind.is_data() { u64::from(trusted.len) } else { 0 };
+            offset = trusted.offset.checked_add(advance);
             let between = (self.position - origin) as usize;
             next = match self.look()? {
                 Here::Frame(frame) if follows(frame, expected, between) => return Ok(Some(frame)),
                 // The damage was the last of it.
                 Here::Nothing => return Ok(None),
-                Here::Part(Some(frame)) if frame.offset == offset => return Ok(None),
                 Here::Damage(next) => next,
                 Here::Frame(_) | Here::Part(_) => None,
             };
         }
         self.seek(origin);
+        let near = self.scan(|frame, between| follows(frame, expected, between))?;
+        match expected {
+            // Of several damaged frames one may have been a gap.
+            Some(expected) if near.is_none() => {
+                self.seek(origin);
+                self.scan(|frame, _| frame.offset >= expected)
+            }
+            _ => Ok(near),
+        }
+    }
+
+    /// Tries every byte behind this one for an intact frame that is accepted, given how many
+    /// bytes are in between.
+    fn scan(&mut self, accept: impl Fn(Frame, usize) -> bool) -> io::Result<Option<Frame>> {
+        let origin = self.position;
         loop {
             self.pass(1);
             let between = (self.position - origin) as usize;
@@ -190,13 +223,12 @@ impl<F: DiskFile> Cursor<F> {
                 return Ok(None);
             }
             let ahead = bytes.windows(HEADER_LEN).enumerate().find_map(|(ahead, header)| {
-                let frame = frame::decode(header)?;
-                follows(frame, expected, between + ahead).then_some(ahead)
+                accept(frame::decode(header)?, between + ahead).then_some(ahead)
             });
             match ahead {
                 Some(ahead) => {
                     self.pass(ahead);
-                    if let Here::Frame(frame) = self.look()? {
+                    if let Here::Frame(frame) = self.look_once()? {
                         return Ok(Some(frame));
                     }
                 }
@@ -217,9 +249,104 @@ impl Frame {
 }
 
 /// Whether a frame can be the next one after `between` damaged bytes.
-fn follows(frame: Frame, expected: u64, between: usize) -> bool {
+fn follows(frame: Frame, expected: Option<u64>, between: usize) -> bool {
+    let Some(expected) = expected else { return true };
     let Some(advance) = frame.offset.checked_sub(expected) else { return false };
     advance <= (between.saturating_sub(HEADER_LEN)) as u64
         // A gap frame is small and may stand for any number of bytes.
         || between <= HEADER_LEN + MAX_GAP_PAYLOAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Nanos;
+    use crate::spool::disk::{Disk as _, append_all};
+    use crate::spool::simulated::SimulatedDisk;
+
+    fn whole(offset: u64, payload: &[u8]) -> Vec<u8> {
+        let mut frame = frame::encode(Kind::Stdout, Nanos(1), offset, payload).to_vec();
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    fn cursor(contents: &[u8], piece: usize) -> Cursor<impl DiskFile> {
+        let disk = SimulatedDisk::new(1 << 30);
+        disk.create_dir("/".as_ref()).unwrap();
+        let file = disk.create("/file".as_ref()).unwrap();
+        append_all(&file, contents, &[]).unwrap();
+        Cursor::new(file, 0, piece)
+    }
+
+    #[test]
+    fn frames_are_found_whatever_the_size_of_a_read() {
+        let contents: Vec<u8> =
+            (0..50u64).flat_map(|frame| whole(frame * 10, &[frame as u8; 10])).collect();
+        for piece in [1, 28, 38, 100, 1 << 20] {
+            let mut cursor = cursor(&contents, piece);
+            for frame in 0..50u64 {
+                let Here::Frame(header) = cursor.look().unwrap() else { panic!("{frame}") };
+                assert_eq!(header.offset, frame * 10);
+                assert_eq!(cursor.payload(header).unwrap(), [frame as u8; 10]);
+                cursor.pass(header.whole_len());
+            }
+            assert_eq!(cursor.look().unwrap(), Here::Nothing);
+        }
+    }
+
+    /// A step that prints a spool: in its damaged output are frames that look right.
+    #[test]
+    fn frames_inside_a_damaged_payload_are_not_taken() {
+        let inner = [whole(105, b"planted"), whole(112, b"planted")].concat();
+        let outer_len = inner.len() as u64;
+        let next = whole(100 + outer_len, b"next");
+        let mut contents = [whole(100, &inner), next].concat();
+        contents[HEADER_LEN + 3] ^= 1;
+        let mut cursor = cursor(&contents, 64);
+        let here = cursor.look().unwrap();
+        assert!(matches!(here, Here::Damage(Some(_))), "{here:?}");
+        let found = cursor.resync(here, Some(100)).unwrap().unwrap();
+        assert_eq!(found.offset, 100 + outer_len);
+        assert_eq!(cursor.position(), (HEADER_LEN as u64) + outer_len);
+    }
+
+    #[test]
+    fn a_damaged_length_is_survived() {
+        for bit in 0..32 {
+            let mut contents = [whole(0, &[7; 300]), whole(300, b"next")].concat();
+            contents[bit / 8] ^= 1 << (bit % 8);
+            let mut cursor = cursor(&contents, 64);
+            let here = cursor.look().unwrap();
+            assert!(!matches!(here, Here::Frame(_)), "bit {bit}");
+            let found = cursor.resync(here, Some(0)).unwrap();
+            assert_eq!(found.map(|frame| frame.offset), Some(300), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn without_another_frame_it_stays_where_it_is() {
+        let mut contents = whole(0, b"the only one");
+        contents[30] ^= 1;
+        contents.extend_from_slice(&[0; 500]);
+        let mut cursor = cursor(&contents, 64);
+        let here = cursor.look().unwrap();
+        assert_eq!(cursor.resync(here, Some(0)).unwrap(), None);
+        assert_eq!(cursor.position(), 0);
+        assert_eq!(cursor.look().unwrap(), here);
+    }
+
+    #[test]
+    fn what_was_read_is_not_believed_for_ever() {
+        let disk = SimulatedDisk::new(1 << 30);
+        disk.create_dir("/".as_ref()).unwrap();
+        let file = disk.create("/file".as_ref()).unwrap();
+        let torn = whole(0, b"this will not be finished");
+        append_all(&file, &torn[..40], &[]).unwrap();
+        let mut cursor = Cursor::new(file.clone(), 0, 1 << 20);
+        assert!(matches!(cursor.look().unwrap(), Here::Part(Some(_))));
+        file.truncate(0).unwrap();
+        append_all(&file, &whole(0, b"this is written in its place"), &[]).unwrap();
+        let Here::Frame(found) = cursor.look().unwrap() else { panic!() };
+        assert_eq!(cursor.payload(found).unwrap(), b"this is written in its place");
+    }
 }

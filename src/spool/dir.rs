@@ -250,6 +250,11 @@ pub(super) fn make<D: Disk, T>(
     fill: impl FnOnce(&Path) -> io::Result<T>,
 ) -> io::Result<(D::Lock, T)> {
     let new = hidden(dir, NEW)?;
+    // What an earlier try has left; the name is ours alone.
+    match disk.remove_dir(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     disk.create_dir(&new)?;
     let made = fill_new(disk, &new, meta, fill).and_then(|made| {
         disk.rename(&new, dir)?;

@@ -16,6 +16,9 @@ use super::{Settings, segment};
 /// A segment is never larger (but for a single frame that is).
 const MAX_SEGMENT_BYTES: u64 = 16 << 20;
 
+/// A tombstone is at most an eighth of a segment, and never larger than this.
+const MAX_TOMBSTONE_BYTES: u64 = 12 << 10;
+
 /// Held by who drops, so that two do not drop the same.
 const DROP_LOCK: &str = ".drop.lock";
 
@@ -55,13 +58,14 @@ impl Quota {
         let mut used = 0;
         let mut own_closed = false;
         for dir in writers(disk, &self.root)? {
-            for number in tolerate_absence(segments(disk, &dir))?.unwrap_or_default() {
+            // What we may not look into counts for nothing.
+            for number in segments(disk, &dir).unwrap_or_default() {
                 let path = dir.join(segment::file_name(number));
-                used += tolerate_absence(disk.stat(&path))?.map_or(0, |stat| stat.len);
+                used += disk.stat(&path).map_or(0, |stat| stat.len);
                 own_closed = own_closed
                     || dir == self.own
                         && number < active
-                        && tolerate_absence(is_tombstone(disk, &dir, number))? == Some(false);
+                        && matches!(is_tombstone(disk, &dir, number), Ok(false));
             }
         }
         // A writer may always have two segments, so that none is starved by the others: the
@@ -85,62 +89,57 @@ impl Quota {
         wanted: u64,
         active: u32,
     ) -> io::Result<u64> {
-        let _lock = disk.lock(&self.root.join(DROP_LOCK))?;
+        // Where another drops at this moment we keep to our own: nobody waits for anybody.
+        let lock = disk.try_lock(&self.root.join(DROP_LOCK)).ok().flatten();
+        let mut dirs = vec![(self.own.clone(), active)];
+        if lock.is_some() {
+            let others = writers(disk, &self.root)?.into_iter().filter(|dir| {
+                *dir != self.own && state(disk, dir).is_ok_and(|state| state != SpoolState::Live)
+            });
+            dirs.extend(others.map(|dir| (dir, u32::MAX)));
+        }
+        let tombstone_bytes = (self.segment_bytes / 8).min(MAX_TOMBSTONE_BYTES);
         let mut freed = 0;
         while freed < wanted {
-            let Some((dir, number)) = self.oldest(disk, active)? else { break };
-            freed += tolerate_absence(bury(disk, &dir, number))?.unwrap_or(0);
+            let Some((dir, number)) = oldest(disk, &dirs) else { break };
+            match bury(disk, &dir, number, tombstone_bytes) {
+                Ok(bytes) => freed += bytes,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if dir == self.own => return Err(error),
+                // Not ours to change, perhaps.
+                Err(_) => dirs.retain(|(other, _)| *other != dir),
+            }
         }
         Ok(freed)
     }
-
-    fn oldest<D: Disk>(&self, disk: &D, active: u32) -> io::Result<Option<(PathBuf, u32)>> {
-        let mut oldest: Option<(SystemTime, PathBuf, u32)> = None;
-        for dir in writers(disk, &self.root)? {
-            let end = if dir == self.own {
-                active
-            } else if state(disk, &dir).is_ok_and(|state| state != SpoolState::Live) {
-                u32::MAX
-            } else {
-                continue;
-            };
-            let Some(number) = first_droppable(disk, &dir, end)? else { continue };
-            let path = dir.join(segment::file_name(number));
-            let Some(stat) = tolerate_absence(disk.stat(&path))? else { continue };
-            if oldest.as_ref().is_none_or(|(modified, ..)| stat.modified < *modified) {
-                oldest = Some((stat.modified, dir, number));
-            }
-        }
-        Ok(oldest.map(|(_, dir, number)| (dir, number)))
-    }
 }
 
-/// The first segment before `end` that holds something.
-fn first_droppable<D: Disk>(disk: &D, dir: &Path, end: u32) -> io::Result<Option<u32>> {
-    for number in tolerate_absence(segments(disk, dir))?.unwrap_or_default() {
-        if number >= end {
-            break;
-        }
-        let path = dir.join(segment::file_name(number));
-        let holds_something = tolerate_absence(disk.stat(&path))?
-            .is_some_and(|stat| stat.len > segment::HEADER_LEN as u64);
-        if holds_something && tolerate_absence(is_tombstone(disk, dir, number))? == Some(false) {
-            return Ok(Some(number));
-        }
-    }
-    Ok(None)
+/// The segment that was written to the longest time ago, of those before the given numbers that
+/// hold something.
+fn oldest<D: Disk>(disk: &D, dirs: &[(PathBuf, u32)]) -> Option<(PathBuf, u32)> {
+    let (_, dir, number) = dirs
+        .iter()
+        .filter_map(|(dir, end)| {
+            let (modified, number) = first_droppable(disk, dir, *end)?;
+            Some((modified, dir.clone(), number))
+        })
+        .min()?;
+    Some((dir, number))
+}
+
+/// The first segment before `end` that holds something, and its age.
+fn first_droppable<D: Disk>(disk: &D, dir: &Path, end: u32) -> Option<(SystemTime, u32)> {
+    let numbers = segments(disk, dir).unwrap_or_default();
+    numbers.into_iter().take_while(|number| *number < end).find_map(|number| {
+        let stat = disk.stat(&dir.join(segment::file_name(number))).ok()?;
+        let droppable = stat.len > segment::HEADER_LEN as u64
+            // One that cannot be read can be dropped all the same.
+            && !matches!(is_tombstone(disk, dir, number), Ok(true));
+        droppable.then_some((stat.modified, number))
+    })
 }
 
 /// The share of the free disk that the spool may take: 80 %.
 fn share(bytes: u64) -> u64 {
     bytes - bytes / 5
-}
-
-/// Who delivers also deletes: what was listed a moment ago may be gone.
-fn tolerate_absence<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }

@@ -24,8 +24,8 @@ pub struct SpoolReader<D: Disk = RealDisk> {
     /// Offset of the next byte to hand out.
     expected: u64,
     /// Offset that the next frame in the file should have: behind `expected` while frames are
-    /// passed that were handed out before.
-    at: u64,
+    /// passed that were handed out before. `None` if the segment's header was unreadable.
+    at: Option<u64>,
     /// Of the last frame, for gaps that nobody has stamped.
     time: Nanos,
     current: Option<Current<D>>,
@@ -141,7 +141,7 @@ impl<D: Disk> SpoolReader<D> {
             disk,
             dir,
             expected: from,
-            at: 0,
+            at: None,
             time: Nanos(0),
             current: None,
             passed: VecDeque::new(),
@@ -296,7 +296,7 @@ impl<D: Disk> SpoolReader<D> {
                     self.passed.push_back((number, header.base));
                     current.cursor.pass(HEADER_LEN);
                     current.begun = true;
-                    self.at = header.base;
+                    self.at = Some(header.base);
                     self.time = self.time.max(header.time);
                     if header.base > self.expected {
                         return Ok(Some(self.gap_up_to(header.base, 0, into)));
@@ -310,6 +310,7 @@ impl<D: Disk> SpoolReader<D> {
                     current.cursor.pass(HEADER_LEN);
                     current.begun = true;
                     current.damaged = true;
+                    self.at = None;
                 }
             }
         }
@@ -324,9 +325,12 @@ impl<D: Disk> SpoolReader<D> {
             let (found, lines) = match current.cursor.look()? {
                 Here::Frame(found) => (found, 0),
                 Here::Nothing => return Ok(None),
-                Here::Part(_) if !complete => return Ok(None),
-                Here::Part(damaged) | Here::Damage(damaged) => {
-                    let Some(found) = current.cursor.resync(damaged, self.at)? else {
+                Here::Part(None) if !complete => return Ok(None),
+                Here::Part(Some(part)) if !complete && Some(part.offset) == self.at => {
+                    return Ok(None);
+                }
+                here @ (Here::Part(_) | Here::Damage(_)) => {
+                    let Some(found) = current.cursor.resync(here, self.at)? else {
                         return Ok(None);
                     };
                     current.damaged = true;
@@ -359,7 +363,7 @@ impl<D: Disk> SpoolReader<D> {
             self.expected = end;
         }
         current.cursor.pass(found.whole_len());
-        self.at = end;
+        self.at = Some(end);
         Ok(fresh.then_some(found))
     }
 
@@ -381,7 +385,7 @@ impl<D: Disk> SpoolReader<D> {
                 break;
             }
             current.cursor.pass(next.whole_len());
-            self.at = next.offset + gap.bytes;
+            self.at = Some(next.offset + gap.bytes);
             if gap.bytes > known {
                 gap.bytes -= known;
                 gap.lines = gap.lines.min(gap.bytes);
@@ -445,9 +449,9 @@ impl<D: Disk> SpoolReader<D> {
             current.damaged |= here != Here::Nothing;
             if let Here::Damage(Some(damaged)) = here
                 && damaged.kind.is_data()
-                && damaged.offset == self.at
+                && Some(damaged.offset) == self.at
             {
-                until = until.max(self.at + u64::from(damaged.len));
+                until = until.max(damaged.offset + u64::from(damaged.len));
             }
         }
         let (until, next) = match end {

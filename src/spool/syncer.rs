@@ -36,6 +36,14 @@ pub(super) struct Syncer<D: Disk> {
     worker: Option<Worker<D>>,
 }
 
+/// What a tick has done.
+pub(super) struct Tick {
+    /// An interval is over.
+    pub(super) started: bool,
+    /// When the next tick has something to do; `None` if nothing was written.
+    pub(super) next: Option<Instant>,
+}
+
 /// What is synced in one go: first contents, then names.
 struct Job<D: Disk> {
     files: Vec<D::File>,
@@ -70,6 +78,11 @@ impl<D: Disk> Syncer<D> {
         }
     }
 
+    /// Lets go of files that have been deleted: as long as they are open they take room.
+    pub(super) fn let_go(&mut self) {
+        self.next.files.retain(|file| file.is_linked().unwrap_or(true));
+    }
+
     /// A frame was written.
     pub(super) fn wrote(&mut self, active: &D::File) -> io::Result<()> {
         self.written = true;
@@ -82,22 +95,17 @@ impl<D: Disk> Syncer<D> {
         Ok(())
     }
 
-    /// Starts a job when one is due; says when to ask again.
-    pub(super) fn tick(&mut self, now: Instant, active: &D::File) -> io::Result<Option<Instant>> {
+    /// Starts a job when one is due.
+    pub(super) fn tick(&mut self, now: Instant, active: &D::File) -> io::Result<Tick> {
         self.collect()?;
-        if !self.written {
-            return Ok(self
-                .worker
-                .as_ref()
-                .filter(|worker| worker.busy)
-                .map(|_| now + self.interval()));
+        let due = self.written.then(|| *self.due.get_or_insert(now + self.interval()));
+        let started = due.is_some_and(|due| now >= due);
+        if started {
+            self.start(active)?;
         }
-        match self.due {
-            None => self.due = Some(now + self.interval()),
-            Some(due) if now >= due => self.start(active)?,
-            Some(_) => {}
-        }
-        Ok(self.due)
+        let waiting = self.written || self.worker.as_ref().is_some_and(|worker| worker.busy);
+        let next = waiting.then(|| self.due.unwrap_or(now + self.interval()));
+        Ok(Tick { started, next })
     }
 
     /// Syncs all that was written, and waits for it.

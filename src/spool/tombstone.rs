@@ -14,9 +14,8 @@ use super::segment::{self, HEADER_LEN, Header};
 use super::{Kind, dir, frame};
 use crate::record::{Gap, GapReason, Nanos};
 
-/// Gap frames in one tombstone, at the most. One a dropped segment, so that a reader who has read
-/// some of them is told of the others alone; beyond this many, neighbours become one.
-const MAX_GAPS: usize = 128;
+/// Bytes of a gap frame, about.
+const GRAVE_BYTES: u64 = 96;
 
 /// What one read asks for; the process that captures must stay small.
 const PIECE: usize = 64 << 10;
@@ -31,7 +30,10 @@ struct Grave {
 
 /// Replaces a segment by a tombstone and merges it with those before it; returns the bytes that
 /// are free now. An error of kind `NotFound` says that somebody else has removed the segment.
-pub(super) fn bury<D: Disk>(disk: &D, dir: &Path, number: u32) -> io::Result<u64> {
+///
+/// A tombstone has one gap frame a dropped segment, so that a reader who has read some of them
+/// is told of the others alone. When it outgrows `max_bytes`, the oldest are added up.
+pub(super) fn bury<D: Disk>(disk: &D, dir: &Path, number: u32, max_bytes: u64) -> io::Result<u64> {
     let path = dir.join(segment::file_name(number));
     let old_len = disk.stat(&path)?.len;
     let numbers = dir::segments(disk, dir)?;
@@ -41,7 +43,12 @@ pub(super) fn bury<D: Disk>(disk: &D, dir: &Path, number: u32) -> io::Result<u64
         .and_then(|next| base(disk, dir, *next).transpose())
         .transpose()?;
 
-    let grave = survey(&disk.open(&path)?, next_base)?;
+    let file = disk.open(&path)?;
+    let Ok(grave) = survey(&file, next_base) else {
+        // What the disk will not read cannot be counted. The reader finds the hole by the offsets.
+        disk.remove(&path)?;
+        return Ok(old_len);
+    };
     let mut graves = Vec::new();
     let mut merged = Vec::new();
     for earlier in numbers.into_iter().filter(|other| *other < number) {
@@ -52,7 +59,7 @@ pub(super) fn bury<D: Disk>(disk: &D, dir: &Path, number: u32) -> io::Result<u64
         }
     }
     graves.push(grave);
-    let contents = encode(number, compact(graves));
+    let contents = encode(number, compact(graves, (max_bytes / GRAVE_BYTES).max(1) as usize));
 
     let new_len = contents.len() as u64;
     match write(disk, dir, &path, &contents) {
@@ -60,7 +67,9 @@ pub(super) fn bury<D: Disk>(disk: &D, dir: &Path, number: u32) -> io::Result<u64
             // Without room for a tombstone the segment goes first. A crash in between leaves a
             // hole, which the reader finds by the offsets.
             disk.remove(&path)?;
-            write(disk, dir, &path, &contents)?;
+            if write(disk, dir, &path, &contents).is_err() {
+                return Ok(old_len);
+            }
         }
         result => result?,
     }
@@ -90,37 +99,37 @@ fn survey<F: DiskFile>(file: &F, next_base: Option<u64>) -> io::Result<Grave> {
     let header = Header::decode(cursor.peek(HEADER_LEN)?).ok();
     let mut time = header.map_or(Nanos(0), |header| header.time);
     let mut start = header.map(|header| header.base);
-    cursor.seek(HEADER_LEN as u64);
-    let mut end = start.unwrap_or(0);
+    let mut end = start;
     let mut lines = 0;
+    cursor.seek(HEADER_LEN as u64);
     loop {
         let found = match cursor.look()? {
             Here::Frame(frame) => frame,
             Here::Nothing => break,
-            Here::Part(damaged) | Here::Damage(damaged) => match cursor.resync(damaged, end)? {
+            here @ (Here::Part(_) | Here::Damage(_)) => match cursor.resync(here, end)? {
                 Some(frame) => frame,
                 None => break,
             },
         };
-        start.get_or_insert(found.offset);
-        time = found.time;
         let payload = cursor.payload(found)?;
-        match found.kind {
+        let bytes = match found.kind {
             Kind::Stdout | Kind::Stderr => {
                 lines += memchr_iter(b'\n', payload).count() as u64;
-                end = found.offset + u64::from(found.len);
+                u64::from(found.len)
             }
-            Kind::Gap => {
-                let gap = frame::decode_gap(payload);
-                lines += gap.as_ref().map_or(0, |gap| gap.lines);
-                end = found.offset + gap.map_or(0, |gap| gap.bytes);
-            }
-            Kind::Note => {}
-        }
+            Kind::Gap => frame::decode_gap(payload).map_or(0, |gap| {
+                lines += gap.lines;
+                gap.bytes
+            }),
+            Kind::Note => 0,
+        };
+        start.get_or_insert(found.offset);
+        end = Some(found.offset.saturating_add(bytes));
+        time = found.time;
         cursor.pass(found.whole_len());
     }
     let start = start.or(next_base).unwrap_or(0);
-    let end = next_base.unwrap_or(end).max(start);
+    let end = next_base.or(end).unwrap_or(start).max(start);
     let gap = Gap { bytes: end - start, lines, reason: GapReason::DroppedOldest };
     Ok(Grave { time, offset: start, gap })
 }
@@ -141,8 +150,8 @@ fn read<F: DiskFile>(file: &F) -> io::Result<Option<Vec<Grave>>> {
 }
 
 /// Makes them few enough, the oldest first.
-fn compact(graves: Vec<Grave>) -> Vec<Grave> {
-    let surplus = graves.len().saturating_sub(MAX_GAPS);
+fn compact(graves: Vec<Grave>, max: usize) -> Vec<Grave> {
+    let surplus = graves.len().saturating_sub(max);
     let mut kept: Vec<Grave> = Vec::with_capacity(graves.len());
     for (index, grave) in graves.into_iter().enumerate() {
         match kept.last_mut() {

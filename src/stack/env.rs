@@ -45,7 +45,8 @@ impl Env {
             user,
             home_of: |_| None,
             current: Some(PathBuf::from("/")),
-            system_file: PathBuf::from("/nonexistent/stack.toml"),
+            // Can neither be read nor written.
+            system_file: PathBuf::from("/dev/null/stack.toml"),
         }
     }
 
@@ -59,6 +60,15 @@ impl Env {
         match &self.current {
             Some(current) => current.join(path),
             None => path.to_owned(),
+        }
+    }
+
+    /// A path of the stack file that lies in `folder`: `~/` is the user's home, and what is
+    /// relative starts at the file, so that it means the same wherever steplog is called.
+    pub(crate) fn path(&self, written: &str, folder: &Path) -> PathBuf {
+        match (written.strip_prefix("~/"), self.home()) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => folder.join(written),
         }
     }
 

@@ -1,16 +1,59 @@
 //! The stack file: as written and as resolved.
+//!
+//! ```text
+//! default.toml (compiled in) ─┐
+//!                             ├─► document ──► reader ──► sections, flavors ──► Stack
+//! the file that was found ────┘   (tree with    (typed, notes                  View (masked)
+//!   --stack, $STEPLOG_STACK,       places)       every problem)                Errors (all)
+//!   user's, system's
+//! ```
+//!
+//! What holds here:
+//!
+//! * All problems of a file are reported at once, each with its line; only text that is not TOML
+//!   hides what else may be wrong.
+//! * A key is known because something reads it; one that nothing reads is an error.
+//! * Nothing that came from a reference, and nothing that stands in a secret key, is shown: not
+//!   by `Debug`, not by [`View`], not in [`Errors`]. What is shown is what was written.
+//! * The built-in default is a stack file like any other, read in the same way.
+//!
+//! Loading is on the way of a step's start: it parses two small files and asks nothing else of the
+//! machine, no network and no store.
 
+mod document;
 mod env;
+mod kinds;
+mod problem;
+mod reader;
+mod reference;
+mod resolve;
+mod sections;
+mod view;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use env::Env;
+pub use problem::{Errors, Problem};
+pub(crate) use reader::{Reader, Secret};
+pub use view::{MASK, StackLine, View};
+pub use write::{Existing, WriteError};
 
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use reader::Secrets;
+use resolve::{Choose, Source};
 
 use crate::stores::{self, artifact};
 use crate::{capture, enrich, line, redact, ship, spool};
 
+/// The built-in default: the layer below every stack file, and what `stack init` writes.
+pub const DEFAULT: &str = include_str!("default.toml");
+
 /// A stack, resolved: everything that capture, ship and read have to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Stack {
     /// Its name in the file.
     pub name: String,
@@ -52,41 +95,95 @@ pub struct LogStore {
     pub config: stores::Config,
 }
 
-/// Everything that is wrong with a stack file.
-#[derive(Debug, thiserror::Error)]
-#[error("use the stack file")]
-pub struct Errors {}
+/// Shows names only: anything else may have come from a reference. What may be shown of it, a
+/// [`View`] shows.
+impl fmt::Debug for Stack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let log_stores: Vec<_> = self.log_stores.iter().map(|store| &store.name).collect();
+        formatter
+            .debug_struct("Stack")
+            .field("name", &self.name)
+            .field("file", &self.file)
+            .field("artifact_store", &self.artifact_store.name)
+            .field("log_stores", &log_stores)
+            .finish_non_exhaustive()
+    }
+}
 
-/// The active stack of the file that `explicit`, the environment or the usual places name.
+/// The active stack of the file that `explicit`, `$STEPLOG_STACK`, the user's folder or the
+/// system's names, or else of the built-in default.
 pub fn load(explicit: Option<&Path>) -> Result<Stack, Errors> {
-    let _ = explicit;
-    let env = Env::process();
-    let config = artifact::Config::new(artifact::Location::Local { path: env.data() });
-    let name = "local".to_owned();
-    Ok(Stack {
-        name: "default".to_owned(),
-        file: None,
-        log_stores: vec![LogStore {
-            name: name.clone(),
-            config: stores::Config::Artifact(config.clone()),
-        }],
-        artifact_store: ArtifactStore { name, config },
-        metadata: enrich::Table {
-            pipeline_run_id: vec!["STEPLOG_PIPELINE_RUN_ID".to_owned()],
-            step_id: vec!["STEPLOG_STEP_ID".to_owned()],
-            attempt: vec!["STEPLOG_ATTEMPT".to_owned()],
-            source: vec!["STEPLOG_SOURCE".to_owned()],
-            attributes: Default::default(),
-        },
-        capture: Default::default(),
-        lines: Default::default(),
-        redact: Default::default(),
-        spool: spool::Settings { dir: env.spool(), ..Default::default() },
-        ship: Default::default(),
-    })
+    load_in(&Env::process(), explicit)
+}
+
+/// [`load`] in a world of the caller's.
+pub fn load_in(env: &Env, explicit: Option<&Path>) -> Result<Stack, Errors> {
+    let source = find(env, explicit)?;
+    resolve::resolve(env, &source, Choose::Active, Secrets::Followed).map(|(stack, _)| stack)
 }
 
 /// The stack `name` of that file, active or not.
 pub fn load_named(explicit: Option<&Path>, name: &str) -> Result<Stack, Errors> {
-    load(explicit).map(|stack| Stack { name: name.to_owned(), ..stack })
+    let env = Env::process();
+    let source = find(&env, explicit)?;
+    let choose = Choose::Named(name);
+    resolve::resolve(&env, &source, choose, Secrets::Followed).map(|(stack, _)| stack)
+}
+
+/// The active stack together with how it may be shown.
+pub fn inspect(env: &Env, explicit: Option<&Path>) -> Result<(Stack, View), Errors> {
+    resolve::resolve(env, &find(env, explicit)?, Choose::Active, Secrets::Followed)
+}
+
+/// How a stack may be shown: the active one, or the one of that name. Needs none of its secrets.
+pub fn describe(env: &Env, explicit: Option<&Path>, name: Option<&str>) -> Result<View, Errors> {
+    let choose = name.map_or(Choose::Active, Choose::Named);
+    resolve::resolve(env, &find(env, explicit)?, choose, Secrets::Unread).map(|(_, view)| view)
+}
+
+/// Writes the default file to `path`, or to where the user's stack file is looked for. Returns where.
+pub fn init(env: &Env, path: Option<&Path>, existing: Existing) -> Result<PathBuf, WriteError> {
+    let usual = || env.stack_files().into_iter().next();
+    let path = path.map(|path| env.absolute(path)).or_else(usual).unwrap_or_default();
+    // It holds no secret, so everybody may read it.
+    write::write(&path, DEFAULT, 0o644, existing)?;
+    Ok(path)
+}
+
+/// The file that is to be used, read.
+fn find(env: &Env, explicit: Option<&Path>) -> Result<Source, Errors> {
+    if let Some(path) = explicit {
+        return read(env.absolute(path), "name a file that exists, or leave --stack out");
+    }
+    if let Some(path) = env.get("STEPLOG_STACK") {
+        let path = env.absolute(Path::new(path));
+        return read(path, "STEPLOG_STACK names this file: set it to one that exists, or unset it");
+    }
+    for path in env.stack_files() {
+        match std::fs::read(&path) {
+            Err(error) if is_absent(&error) => {}
+            result => return text(path, result, "make it readable, or name another with --stack"),
+        }
+    }
+    Ok(Source { file: None, text: String::new() })
+}
+
+fn read(path: PathBuf, help: &str) -> Result<Source, Errors> {
+    let result = std::fs::read(&path);
+    text(path, result, help)
+}
+
+fn text(path: PathBuf, result: io::Result<Vec<u8>>, help: &str) -> Result<Source, Errors> {
+    match result.map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(Source { file: Some(path), text }),
+        Ok(Err(_)) => Err(Errors::of_file(&path, "it is not UTF-8".to_owned(), "save it as UTF-8")),
+        Err(error) => {
+            let what = format!("cannot read the stack file: {}", reference::plain(&error));
+            Err(Errors::of_file(&path, what, help))
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -1,10 +1,333 @@
-//! Log stores: one folder a flavor.
+//! Log stores: where lines end up. One folder a flavor; `ship` knows only the traits here.
+//!
+//! ```text
+//! LogStore          what the stack file names                    one a process
+//!  └ Session        one writer's delivery to it                  one a spool
+//!     ├ resume      what the store has already (after a restart)
+//!     ├ Encoder     block → bytes, processor only                one a thread
+//!     ├ deliver     chunk → receipt, network only                several at a time
+//!     ├ acknowledged receipts in order; state() goes into the checkpoint
+//!     ├ upkeep      what the store wants done beside chunks
+//!     └ finish      the end of the writer, once and last
+//! ```
+//!
+//! A session never waits to try again and never decides whether to: it says what kind of failure
+//! it was ([`DeliverError`]), and `ship` waits, in one place and the same way for every flavor.
+//! Each request may be made again after its answer was lost, by this process or by a later one,
+//! so each must be harmless when repeated.
 
 pub mod artifact;
+mod flavor;
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+pub use self::artifact::object::{FirstError, Gaps};
+#[cfg(test)]
+pub(crate) use self::flavor::FLAVORS;
+pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
+use crate::line::Block;
+use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 
 /// A log store as the stack file describes it, resolved; one variant a flavor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+}
+
+impl Config {
+    /// The store that this describes. Asks nothing of it yet.
+    pub fn store(&self) -> Result<Arc<dyn LogStore>, StoreError> {
+        match self {
+            Self::Artifact(config) => {
+                let store = artifact::ArtifactLogStore::open(config.clone());
+                Ok(Arc::new(store.map_err(|error| StoreError(error.into()))?))
+            }
+        }
+    }
+}
+
+/// Why a log store cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+#[error("set up the log store")]
+pub struct StoreError(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// A log store that can be written to.
+pub trait LogStore: Send + Sync {
+    /// How much goes into a chunk, and how long it may wait.
+    fn limits(&self) -> Limits;
+
+    /// Starts, or takes up again, the delivery of one writer. `state` is what
+    /// [`Session::state`] returned last, null at first. Makes no request.
+    fn session(
+        &self,
+        writer: &Writer,
+        state: &serde_json::Value,
+    ) -> Result<Arc<dyn Session>, StateError>;
+}
+
+/// When a chunk is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// At this many raw bytes.
+    pub chunk_bytes: u64,
+    /// At this many blocks.
+    pub chunk_blocks: usize,
+    /// At this age of its first line.
+    pub age: SealAge,
+}
+
+/// How long a line waits for others at the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealAge {
+    /// Always this long: requests cost nothing.
+    Fixed(Duration),
+    /// The longer the step runs, the longer: requests cost money (`ship::cadence`).
+    Growing,
+}
+
+/// What a request becomes.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, DeliverError>>;
+
+/// The delivery of one writer to one store. Shared by the requests under way.
+pub trait Session: Send + Sync {
+    /// An encoder for one thread.
+    fn encoder(&self) -> Box<dyn Encoder>;
+
+    /// Finds out what the store has of this writer from chunk `next_chunk` on, acknowledged or
+    /// not. Called before anything is sent, since the answers to earlier requests may be lost
+    /// and, after a loss of power, the checkpoint with them.
+    fn resume(&self, next_chunk: u64) -> Answer<'_, Found>;
+
+    /// Delivers a chunk as a whole, once. Several are under way at the same time.
+    fn deliver<'a>(&'a self, chunk: &'a Chunk) -> Answer<'a, Receipt>;
+
+    /// Takes note that all chunks up to this one are delivered. In order of chunks.
+    fn acknowledged(&self, receipt: &Receipt);
+
+    /// What another session needs to go on after the last acknowledged chunk.
+    fn state(&self) -> serde_json::Value;
+
+    /// Whether [`Session::upkeep`] has something to do.
+    fn upkeep_due(&self) -> bool;
+
+    /// Does what the store wants done beside chunks. One at a time, beside deliveries.
+    fn upkeep(&self) -> Answer<'_, ()>;
+
+    /// Marks the writer as complete. Called when all chunks are acknowledged and no upkeep runs.
+    fn finish<'a>(&'a self, ending: &'a Ending) -> Answer<'a, ()>;
+}
+
+/// Turns blocks into what the store takes. Deterministic: the same block, the same bytes.
+pub trait Encoder: Send {
+    /// Encodes one block.
+    fn encode(&mut self, block: &Block) -> Result<Encoded, EncodeError>;
+}
+
+/// A block could not be encoded: compression failed.
+#[derive(Debug, thiserror::Error)]
+#[error("encode lines")]
+pub struct EncodeError(#[source] pub io::Error);
+
+/// The state in the checkpoint is not one that this store wrote.
+#[derive(Debug, thiserror::Error)]
+#[error("read the log store's state in the checkpoint")]
+pub struct StateError(#[from] pub serde_json::Error);
+
+/// A block as the store takes it.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// As it is sent.
+    pub body: Bytes,
+    /// Bytes before compression.
+    pub text_bytes: u64,
+    /// What is in it.
+    pub summary: Summary,
+}
+
+/// A cut of the writer's lines that is delivered as a whole.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Dense per writer, from 0.
+    pub number: u64,
+    /// The writer has ended with this chunk, as far as is known when it is cut.
+    pub last: bool,
+    /// In order; at least one.
+    pub blocks: Vec<Encoded>,
+    /// What is in all of them.
+    pub summary: Summary,
+}
+
+/// A chunk has been delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The chunk's number.
+    pub chunk: u64,
+    /// What was in it.
+    pub summary: Summary,
+}
+
+/// What a store has of a writer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The writer was finished: nothing is left to do.
+    pub complete: bool,
+    /// Chunks that are there, from the one that was asked for, in order; some between may be missing.
+    pub chunks: Vec<FoundChunk>,
+}
+
+/// A chunk that a store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundChunk {
+    /// Its number.
+    pub chunk: u64,
+    /// What is in it, as far as the store knows.
+    pub summary: Summary,
+}
+
+/// How a writer ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ending {
+    /// None if capture died before the step ended.
+    pub exit: Option<Exit>,
+    /// All lines.
+    pub totals: Summary,
+    /// How many chunks they are in.
+    pub chunks: u64,
+}
+
+/// Why a request failed, as far as it decides what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// It may work later.
+    #[error("{message}")]
+    Retry {
+        /// What happened, for people.
+        message: String,
+        /// The store asked for at least this pause.
+        after: Option<Duration>,
+    },
+    /// It will not work before somebody does something.
+    #[error("{message}")]
+    Fatal {
+        /// What happened, for people.
+        message: String,
+        /// What they can do.
+        advice: &'static str,
+        /// Credentials are wrong or lack a permission.
+        not_allowed: bool,
+    },
+    /// The store has another chunk of this number: cuts were lost and made anew elsewhere.
+    #[error("the store has other lines as chunk {chunk} of this writer")]
+    Conflict {
+        /// The number.
+        chunk: u64,
+    },
+}
+
+/// What is in a block, in a chunk, or in all that is delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// `seq` of the first line.
+    pub first_seq: u64,
+    /// Lines.
+    pub lines: u64,
+    /// Bytes of the writer's stream that they stand for; gaps not counted.
+    pub raw_bytes: u64,
+    /// Time of the first line.
+    pub first_time: Nanos,
+    /// Time of the last line.
+    pub last_time: Nanos,
+    /// Lines per level.
+    pub levels: LevelCounts,
+    /// The first line of level ERROR or above.
+    pub first_error: Option<FirstError>,
+    /// Lines that redraw themselves.
+    pub progress: u64,
+    /// What could not be kept.
+    pub gaps: Gaps,
+}
+
+/// A first error's message is cut to this many bytes.
+pub const MAX_ERROR_MESSAGE: usize = 1024;
+
+impl Summary {
+    /// All that a block tells without a look at its text: levels, first error and progress are
+    /// counted while it is encoded.
+    pub fn of(block: &Block) -> Self {
+        let mut gaps = Gaps::default();
+        for gap in &block.gaps {
+            gaps.count += 1;
+            gaps.bytes += gap.bytes;
+            gaps.lines += gap.lines;
+        }
+        Self {
+            first_seq: block.first_seq,
+            lines: block.lines.len() as u64,
+            raw_bytes: block.raw_bytes,
+            first_time: block.lines.first().map_or(Nanos(0), |line| line.time),
+            last_time: block.lines.last().map_or(Nanos(0), |line| line.time),
+            gaps,
+            ..Self::default()
+        }
+    }
+
+    /// Counts a line of this level.
+    #[inline]
+    pub fn count_level(&mut self, level: Option<Level>) {
+        if let Some(count) = level.and_then(|level| self.levels.get_mut(level as usize)) {
+            *count += 1;
+        }
+    }
+
+    /// Adds what follows.
+    pub fn add(&mut self, next: &Self) {
+        if self.lines == 0 {
+            self.first_seq = next.first_seq;
+            self.first_time = next.first_time;
+        }
+        if next.lines > 0 {
+            self.last_time = next.last_time;
+        }
+        self.lines += next.lines;
+        self.raw_bytes += next.raw_bytes;
+        for (sum, count) in self.levels.iter_mut().zip(next.levels) {
+            *sum += count;
+        }
+        if self.first_error.is_none() {
+            self.first_error.clone_from(&next.first_error);
+        }
+        self.progress += next.progress;
+        self.gaps.count += next.gaps.count;
+        self.gaps.bytes += next.gaps.bytes;
+        self.gaps.lines += next.gaps.lines;
+    }
+
+    /// `seq` of the line after the last.
+    pub fn next_seq(&self) -> u64 {
+        self.first_seq + self.lines
+    }
+}
+
+impl Chunk {
+    /// Puts blocks together.
+    pub fn new(number: u64, last: bool, blocks: Vec<Encoded>) -> Self {
+        let mut summary = Summary::default();
+        for block in &blocks {
+            summary.add(&block.summary);
+        }
+        Self { number, last, blocks, summary }
+    }
+
+    /// The receipt for it.
+    pub fn receipt(&self) -> Receipt {
+        Receipt { chunk: self.number, summary: self.summary.clone() }
+    }
 }

@@ -88,9 +88,11 @@ impl Server {
         let alive = shell.stdin.take().unwrap();
         let started = std::time::Instant::now();
         wait::until_true(&format!("{name} to be up (log: {})", log.display()), || {
-            if started.elapsed() > wait::LONG / 2 {
-                panic!("{name} is not up:\n{}", std::fs::read_to_string(&log).unwrap());
-            }
+            assert!(
+                started.elapsed() < wait::LONG / 2,
+                "{name} is not up:\n{}",
+                std::fs::read_to_string(&log).unwrap()
+            );
             ready()
         });
         Self { folder, _shell: Mutex::new(shell), _alive: alive }

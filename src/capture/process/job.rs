@@ -57,6 +57,11 @@ impl JobControl {
         Self { terminal, hand_over, raw: false, stop_asked: false }
     }
 
+    /// Nothing is done with any terminal.
+    pub(super) fn none() -> Self {
+        Self { terminal: None, hand_over: false, raw: false, stop_asked: false }
+    }
+
     pub(super) fn terminal(&self) -> Option<&Terminal> {
         self.terminal.as_ref()
     }
@@ -71,7 +76,7 @@ impl JobControl {
             self.raw = true;
             if terminal.is_ours() {
                 // Then keys go through as the terminal has them.
-                drop(terminal.make_raw());
+                terminal.make_raw().ok();
             }
         }
     }
@@ -123,7 +128,7 @@ impl JobControl {
                 // key, unless the key went to the step's group alone.
                 let whom = if self.hand_over { 0 } else { libc::getpid() };
                 libc::kill(whom, libc::SIGTSTP);
-                drop(sigaction(Number::SIGTSTP, &before));
+                sigaction(Number::SIGTSTP, &before).ok();
             }
         }
         self.stop_asked = false;
@@ -149,7 +154,7 @@ impl JobControl {
             if self.hand_over {
                 terminal.give_to(step);
             } else if self.raw {
-                drop(terminal.make_raw());
+                terminal.make_raw().ok();
             }
         }
     }

@@ -46,7 +46,7 @@ impl Ladder {
             None if signal == Signal::TERM => {
                 self.asked = Some(Asked {
                     last: now,
-                    kill_at: now + self.grace - self.grace / 5,
+                    kill_at: now + self.grace * 4 / 5,
                     leave_at: now + self.grace,
                     killed: false,
                 });
@@ -126,7 +126,7 @@ mod tests {
     fn other_signals_do_not_start_it() {
         let start = Instant::now();
         let mut ladder = Ladder::new(GRACE);
-        for signal in [Signal::INT, Signal::HUP, Signal::QUIT] {
+        for signal in [Signal::INT, Signal::HUP, Signal::WINCH] {
             ladder.observe(signal, start);
         }
         assert!(!ladder.asked());

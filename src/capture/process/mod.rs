@@ -39,7 +39,7 @@ mod supervise;
 mod terminal;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
@@ -54,6 +54,7 @@ pub(crate) use terminal::set_background_signals;
 use self::job::JobControl;
 use self::relay::Relay;
 use self::spawn::Outputs;
+use self::supervise::{Parts, Subject, Supervisor};
 use super::additions::Additions;
 use super::mask::Mask;
 use super::pump::{Pump, Source, Tempo};
@@ -62,10 +63,13 @@ use super::sink::FrameSink;
 use super::tee::Tee;
 use super::{Settings, memory};
 use crate::record::{Exit, IoStream};
+use crate::redact::Redactor;
 
 /// Something the user may have to know. Nothing of it stops the capture.
 #[derive(Debug)]
 pub enum Notice<'a> {
+    /// The step has ended and is captured; nothing is known of delivery yet.
+    Ended(&'a Exit),
     /// The spool, or what stands in for it, lost something or soon will.
     SpoolFault(&'a str),
     /// Own output cannot be written to any more.
@@ -116,14 +120,16 @@ pub struct Outcome {
     pub code: u8,
     /// What became of delivery.
     pub delivery: Delivery,
+    /// What ship said last, if it did not deliver.
+    pub words: String,
 }
 
 /// Everything around a step that takes time to set up and so comes after its start.
 pub struct Surroundings {
     /// Where frames go.
     pub(crate) sink: Box<dyn FrameSink>,
-    /// What must not be seen, for each stream.
-    pub(crate) mask: Box<dyn Fn(IoStream) -> Mask>,
+    /// What must not be seen.
+    pub(crate) redactor: Redactor,
     /// Own stdout and stderr show nothing.
     pub(crate) quiet: bool,
     /// Listens for secrets that become known.
@@ -181,16 +187,11 @@ impl Started {
     /// Sees the step, its output and delivery to their ends.
     pub fn run(self, surroundings: Surroundings, notify: &mut dyn FnMut(Notice<'_>)) -> Outcome {
         let now = Instant::now();
-        let tee = |iostream| match (surroundings.quiet, iostream) {
-            (true, _) => Tee::nowhere(),
-            (false, IoStream::Stdout) => Tee::to(io::stdout().as_fd()),
-            (false, IoStream::Stderr) => Tee::to(io::stderr().as_fd()),
-        };
         let source = |iostream, descriptor| Source {
             iostream,
             descriptor,
-            tee: tee(iostream),
-            mask: (surroundings.mask)(iostream),
+            tee: tee(surroundings.quiet, iostream),
+            mask: Mask::new(&surroundings.redactor),
         };
         let mut relay = None;
         let mut collect = true;
@@ -210,20 +211,80 @@ impl Started {
             partial_idle: self.settings.partial_idle,
             collect,
         };
-        let pump = Pump::new(sources, surroundings.sink, tempo, now);
         let mut job = self.job;
         if relay.is_some() {
             job.make_raw();
         }
-        supervise::Supervisor::new(
-            supervise::Parts {
-                step: self.pid,
+        Supervisor::new(
+            Parts {
+                subject: Subject::Step(self.pid),
                 started: self.at,
                 signals: self.signals,
-                pump,
+                pump: Pump::new(sources, surroundings.sink, tempo, now),
                 job,
                 relay,
                 additions: surroundings.additions,
+                redactor: surroundings.redactor,
+                courier: surroundings.courier,
+                settings: self.settings,
+                deadline: surroundings.deadline,
+            },
+            notify,
+        )
+        .run()
+    }
+}
+
+fn tee(quiet: bool, iostream: IoStream) -> Tee {
+    match (quiet, iostream) {
+        (true, _) => Tee::nowhere(),
+        (false, IoStream::Stdout) => Tee::to(io::stdout().as_fd()),
+        (false, IoStream::Stderr) => Tee::to(io::stderr().as_fd()),
+    }
+}
+
+/// Standard input as the thing to be captured: something else has started the step.
+#[derive(Debug)]
+pub struct Input {
+    descriptor: OwnedFd,
+    signals: Signals,
+    settings: Settings,
+}
+
+impl Input {
+    /// Prepares to read; nothing is read yet.
+    pub fn open(settings: &Settings) -> io::Result<Self> {
+        let signals = Signals::catch_only(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::CHLD])?;
+        let descriptor = io::stdin().as_fd().try_clone_to_owned()?;
+        spawn::grow_pipe(&descriptor, settings.pipe_bytes);
+        Ok(Self { descriptor, signals, settings: settings.clone() })
+    }
+
+    /// Reads to the end of file, or until told to stop, and sees delivery to its end.
+    pub fn run(self, surroundings: Surroundings, notify: &mut dyn FnMut(Notice<'_>)) -> Outcome {
+        let now = Instant::now();
+        let iostream = IoStream::Stdout;
+        let source = Source {
+            iostream,
+            descriptor: self.descriptor,
+            tee: tee(surroundings.quiet, iostream),
+            mask: Mask::new(&surroundings.redactor),
+        };
+        let tempo = Tempo {
+            read_bytes: self.settings.read_bytes,
+            partial_idle: self.settings.partial_idle,
+            collect: true,
+        };
+        Supervisor::new(
+            Parts {
+                subject: Subject::Input,
+                started: now,
+                signals: self.signals,
+                pump: Pump::new(vec![source], surroundings.sink, tempo, now),
+                job: JobControl::none(),
+                relay: None,
+                additions: surroundings.additions,
+                redactor: surroundings.redactor,
                 courier: surroundings.courier,
                 settings: self.settings,
                 deadline: surroundings.deadline,

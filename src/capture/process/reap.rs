@@ -51,7 +51,7 @@ impl How {
 /// Becomes the parent of every process of the step that loses its own.
 pub(crate) fn become_subreaper() {
     // An old kernel or a strict sandbox refuses: then orphans go to process 1, as without steplog.
-    drop(nix::sys::prctl::set_child_subreaper(true));
+    nix::sys::prctl::set_child_subreaper(true).ok();
 }
 
 /// The next child that has changed, if there is one; never waits.

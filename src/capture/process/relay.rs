@@ -86,8 +86,10 @@ impl Relay {
 
     /// The step's terminal may have room.
     pub(super) fn write(&mut self) {
-        match nix::unistd::write(&self.master, self.typed.get(self.done..self.len).unwrap_or_default())
-        {
+        match nix::unistd::write(
+            &self.master,
+            self.typed.get(self.done..self.len).unwrap_or_default(),
+        ) {
             Ok(count) => self.done += count,
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             // Nobody is there to read it.

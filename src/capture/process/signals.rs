@@ -19,33 +19,29 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 
 /// A signal's number, with a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Signal(pub i32);
+pub(crate) struct Signal(pub(crate) i32);
 
 impl Signal {
     /// Terminal gone, or reload.
-    pub const HUP: Self = Self(libc::SIGHUP);
+    pub(crate) const HUP: Self = Self(libc::SIGHUP);
     /// Ctrl-C.
-    pub const INT: Self = Self(libc::SIGINT);
-    /// Ctrl-\.
-    pub const QUIT: Self = Self(libc::SIGQUIT);
+    pub(crate) const INT: Self = Self(libc::SIGINT);
     /// Please end.
-    pub const TERM: Self = Self(libc::SIGTERM);
+    pub(crate) const TERM: Self = Self(libc::SIGTERM);
     /// End.
-    pub const KILL: Self = Self(libc::SIGKILL);
+    pub(crate) const KILL: Self = Self(libc::SIGKILL);
     /// A child changed its state.
-    pub const CHLD: Self = Self(libc::SIGCHLD);
+    pub(crate) const CHLD: Self = Self(libc::SIGCHLD);
     /// Go on.
-    pub const CONT: Self = Self(libc::SIGCONT);
+    pub(crate) const CONT: Self = Self(libc::SIGCONT);
     /// Ctrl-Z.
-    pub const TSTP: Self = Self(libc::SIGTSTP);
-    /// Stand still; cannot be refused.
-    pub const STOP: Self = Self(libc::SIGSTOP);
+    pub(crate) const TSTP: Self = Self(libc::SIGTSTP);
     /// Read from the terminal in the background.
-    pub const TTIN: Self = Self(libc::SIGTTIN);
+    pub(crate) const TTIN: Self = Self(libc::SIGTTIN);
     /// Wrote to the terminal in the background.
-    pub const TTOU: Self = Self(libc::SIGTTOU);
+    pub(crate) const TTOU: Self = Self(libc::SIGTTOU);
     /// The terminal's size changed.
-    pub const WINCH: Self = Self(libc::SIGWINCH);
+    pub(crate) const WINCH: Self = Self(libc::SIGWINCH);
 }
 
 impl fmt::Display for Signal {
@@ -78,16 +74,31 @@ impl Signals {
     pub(crate) fn catch() -> io::Result<Self> {
         let numbers = (1..=libc::SIGRTMAX()).filter(|&number| {
             let skipped = match number {
-                libc::SIGKILL | libc::SIGSTOP | libc::SIGPIPE => true,
-                libc::SIGILL | libc::SIGFPE | libc::SIGSEGV | libc::SIGBUS => true,
+                libc::SIGKILL
+                | libc::SIGSTOP
+                | libc::SIGPIPE
+                | libc::SIGILL
+                | libc::SIGFPE
+                | libc::SIGSEGV
+                | libc::SIGBUS => true,
                 // Between the standard and the real-time signals are those of the C library.
                 _ => number > libc::SIGSYS && number < libc::SIGRTMIN(),
             };
             // Without SIGCHLD nothing works, whoever ignored it.
             !skipped && (number == libc::SIGCHLD || !is_ignored(number))
         });
+        Self::of(numbers)
+    }
+
+    /// These, unless they were ignored.
+    pub(crate) fn catch_only(signals: &[Signal]) -> io::Result<Self> {
+        let wanted = |signal: &&Signal| **signal == Signal::CHLD || !is_ignored(signal.0);
+        Self::of(signals.iter().filter(wanted).map(|signal| signal.0))
+    }
+
+    fn of(numbers: impl Iterator<Item = i32>) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        Ok(Self { delivery: SignalDelivery::with_pipe(read, write, SignalOnly::default(), numbers)? })
+        Ok(Self { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, numbers)? })
     }
 
     /// Readable when a signal has arrived.

@@ -223,7 +223,10 @@ fn start(
                 command.pre_exec(move || {
                     if foreground == Foreground::Hand {
                         // Before the step can read: the parent might be too late for that.
-                        tcsetpgrp(std::os::fd::BorrowedFd::borrow_raw(libc::STDIN_FILENO), getpid())?;
+                        tcsetpgrp(
+                            std::os::fd::BorrowedFd::borrow_raw(libc::STDIN_FILENO),
+                            getpid(),
+                        )?;
                     }
                     set_background_signals(SigmaskHow::SIG_UNBLOCK)
                 });
@@ -238,14 +241,20 @@ fn start(
 /// grants (there is a limit a pipe and a limit a user).
 fn pipe(bytes: usize) -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    let mut wanted = bytes;
-    while wanted > 64 << 10
-        && fcntl(&read, FcntlArg::F_SETPIPE_SZ(i32::try_from(wanted).unwrap_or(i32::MAX))).is_err()
-    {
-        wanted /= 2;
-    }
+    grow_pipe(&read, bytes);
     set_nonblocking(&read)?;
     Ok((read, write))
+}
+
+/// Gives a pipe the largest buffer up to `bytes` that the system grants. What is no pipe, or is as
+/// large already, stays as it is.
+pub(super) fn grow_pipe(pipe: &OwnedFd, bytes: usize) {
+    let Ok(mut least) = fcntl(pipe, FcntlArg::F_GETPIPE_SZ) else { return };
+    least *= 2;
+    let mut wanted = i32::try_from(bytes).unwrap_or(i32::MAX);
+    while wanted >= least && fcntl(pipe, FcntlArg::F_SETPIPE_SZ(wanted)).is_err() {
+        wanted /= 2;
+    }
 }
 
 fn set_nonblocking(descriptor: &OwnedFd) -> io::Result<()> {
@@ -266,7 +275,9 @@ fn explain(error: io::Error, program: &OsStr) -> SpawnError {
                 SpawnError::NotFound { program: path }
             }
         }
-        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => SpawnError::System(error),
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => {
+            SpawnError::System(error)
+        }
         _ => SpawnError::NotExecutable { program: path, source: error },
     }
 }
@@ -279,7 +290,9 @@ fn find_program(program: &OsStr) -> PathBuf {
     }
     std::env::var_os("PATH")
         .and_then(|folders| {
-            std::env::split_paths(&folders).map(|folder| folder.join(path)).find(|file| file.is_file())
+            std::env::split_paths(&folders)
+                .map(|folder| folder.join(path))
+                .find(|file| file.is_file())
         })
         .unwrap_or_else(|| path.to_owned())
 }

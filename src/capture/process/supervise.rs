@@ -21,6 +21,7 @@ use crate::capture::additions::Additions;
 use crate::capture::poll::{Interest, PollSet};
 use crate::capture::pump::{Pump, Ready, earlier};
 use crate::record::{Exit, Nanos};
+use crate::redact::{MIN_SECRET, Redactor};
 
 /// Delivery that takes longer than this is worth a word on a terminal.
 const WORD_AFTER: Duration = Duration::from_secs(1);
@@ -52,15 +53,25 @@ impl From<Ready> for Event {
     }
 }
 
+/// Whose output it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A step that we have started.
+    Step(Pid),
+    /// Something that we read and know nothing else of.
+    Input,
+}
+
 /// What [`Supervisor`] is made of.
 pub(super) struct Parts {
-    pub(super) step: Pid,
+    pub(super) subject: Subject,
     pub(super) started: Instant,
     pub(super) signals: Signals,
     pub(super) pump: Pump,
     pub(super) job: JobControl,
     pub(super) relay: Option<Relay>,
     pub(super) additions: Option<Additions>,
+    pub(super) redactor: Redactor,
     pub(super) courier: Courier,
     pub(super) settings: Settings,
     pub(super) deadline: Duration,
@@ -68,12 +79,13 @@ pub(super) struct Parts {
 
 /// A step, from its start to the end of delivery.
 pub(super) struct Supervisor<'a> {
-    step: Pid,
+    subject: Subject,
     started: Instant,
     signals: Signals,
     job: JobControl,
     relay: Option<Relay>,
     additions: Option<Additions>,
+    redactor: Redactor,
     courier: Courier,
     settings: Settings,
     deadline: Duration,
@@ -103,12 +115,13 @@ impl<'a> Supervisor<'a> {
         Self {
             ladder: Ladder::new(parts.settings.grace),
             memory: MemoryEvents::start(),
-            step: parts.step,
+            subject: parts.subject,
             started: parts.started,
             signals: parts.signals,
             job: parts.job,
             relay: parts.relay,
             additions: parts.additions,
+            redactor: parts.redactor,
             courier: parts.courier,
             settings: parts.settings,
             deadline: parts.deadline,
@@ -133,7 +146,12 @@ impl<'a> Supervisor<'a> {
                 if delivery == Delivery::Delivered {
                     self.exit.bytes_delivered = Some(self.exit.bytes_spooled);
                 }
-                return Outcome { exit: self.exit, code: self.code, delivery };
+                let words = match (&mut self.courier, delivery) {
+                    (_, Delivery::Delivered) => String::new(),
+                    (Courier::Process(shipper), _) => shipper.last_words(),
+                    _ => String::new(),
+                };
+                return Outcome { exit: self.exit, code: self.code, delivery, words };
             }
             set.clear();
             self.watch(&mut set);
@@ -178,8 +196,8 @@ impl<'a> Supervisor<'a> {
                 }
             }
             Event::Addition => {
-                if let (Some(additions), Some(pump)) = (&mut self.additions, &mut self.pump) {
-                    additions.receive(now, |values| pump.add_secrets(values));
+                if let Some(additions) = &mut self.additions {
+                    additions.receive(now, |values| mask(&self.redactor, values));
                 }
             }
             Event::Keys => {
@@ -203,22 +221,28 @@ impl<'a> Supervisor<'a> {
     fn on_signal(&mut self, signal: Signal, now: Instant) {
         match signal {
             Signal::CHLD => self.reap(now),
-            Signal::WINCH if self.relay_master(|job, master| job.copy_size(master)) => {}
+            Signal::WINCH if self.relay.is_some() => {
+                if let Some(relay) = &self.relay {
+                    self.job.copy_size(relay.master());
+                }
+            }
             Signal::CONT => {
-                if matches!(self.phase, Phase::Running) {
-                    self.job.enter_terminal(self.step);
+                if let (Phase::Running, Subject::Step(step)) = (&self.phase, self.subject) {
+                    self.job.enter_terminal(step);
                 }
                 self.forward(signal);
             }
             _ => {
                 self.forward(signal);
                 match &self.phase {
+                    Phase::Running if self.subject == Subject::Input => {
+                        self.on_input_end(signal, now);
+                    }
                     Phase::Running => {
                         self.ladder.observe(signal, now);
                         if signal == Signal::TSTP {
                             self.job.stop_asked();
                         } else if self.stopped && self.ladder.asked() {
-                            // What stands still cannot end by itself.
                             self.forward(Signal::CONT);
                         }
                     }
@@ -229,17 +253,13 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// True if the step has a terminal of its own.
-    fn relay_master(&self, act: impl FnOnce(&JobControl, std::os::fd::BorrowedFd<'_>)) -> bool {
-        self.relay.as_ref().map(|relay| act(&self.job, relay.master())).is_some()
-    }
-
     fn forward(&self, signal: Signal) {
+        let Subject::Step(step) = self.subject else { return };
         let ship = match &self.courier {
             Courier::Process(shipper) => shipper.pid(),
             _ => None,
         };
-        reap::signal_all(self.step, signal, ship);
+        reap::signal_all(step, signal, ship);
     }
 
     /// Whoever waits is told to stop waiting.
@@ -264,25 +284,31 @@ impl<'a> Supervisor<'a> {
 
     fn reap(&mut self, now: Instant) {
         while let Some((pid, change)) = reap::next_change() {
+            let is_step = self.subject == Subject::Step(pid);
             let is_ship =
                 matches!(&self.courier, Courier::Process(shipper) if shipper.pid() == Some(pid));
             match change {
-                Change::Ended(ending) if pid == self.step => self.on_step_end(ending, now),
+                Change::Ended(ending) if is_step => self.on_step_end(pid, ending, now),
                 Change::Ended(ending) if is_ship => self.on_ship_end(ending.how, now),
-                Change::Stopped(signal) if pid == self.step => self.on_step_stop(signal, now),
-                Change::Continued if pid == self.step => self.stopped = false,
+                Change::Stopped(signal) if is_step => self.on_step_stop(pid, signal, now),
+                Change::Continued if is_step => self.stopped = false,
                 // An orphan of the step, or a stop that is nobody's business.
                 _ => {}
             }
         }
     }
 
-    fn on_step_stop(&mut self, by: Signal, now: Instant) {
+    fn on_step_stop(&mut self, step: Pid, by: Signal, now: Instant) {
         self.stopped = true;
-        match self.job.on_stop(self.step, by) {
+        if self.ladder.asked() {
+            // What stands still cannot end by itself.
+            self.forward(Signal::CONT);
+            return;
+        }
+        match self.job.on_stop(step, by) {
             OnStop::GoOn => self.forward(Signal::CONT),
             OnStop::Follow => {
-                let pause = self.job.stop_ourselves(self.step);
+                let pause = self.job.stop_ourselves(step);
                 self.shift(pause);
                 self.forward(Signal::CONT);
                 // What made us go on made the step go on already; what made us stop is over.
@@ -306,8 +332,8 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn on_step_end(&mut self, ending: Ending, now: Instant) {
-        self.job.leave_terminal(self.step);
+    fn on_step_end(&mut self, step: Pid, ending: Ending, now: Instant) {
+        self.job.leave_terminal(step);
         self.relay = None;
         self.code = ending.how.code();
         match ending.how {
@@ -317,12 +343,23 @@ impl<'a> Supervisor<'a> {
                 self.exit.core = core;
             }
         }
-        self.exit.ended = Nanos::now();
-        self.exit.wall_ns = now.duration_since(self.started).as_nanos() as u64;
         self.exit.usage = Some(ending.usage);
         if self.code != 0 && self.memory.as_ref().is_some_and(|memory| memory.kills() > 0) {
             self.exit.reason = Some("OOMKilled".to_owned());
         }
+        self.start_drain(now);
+    }
+
+    /// Whoever started us wants us to stop reading standard input.
+    fn on_input_end(&mut self, signal: Signal, now: Instant) {
+        self.code = How::Killed { signal, core: false }.code();
+        self.exit.reason = Some(signal.to_string());
+        self.start_drain(now);
+    }
+
+    fn start_drain(&mut self, now: Instant) {
+        self.exit.ended = Nanos::now();
+        self.exit.wall_ns = now.duration_since(self.started).as_nanos() as u64;
         let drain = Drain::new(self.settings.drain_idle, self.settings.drain_max, now);
         self.phase = Phase::Draining { drain, stuck_since: None, end: None };
     }
@@ -362,6 +399,12 @@ impl<'a> Supervisor<'a> {
                 self.fault_told = true;
                 (self.notify)(Notice::SpoolFault(&fault));
             }
+        }
+        if self.subject == Subject::Input
+            && matches!(self.phase, Phase::Running)
+            && self.pump.as_ref().is_some_and(Pump::is_done)
+        {
+            self.start_drain(now);
         }
         match &mut self.phase {
             Phase::Running | Phase::Done { .. } => {}
@@ -405,14 +448,16 @@ impl<'a> Supervisor<'a> {
             && let Some(over) = drain.over(now)
         {
             *end = Some(over);
-            let outputs: Vec<_> = pump.open_sources().filter_map(holders::identity).collect();
-            let holders = holders::find(&outputs);
+            if let Subject::Step(_) = self.subject {
+                let outputs: Vec<_> = pump.open_sources().filter_map(holders::identity).collect();
+                let holders = holders::find(&outputs);
+                self.exit.held_by = holders.iter().map(|holder| holder.pid).collect();
+                (self.notify)(match over {
+                    DrainEnd::Limit => Notice::StillWriting(&holders),
+                    _ => Notice::Held(&holders),
+                });
+            }
             pump.close();
-            self.exit.held_by = holders.iter().map(|holder| holder.pid).collect();
-            (self.notify)(match over {
-                DrainEnd::Limit => Notice::StillWriting(&holders),
-                _ => Notice::Held(&holders),
-            });
             self.drain(now);
         }
     }
@@ -420,17 +465,24 @@ impl<'a> Supervisor<'a> {
     /// Everything that will be captured is captured.
     fn conclude(&mut self, end: DrainEnd, now: Instant) {
         self.exit.drain = Some(end.as_str().to_owned());
+        if self.subject == Subject::Input && end == DrainEnd::Eof {
+            // Nothing is known of the step, but all that it wrote was read.
+            self.code = 0;
+            self.exit.code = Some(0);
+            self.exit.reason = None;
+        }
         self.additions = None;
         if let Some(pump) = self.pump.take()
             && let Err(error) = pump.finish(&mut self.exit)
         {
             (self.notify)(Notice::ExitNotKept(&error.to_string()));
         }
+        (self.notify)(Notice::Ended(&self.exit));
         // Who reads own output has everything, and need not wait for delivery.
         if stdout_is_pipeline()
             && let Ok(null) = std::fs::File::options().write(true).open("/dev/null")
         {
-            drop(nix::unistd::dup2_stdout(null));
+            nix::unistd::dup2_stdout(null).ok();
         }
         let until = now + self.deadline;
         let until = self.ladder.leave_at(now).map_or(until, |leave| leave.min(until));
@@ -443,9 +495,9 @@ impl<'a> Supervisor<'a> {
         let state = match &mut self.courier {
             Courier::Process(shipper) if shipper.is_delivered() => Some(Delivery::Delivered),
             Courier::Process(shipper) if shipper.is_failed() => Some(Delivery::Failed),
-            Courier::Thread(thread) => thread.delivered().map(|delivered| {
-                if delivered { Delivery::Delivered } else { Delivery::Failed }
-            }),
+            Courier::Thread(thread) => thread
+                .delivered()
+                .map(|delivered| if delivered { Delivery::Delivered } else { Delivery::Failed }),
             Courier::Nobody => Some(Delivery::Deadline),
             Courier::Process(_) => None,
         };
@@ -488,4 +540,14 @@ impl<'a> Supervisor<'a> {
             Phase::Done { .. } => Some(now),
         }
     }
+}
+
+/// Puts values into effect: says how many, or what is wrong with them.
+fn mask(redactor: &Redactor, values: &[&[u8]]) -> Result<usize, String> {
+    let taken = redactor.add(values.iter().map(|value| value.to_vec()));
+    if taken == values.len() {
+        return Ok(taken);
+    }
+    let short = values.len() - taken;
+    Err(format!("{short} of {} are shorter than {MIN_SECRET} bytes", values.len()))
 }

@@ -46,7 +46,7 @@ impl Terminal {
 
     /// Puts a group into the foreground. Fails harmlessly when the group has just ended.
     pub(super) fn give_to(&self, group: Pid) {
-        drop(tcsetpgrp(&self.device, group));
+        tcsetpgrp(&self.device, group).ok();
     }
 
     /// Puts steplog's own group into the foreground.
@@ -67,7 +67,7 @@ impl Terminal {
     /// Undoes raw mode.
     pub(super) fn restore(&mut self) {
         if let Some(cooked) = self.cooked.take() {
-            drop(tcsetattr(&self.device, SetArg::TCSADRAIN, &cooked));
+            tcsetattr(&self.device, SetArg::TCSADRAIN, &cooked).ok();
         }
     }
 
@@ -86,7 +86,7 @@ impl Drop for Terminal {
 }
 
 /// Blocks or unblocks the signals that stop a background process at its terminal. Async-signal-safe.
-pub(super) fn set_background_signals(how: SigmaskHow) -> io::Result<()> {
+pub(crate) fn set_background_signals(how: SigmaskHow) -> io::Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Number::SIGTTOU);
     signals.add(Number::SIGTTIN);

@@ -17,7 +17,7 @@ use super::disk::{Disk, RealDisk};
 use super::frame::MAX_PAYLOAD;
 use super::quota::{Quota, Room};
 use super::segment::Header;
-use super::syncer::Syncer;
+use super::syncer::{Syncer, Tick};
 use super::{Kind, Meta, Note, Settings, Sync, WhenFull};
 use crate::record::{Exit, Gap, IoStream, Nanos};
 use room::Refusal;
@@ -251,8 +251,9 @@ impl<D: Disk> SpoolWriter<D> {
                         self.report(refusal);
                     }
                 }
-                // Part of it cannot be given back.
+                // Of several frames, those that are written cannot be taken back.
                 Err(Refusal::Full) if self.when_full == WhenFull::Block && first => {
+                    self.report(Refusal::Full);
                     return Append::Full;
                 }
                 Err(refusal) => {
@@ -297,13 +298,12 @@ impl<D: Disk> SpoolWriter<D> {
             return None;
         }
         match self.syncer.tick(now, &self.active.file) {
-            Ok(Some(due)) => {
-                if now >= due {
+            Ok(Tick { started, next }) => {
+                if started {
                     self.watch();
                 }
-                Some(due)
+                next
             }
-            Ok(None) => None,
             Err(error) => {
                 self.report(Refusal::SyncFailed(error));
                 None
@@ -325,3 +325,6 @@ impl<D: Disk> SpoolWriter<D> {
         synced.map_err(|source| FinishError::Sync { dir: self.dir.clone(), source })
     }
 }
+
+#[cfg(test)]
+mod tests;

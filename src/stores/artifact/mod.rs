@@ -1,9 +1,86 @@
-//! The artifact store as log store.
+//! The artifact store as log store: objects in a bucket, a container or a folder.
+//!
+//! ```text
+//! config    where the objects go and how they are made
+//! open      … to a client that speaks to the store
+//! layout    names of objects
+//! object    the log object: frames, index, seek table; end.json
+//! encode    blocks to frames                          } ship
+//! session   one writer's chunks, segments and end     }
+//! fetch     one writer's records, back                  read
+//! flavor    the keys of the stack file                } stack
+//! probe     does it work, with these credentials?     }
+//! ```
+//!
+//! Invariants: an object has its final bytes under its final name or is not there; a chunk's name
+//! is its number, so that delivering it twice is delivering it once; live chunks are deleted only
+//! when a segment holds them; `end.json` comes last.
 
 pub mod config;
+mod encode;
+mod failure;
+pub mod fetch;
+pub(crate) mod flavor;
+pub mod gc;
 pub mod layout;
 pub mod object;
 pub mod open;
+pub mod probe;
+mod session;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod verify;
 
-pub use config::{Codec, Config, Location};
-pub use open::OpenError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+
+pub use self::config::{Codec, Config, Location};
+pub use self::encode::BlockEncoder;
+pub use self::open::OpenError;
+use self::session::ArtifactSession;
+use super::{Limits, LogStore, SealAge, Session, StateError};
+use crate::record::Writer;
+
+/// The artifact store, to write to.
+pub struct ArtifactLogStore {
+    store: Arc<dyn ObjectStore>,
+    config: Config,
+}
+
+/// A chunk never has more frames than this, however small they are.
+const CHUNK_BLOCKS: usize = 16;
+
+impl ArtifactLogStore {
+    /// Makes a client. Makes no request.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        Ok(Self { store: config.open()?, config })
+    }
+
+    /// On a client that there is already.
+    pub fn on(store: Arc<dyn ObjectStore>, config: Config) -> Self {
+        Self { store, config }
+    }
+}
+
+impl LogStore for ArtifactLogStore {
+    fn limits(&self) -> Limits {
+        let age = match self.config.location {
+            Location::Local { .. } => {
+                SealAge::Fixed(Duration::from_millis(self.config.local_seal_ms))
+            }
+            Location::Remote { .. } => SealAge::Growing,
+        };
+        Limits { chunk_bytes: self.config.chunk_bytes, chunk_blocks: CHUNK_BLOCKS, age }
+    }
+
+    fn session(
+        &self,
+        writer: &Writer,
+        state: &serde_json::Value,
+    ) -> Result<Arc<dyn Session>, StateError> {
+        let store = Arc::clone(&self.store);
+        Ok(Arc::new(ArtifactSession::new(store, self.config.clone(), writer.clone(), state)?))
+    }
+}

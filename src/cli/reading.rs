@@ -1,0 +1,321 @@
+//! What the commands that read have in common: the store, the exit codes, what is said when
+//! something is not there.
+//!
+//! | code | |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | nothing matched |
+//! | 2 | usage, or the stack file is wrong |
+//! | 3 | no such run, step or attempt |
+//! | 4 | the log store does not allow it |
+//! | 5 | incomplete: lines are missing or damaged, or there is no end and nothing comes any more |
+//! | 6 | `verify` only: altered, doubled or in disorder |
+//! | 7 | the log store cannot be reached or failed |
+
+use std::fmt::Display;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::wrap::{chain, say};
+use crate::read::store::{LogReader, ReadError, Status, Stream};
+use crate::read::target::{self, Name, Selection, Target};
+use crate::record::Nanos;
+use crate::stack::{self, Stack};
+use crate::stores;
+use crate::stores::artifact::fetch::Reader;
+
+pub(super) const NO_MATCH: u8 = 1;
+pub(super) const USAGE: u8 = 2;
+pub(super) const NOT_FOUND: u8 = 3;
+pub(super) const NOT_ALLOWED: u8 = 4;
+pub(super) const INCOMPLETE: u8 = 5;
+pub(super) const DAMAGED: u8 = 6;
+pub(super) const STORE_FAILED: u8 = 7;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) code: u8,
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn usage(message: impl Display) -> Self {
+        Self { code: USAGE, message: message.to_string() }
+    }
+
+    pub(super) fn not_found(message: impl Display) -> Self {
+        Self { code: NOT_FOUND, message: message.to_string() }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        let code = match error {
+            ReadError::Denied(_) => NOT_ALLOWED,
+            ReadError::Store(_) => STORE_FAILED,
+        };
+        Self { code, message: chain(&error) }
+    }
+}
+
+/// Says what went wrong, if something did.
+pub(super) fn end(result: Result<u8, Failure>) -> ExitCode {
+    ExitCode::from(result.unwrap_or_else(|failure| {
+        say(failure.message);
+        failure.code
+    }))
+}
+
+/// The store to read from.
+pub(super) struct Access {
+    pub(super) runtime: Runtime,
+    pub(super) reader: Reader,
+    /// Of the log store.
+    pub(super) name: String,
+    pub(super) config: stores::artifact::Config,
+}
+
+impl Access {
+    /// The first log store of the stack that can be read.
+    pub(super) fn open(file: Option<&Path>) -> Result<Self, Failure> {
+        let Stack { log_stores, .. } =
+            stack::load(file).map_err(|errors| Failure::usage(chain(&errors)))?;
+        let readable = log_stores.into_iter().map(|store| match store.config {
+            stores::Config::Artifact(config) => (store.name, config),
+        });
+        let Some((name, config)) = readable.into_iter().next() else {
+            return Err(Failure::usage("the stack names no log store"));
+        };
+        let failed = |message| Failure { code: STORE_FAILED, message };
+        let reader = Reader::of(&config).map_err(|error| failed(chain(&error)))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| failed(format!("start threads: {error}")))?;
+        Ok(Self { runtime, reader, name, config })
+    }
+
+    /// The run that is meant, with all its streams (of the one step that is named, if one is), and
+    /// those that the selection means.
+    pub(super) fn find(
+        &self,
+        target: &Target,
+        selection: &mut Selection,
+    ) -> Result<Found, Failure> {
+        match &target.step {
+            None => {}
+            Some(Name::Id(step)) => selection.steps.push(step.clone()),
+            Some(Name::Latest) => selection.latest_step = true,
+            Some(Name::Failed) => selection.failed = true,
+        }
+        let step = match selection.steps.as_slice() {
+            [step] => Some(step.clone()),
+            _ => None,
+        };
+        let streams = |run: &str, step: Option<&str>| {
+            self.runtime.block_on(self.reader.streams(run, step, &[]))
+        };
+        let (run, all) = match &target.run {
+            Name::Id(run) => (run.clone(), streams(run, step.as_deref())?),
+            Name::Latest => {
+                let runs = self.runtime.block_on(self.reader.runs(1))?;
+                let run = runs.into_iter().next().ok_or_else(|| self.no_runs())?.pipeline_run_id;
+                let all = streams(&run, step.as_deref())?;
+                (run, all)
+            }
+            Name::Failed => {
+                selection.failed = true;
+                // Far enough back for whoever asks without naming the run.
+                let runs = self.runtime.block_on(self.reader.runs(100))?;
+                let mut found = None;
+                for run in runs {
+                    let all = streams(&run.pipeline_run_id, step.as_deref())?;
+                    if !selection.of(&all).is_empty() {
+                        found = Some((run.pipeline_run_id, all));
+                        break;
+                    }
+                }
+                found
+                    .ok_or_else(|| Failure::not_found("none of the last runs has a failed step"))?
+            }
+        };
+        let selected = selection.of(&all);
+        Ok(Found { run, step, all, selected })
+    }
+
+    fn no_runs(&self) -> Failure {
+        Failure::not_found(format!("there are no runs in the log store {}", self.name))
+    }
+
+    /// Why nothing was selected.
+    pub(super) fn nothing(&self, found: &Found, selection: &Selection) -> Failure {
+        let run = &found.run;
+        if found.all.is_empty() {
+            let others = found.step.as_ref().and_then(|step| {
+                let all = self.runtime.block_on(self.reader.streams(run, None, &[])).ok()?;
+                (!all.is_empty()).then(|| {
+                    format!("run {run} has no step {step}; it has {}", listed(&steps(&all)))
+                })
+            });
+            return Failure::not_found(others.unwrap_or_else(|| {
+                format!("there is no run {run} in the log store {}", self.name)
+            }));
+        }
+        let wanted = selection.steps.iter().find(|step| !steps(&found.all).contains(step));
+        if let Some(step) = wanted {
+            let others = listed(&steps(&found.all));
+            return Failure::not_found(format!("run {run} has no step {step}; it has {others}"));
+        }
+        if selection.failed {
+            return Failure::not_found(format!("no step of run {run} has failed"));
+        }
+        let attempts: Vec<String> =
+            found.all.iter().map(|stream| stream.origin.attempt.to_string()).collect();
+        let mut sources: Vec<String> =
+            found.all.iter().map(|stream| stream.origin.source.clone()).collect();
+        sources.sort();
+        sources.dedup();
+        Failure::not_found(format!(
+            "run {run} has no such attempt or source; attempts: {}; sources: {}",
+            listed(&attempts),
+            listed(&sources)
+        ))
+    }
+}
+
+/// What a target means in this store.
+pub(super) struct Found {
+    pub(super) run: String,
+    /// The one step that is asked for, if it is one.
+    pub(super) step: Option<String>,
+    /// All streams of the run, or of that step.
+    pub(super) all: Vec<Stream>,
+    pub(super) selected: Vec<Stream>,
+}
+
+fn steps(streams: &[Stream]) -> Vec<String> {
+    let mut steps: Vec<String> =
+        streams.iter().map(|stream| stream.origin.step_id.clone()).collect();
+    steps.sort();
+    steps.dedup();
+    steps
+}
+
+/// The first few, in a sentence.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+/// A stream in a sentence: `train`, `train, attempt 2`, `train (client)`.
+pub(super) fn name_of(stream: &Stream) -> String {
+    let mut name = target::escape(&stream.origin.step_id);
+    if stream.origin.attempt != 1 {
+        name.push_str(&format!(", attempt {}", stream.origin.attempt));
+    }
+    if stream.origin.source != "step" {
+        name.push_str(&format!(" ({})", stream.origin.source));
+    }
+    name
+}
+
+/// What a person has to know of a stream beside its lines.
+pub(super) fn caveat(stream: &Stream) -> Option<String> {
+    let name = name_of(stream);
+    match stream.status {
+        Status::Running => Some(format!("{name} is still running")),
+        Status::Unfinished => {
+            let seen = stream.last_seen.unwrap_or(stream.started);
+            let ago = Nanos::now().0.saturating_sub(seen.0).max(0) as u64;
+            Some(format!(
+                "{name} is unfinished: nothing has come for {}; the step is quiet, or the rest is \
+                 still in the spool on its machine (steplog ship --all delivers it there)",
+                short_duration(Duration::from_nanos(ago))
+            ))
+        }
+        Status::Interrupted => Some(format!(
+            "{name} was interrupted: capture ended before the step did, what it had is here"
+        )),
+        Status::Succeeded | Status::Failed if stream.gaps > 0 => {
+            Some(format!("{name} has {} gaps: lines that could not be kept", stream.gaps))
+        }
+        Status::Succeeded | Status::Failed => None,
+    }
+}
+
+/// How the step ended, where it did not end well.
+pub(super) fn ending(stream: &Stream) -> Option<String> {
+    let exit = stream.exit.as_ref().filter(|_| stream.status == Status::Failed)?;
+    let mut text = format!("{} failed", name_of(stream));
+    match (&exit.signal, exit.code) {
+        (Some(signal), _) => text.push_str(&format!(": killed by {signal}")),
+        (None, Some(code)) => text.push_str(&format!(": exit code {code}")),
+        (None, None) => {}
+    }
+    if let Some(reason) = &exit.reason {
+        text.push_str(&format!(" ({reason})"));
+    }
+    Some(text)
+}
+
+/// The two largest units: `2h 5m`, `1.3s`.
+pub(super) fn short_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 if duration.subsec_millis() < 1 => "0s".to_owned(),
+        0 => format!("{}ms", duration.subsec_millis()),
+        1..60 => format!("{}.{}s", seconds, duration.subsec_millis() / 100),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// `123456` as `123,456`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A progress bar, where somebody sees it.
+pub(super) fn bar(total: u64, what: &str) -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let style = indicatif::ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {elapsed}");
+    let bar = indicatif::ProgressBar::new(total).with_message(what.to_owned());
+    match style {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_durations() {
+        let durations = [0, 20, 1_900, 61_000, 7_265_000, 90_000_000]
+            .map(|millis| short_duration(Duration::from_millis(millis)));
+        assert_eq!(durations, ["0s", "20ms", "1.9s", "1m 1s", "2h 1m", "1d 1h"]);
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,334 @@
+//! What `run` and `pipe` share: whose output it is, the spool, ship, and what is said to the user.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use crate::capture::additions::Additions;
+use crate::capture::identity::{self, Identity, Named};
+use crate::capture::memory;
+use crate::capture::process::{Courier, Delivery, Holder, Notice, Outcome, Surroundings};
+use crate::capture::shipper::Shipper;
+use crate::capture::sink::FrameSink;
+use crate::record::{Exit, Writer};
+use crate::redact::{self, Redactor};
+use crate::spool::{self, SpoolWriter};
+use crate::stack::{self, Stack};
+
+/// steplog's own failure before the step has started, or with `--on-undelivered=fail` after it.
+pub(super) const FAILED: u8 = 125;
+
+/// Whose output it is, and where it goes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The pipeline run; otherwise from the environment, otherwise a new one
+    #[arg(long = "run", visible_alias = "pipeline-run-id", value_name = "ID")]
+    run: Option<String>,
+    /// The step of that run; otherwise from the environment, otherwise the command's name
+    #[arg(long = "step", visible_alias = "step-id", value_name = "ID")]
+    step: Option<String>,
+    /// The try at that step, from 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    attempt: Option<u32>,
+    /// Where the lines come from
+    #[arg(long, value_name = "NAME", help = "Where the lines come from [default: step]")]
+    source: Option<String>,
+    /// Something to keep with the logs; may be given more than once
+    #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = pair)]
+    attributes: Vec<(String, String)>,
+    /// The stack file
+    #[arg(long, value_name = "FILE")]
+    stack: Option<PathBuf>,
+    /// Keep the logs but do not show them
+    #[arg(short, long)]
+    quiet: bool,
+    /// How long to wait for delivery at the end, for example 30s
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    deadline: Option<Duration>,
+    /// What to do when not everything was delivered in time
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    on_undelivered: OnUndelivered,
+    /// Write how it ended to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    exit_record: Option<PathBuf>,
+}
+
+/// What to do when not everything was delivered in time. It is in the spool whatever is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum OnUndelivered {
+    /// Say so
+    #[default]
+    Warn,
+    /// Say so, and exit with 125 if the step has succeeded
+    Fail,
+    /// Nothing
+    Ignore,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, for example team=vision".to_owned()),
+    }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected a time, for example 30s or 5m"))
+}
+
+/// Everything that is known before the step starts.
+pub(super) struct Plan {
+    pub(super) stack: Stack,
+    options: Options,
+    identity: Identity,
+    environment: BTreeMap<String, String>,
+    redactor: Redactor,
+}
+
+/// Why the step is not started: better not at all than with its secrets in the logs, or with its
+/// logs nowhere.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlanError {
+    /// The stack file.
+    #[error(transparent)]
+    Stack(#[from] stack::Errors),
+    /// A file of the user's, with values to be masked.
+    #[error("failed to read the secrets in {}", file.display())]
+    Secrets {
+        /// As in the stack file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A pattern of the user's.
+    #[error("failed to use [redact] patterns")]
+    Pattern(#[from] redact::PatternError),
+}
+
+/// What must not be seen.
+fn redactor(
+    settings: &redact::Settings,
+    environment: &BTreeMap<String, String>,
+) -> Result<Redactor, PlanError> {
+    let mut values = redact::secrets_from_env(&settings.env, environment.clone().into_iter());
+    for file in &settings.files {
+        let text = std::fs::read(file)
+            .map_err(|source| PlanError::Secrets { file: file.clone(), source })?;
+        values.extend(redact::secrets_from_text(&text));
+    }
+    Ok(Redactor::new(values, &settings.patterns)?)
+}
+
+impl Plan {
+    /// Loads the stack and works out who writes. `what` stands in for a step without a name.
+    pub(super) fn make(mut options: Options, what: &str) -> Result<Self, PlanError> {
+        let stack = stack::load(options.stack.as_deref())?;
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let named = Named {
+            pipeline_run_id: options.run.take(),
+            step_id: options.step.take(),
+            attempt: options.attempt,
+            source: options.source.take(),
+            attributes: std::mem::take(&mut options.attributes),
+        };
+        let identity = identity::identify(named, &stack.metadata, &environment, what);
+        let redactor = redactor(&stack.redact, &environment)?;
+        Ok(Self { stack, options, identity, environment, redactor })
+    }
+
+    /// Variables for the step's environment.
+    pub(super) fn told(&self) -> Vec<(String, OsString)> {
+        let writer = &self.identity.writer;
+        let spool = self.stack.spool.dir.join(writer.id.to_string());
+        identity::tell(writer, Some(&spool), &self.environment)
+    }
+
+    /// Something to keep with the logs, unless the user has said otherwise.
+    pub(super) fn attribute(&mut self, name: &str, value: String) {
+        self.identity.writer.attributes.entry(name.to_owned()).or_insert(value);
+    }
+
+    /// Makes the spool and starts ship: everything that takes time.
+    pub(super) fn surround(&mut self) -> Surroundings {
+        if let Ok(host) = nix::unistd::gethostname()
+            && let Ok(host) = host.into_string()
+        {
+            self.attribute("host.name", host);
+        }
+        let meta = spool::Meta {
+            version: spool::VERSION,
+            writer: self.identity.writer.clone(),
+            lines: self.stack.lines.clone(),
+            stack: Some(self.stack.name.clone()),
+            stack_file: self.stack.file.clone(),
+        };
+        let deadline = self.options.deadline.unwrap_or(self.stack.ship.deadline);
+        let quiet = self.options.quiet;
+        let redactor = self.redactor.clone();
+        match SpoolWriter::create(&self.stack.spool, &meta) {
+            Ok(writer) => {
+                let dir = writer.dir().to_owned();
+                let shipper = Shipper::start(&dir, self.options.stack.as_deref(), Instant::now());
+                Surroundings {
+                    sink: Box::new(writer),
+                    redactor,
+                    quiet,
+                    additions: Additions::listen(&dir).ok(),
+                    courier: Courier::Process(shipper),
+                    deadline,
+                }
+            }
+            Err(error) => {
+                say(format_args!(
+                    "{}; logs are held in memory only and are lost if steplog is killed. \
+                     Name a directory that can be written as [spool] dir in the stack file",
+                    chain(&error)
+                ));
+                let (sink, courier) = self.in_memory(meta);
+                Surroundings { sink, redactor, quiet, additions: None, courier, deadline }
+            }
+        }
+    }
+
+    /// Capture and ship in one process, with a bounded channel between them.
+    fn in_memory(&self, _meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
+        let max_bytes = self.stack.ship.channel_bytes as u64;
+        let (sink, _source) = memory::channel(max_bytes, self.stack.spool.when_full);
+        (Box::new(sink), Courier::Nobody)
+    }
+
+    /// Tells the user what they may have to know.
+    pub(super) fn notice(&self, notice: &Notice<'_>) {
+        match notice {
+            Notice::Ended(exit) => self.record(exit),
+            Notice::SpoolFault(fault) => say(fault),
+            Notice::TeeFailed(error) => {
+                say(format_args!(
+                    "cannot write to own output any more ({error}); logs are still kept"
+                ));
+            }
+            Notice::Held(holders) => say(format_args!(
+                "the step has ended, but its output is still held open by {}; what they write from \
+                 now on is not kept",
+                list(holders)
+            )),
+            Notice::StillWriting(holders) => say(format_args!(
+                "the step has ended, but its output is still being written to by {}; what they \
+                 write from now on is not kept ([capture] drain_max)",
+                list(holders)
+            )),
+            Notice::ShipDied(death) if death.words.is_empty() => {
+                say("steplog ship stopped before its time; it will be started again");
+            }
+            Notice::ShipDied(death) => say(&death.words),
+            Notice::Delivering if io::stderr().is_terminal() => say(format_args!(
+                "waiting for the logs to reach {}; Ctrl-C to leave the rest in the spool",
+                self.stores()
+            )),
+            Notice::Delivering => {}
+            Notice::ExitNotKept(error) => say(error),
+        }
+    }
+
+    fn stores(&self) -> String {
+        let names: Vec<&str> =
+            self.stack.log_stores.iter().map(|store| store.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// Says what is left to say; returns the code to exit with.
+    pub(super) fn conclude(&self, outcome: &Outcome) -> u8 {
+        self.record(&outcome.exit);
+        let Writer { id, origin, .. } = &self.identity.writer;
+        let delivered = outcome.delivery == Delivery::Delivered;
+        if !delivered && self.options.on_undelivered != OnUndelivered::Ignore {
+            let spool = self.stack.spool.dir.join(id.to_string());
+            let why = match outcome.delivery {
+                Delivery::Interrupted => "the wait for delivery was ended",
+                Delivery::Failed => "delivery is not possible",
+                Delivery::Deadline | Delivery::Delivered => "delivery took too long",
+            };
+            if !outcome.words.is_empty() {
+                say(&outcome.words);
+            }
+            say(format_args!(
+                "{why}; the logs are safe in {0}. To deliver them: steplog ship {0}",
+                spool.display()
+            ));
+        }
+        if self.identity.made_up {
+            let stack = match &self.options.stack {
+                Some(file) => format!(" --stack {}", file.display()),
+                None => String::new(),
+            };
+            let (run, step) = (&origin.pipeline_run_id, &origin.step_id);
+            say(format_args!(
+                "logs kept as run {run}; to read them: steplog logs{stack} {run}/{step}"
+            ));
+        }
+        match self.options.on_undelivered {
+            OnUndelivered::Fail if !delivered && outcome.code == 0 => FAILED,
+            _ => outcome.code,
+        }
+    }
+
+    fn record(&self, exit: &Exit) {
+        if let Some(file) = &self.options.exit_record
+            && let Err(error) = write_record(file, exit)
+        {
+            say(format_args!("failed to write the exit record to {}: {error}", file.display()));
+        }
+    }
+}
+
+/// Whoever waits for the file sees all of it or none.
+fn write_record(file: &Path, exit: &Exit) -> io::Result<()> {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = file.with_file_name(name);
+    let mut json = serde_json::to_vec(exit)?;
+    json.push(b'\n');
+    let written = std::fs::File::create(&temporary).and_then(|mut new| {
+        new.write_all(&json)?;
+        new.sync_data()?;
+        std::fs::rename(&temporary, file)
+    });
+    if written.is_err() {
+        drop(std::fs::remove_file(&temporary));
+    }
+    written
+}
+
+fn list(holders: &[Holder]) -> String {
+    if holders.is_empty() {
+        return "a process of another user".to_owned();
+    }
+    let names: Vec<String> =
+        holders.iter().map(|holder| format!("{} ({})", holder.pid, holder.name)).collect();
+    names.join(", ")
+}
+
+/// An error and what is behind it.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
+
+/// To standard error, which may be gone: that is no reason to fail.
+pub(super) fn say(what: impl Display) {
+    drop(writeln!(io::stderr(), "steplog: {what}"));
+}

@@ -1,0 +1,27 @@
+//! An encoder thread: blocks in, what the store takes out.
+//!
+//! Apart because several run at once. It keeps one encoder of the store's for all its blocks,
+//! gives the emptied blocks back to the reader, and ends when the reader has gone.
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::reader::{Event, Job};
+use crate::line::Block;
+use crate::stores::Session;
+
+pub(super) fn run(
+    session: &dyn Session,
+    jobs: &Receiver<Job>,
+    spare: &Sender<Block>,
+    events: &Sender<Event>,
+) {
+    let mut encoder = session.encoder();
+    for Job { chunk, position, taken, block } in jobs {
+        let encoded = encoder.encode(&block);
+        // Where enough spare blocks wait, this one goes.
+        drop(spare.try_send(block));
+        if events.send(Event::Encoded { chunk, position, taken, encoded }).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The checkpoint of one spool, shared by the pipelines that deliver it.
+//!
+//! Apart because it answers the one question that no pipeline can answer alone: what has every
+//! store acknowledged, and is that known for certain. Reading starts at the checkpoint, so
+//! a segment may only be deleted when a checkpoint behind it would survive a loss of power.
+//!
+//! A checkpoint that cannot be written (a full disk) stops nothing: the stores themselves say
+//! what they have. It only keeps segments from being deleted.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::line;
+use crate::spool::{self, Checkpoint, Durability, LoadError};
+use crate::stores::Summary;
+
+/// What a pipeline goes on from: how lines are cut, and what they came to so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// After the last line.
+    pub lines: line::State,
+    /// All lines up to there.
+    pub totals: Summary,
+}
+
+/// One store's part of the checkpoint.
+pub type StoreCheckpoint = spool::StoreCheckpoint<Mark>;
+/// A cut as the checkpoint has it.
+pub type Cut = spool::Cut<Mark>;
+
+/// Keeps the checkpoint.
+pub struct Keeper {
+    /// None where there is no spool on disk.
+    dir: Option<PathBuf>,
+    stores: Vec<String>,
+    /// The checkpoint is made durable each time this many bytes more are acknowledged.
+    step: u64,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    checkpoint: Checkpoint<Mark>,
+    /// All stores have acknowledged what is before this, for certain.
+    released: u64,
+}
+
+/// Most bytes that are acknowledged before the checkpoint is made durable.
+const STEP: u64 = 8 << 20;
+
+impl Keeper {
+    /// The checkpoint of the spool in `dir`, for delivery to these stores. `spool_bytes` is the
+    /// spool's limit. A checkpoint that is damaged is as good as none: the stores know.
+    pub fn open(dir: &Path, stores: Vec<String>, spool_bytes: u64) -> Result<Self, LoadError> {
+        let checkpoint = match Checkpoint::load(dir) {
+            Ok(checkpoint) => checkpoint,
+            Err(LoadError::Damaged { .. }) => Checkpoint::default(),
+            Err(error) => return Err(error),
+        };
+        let step = (spool_bytes / 16).clamp(1, STEP);
+        let inner = Mutex::new(Inner { checkpoint, released: 0 });
+        Ok(Self { dir: Some(dir.to_owned()), stores, step, inner })
+    }
+
+    /// Where there is no spool: nothing outlives the process.
+    pub fn in_memory(stores: Vec<String>) -> Self {
+        let inner = Mutex::new(Inner { checkpoint: Checkpoint::default(), released: 0 });
+        Self { dir: None, stores, step: u64::MAX, inner }
+    }
+
+    /// A store's part; none if it has never had one.
+    pub fn get(&self, store: &str) -> Option<StoreCheckpoint> {
+        self.inner().checkpoint.stores.get(store).cloned()
+    }
+
+    /// Replaces a store's part.
+    pub fn put(&self, store: &str, part: StoreCheckpoint) {
+        let mut inner = self.inner();
+        inner.checkpoint.stores.insert(store.to_owned(), part);
+        let Some(dir) = &self.dir else { return };
+        let acked = self.acknowledged(&inner.checkpoint);
+        let durability = if acked.saturating_sub(inner.released) >= self.step {
+            Durability::Power
+        } else {
+            Durability::Process
+        };
+        let stored = inner.checkpoint.store(dir, durability);
+        if stored.is_ok() && durability == Durability::Power {
+            inner.released = acked;
+        }
+    }
+
+    /// Bytes before this are acknowledged by every store, and that is on disk.
+    pub fn released(&self) -> u64 {
+        self.inner().released
+    }
+
+    fn acknowledged(&self, checkpoint: &Checkpoint<Mark>) -> u64 {
+        let offset = |name: &String| match checkpoint.stores.get(name) {
+            Some(store) if store.finished => u64::MAX,
+            Some(store) => store.acked.lines.resume_offset(),
+            None => 0,
+        };
+        self.stores.iter().map(offset).min().unwrap_or(0)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store's part before anything was delivered.
+pub(super) fn fresh() -> StoreCheckpoint {
+    StoreCheckpoint {
+        acked: Mark::default(),
+        next_chunk: 0,
+        in_flight: Vec::new(),
+        store: serde_json::Value::Null,
+        last_error: None,
+        finished: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acked(offset: u64) -> StoreCheckpoint {
+        let mut part = fresh();
+        part.acked.lines.stdout.offset = offset;
+        part.acked.lines.stderr.offset = offset;
+        part
+    }
+
+    #[test]
+    fn released_is_what_all_stores_have_and_power_cannot_take() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = vec!["a".to_owned(), "b".to_owned()];
+        let keeper = Keeper::open(dir.path(), stores.clone(), 1600).unwrap();
+        keeper.put("a", acked(500));
+        assert_eq!(keeper.released(), 0);
+        keeper.put("b", acked(50));
+        assert_eq!(keeper.released(), 0, "less than a step");
+        keeper.put("b", acked(300));
+        assert_eq!(keeper.released(), 300);
+        keeper.put("b", StoreCheckpoint { finished: true, ..acked(350) });
+        assert_eq!(keeper.released(), 500);
+        let again = Keeper::open(dir.path(), stores, 1600).unwrap();
+        assert_eq!(again.get("a"), Some(acked(500)));
+        assert!(again.get("b").is_some_and(|part| part.finished));
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_is_none_and_one_that_cannot_be_written_releases_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("checkpoint"), "{\"version\":1,").unwrap();
+        let keeper = Keeper::open(dir.path(), vec!["a".to_owned()], 16).unwrap();
+        assert_eq!(keeper.get("a"), None);
+        dir.close().unwrap();
+        keeper.put("a", acked(500));
+        assert_eq!(keeper.released(), 0);
+        assert_eq!(keeper.get("a"), Some(acked(500)));
+    }
+}

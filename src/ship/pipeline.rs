@@ -1,0 +1,271 @@
+//! One spool to one log store: the threads of a pipeline, and starting again after a conflict.
+//!
+//! Apart from the coordinator, which knows nothing of threads. First the store is asked what it
+//! has (`recover` makes the plan), then reader, encoders and coordinator run until one of them
+//! says that it is over; the others end because their channels do.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{at, bounded, select};
+use tokio::runtime::Handle;
+
+use super::budget::budget;
+use super::cadence::Cadence;
+use super::coordinator::{Coordinator, Done, Flow};
+use super::keeper::{Keeper, StoreCheckpoint, fresh};
+use super::reader::{Encoders, Reader};
+use super::recover::{Plan, behind_the_store, plan};
+use super::request::Requests;
+use super::retry::Backoff;
+use super::source::{FrameSource, SourceError};
+use super::stop::{self, Stop};
+use super::{Error, Outcome, Progress, Settings};
+use crate::line::{self, Block, Splitter};
+use crate::record::{GapReason, Nanos, Writer};
+use crate::spool::{Kind, Next};
+use crate::stores::{DeliverError, Found, LogStore, Session};
+
+/// Restarts after conflicts without a chunk delivered in between.
+const MOST_CONFLICTS: u32 = 4;
+
+/// Events that may wait for the coordinator.
+const EVENTS: usize = 64;
+
+/// What is delivered where, and how.
+pub struct Delivery<'a> {
+    /// Whose lines.
+    pub writer: &'a Writer,
+    /// How they are cut.
+    pub lines: &'a line::Settings,
+    /// The log store's name.
+    pub name: &'a str,
+    /// The log store.
+    pub store: &'a dyn LogStore,
+    /// Limits and patience.
+    pub settings: &'a Settings,
+    /// The spool's checkpoint.
+    pub keeper: &'a Keeper,
+    /// Requests run here.
+    pub runtime: &'a Handle,
+    /// How far it is.
+    pub progress: &'a Progress,
+}
+
+/// Opens the frames from a stream offset on.
+pub type Open<'a> = dyn FnMut(u64) -> Result<Box<dyn FrameSource>, SourceError> + 'a;
+
+/// Delivers a writer's frames until its end, or until stopped.
+pub fn deliver(
+    delivery: &Delivery<'_>,
+    open: &mut Open<'_>,
+    stop: &Stop,
+) -> Result<Outcome, Error> {
+    let mut conflicts = 0;
+    let mut delivered = 0;
+    loop {
+        let stored = delivery.keeper.get(delivery.name);
+        if stored.as_ref().is_some_and(|stored| stored.finished) {
+            return Ok(Outcome::Delivered);
+        }
+        let next_chunk = stored.as_ref().map_or(0, |stored| stored.next_chunk);
+        if next_chunk > delivered {
+            (delivered, conflicts) = (next_chunk, 0);
+        }
+        let conflict = match delivery.once(stored, open, stop)? {
+            Done::Delivered => return Ok(Outcome::Delivered),
+            Done::Stopped => return Ok(Outcome::Stopped),
+            Done::Conflict(chunk) => chunk,
+        };
+        conflicts += 1;
+        if conflicts > MOST_CONFLICTS {
+            return Err(Error::Conflict { store: delivery.name.to_owned(), chunk: conflict });
+        }
+    }
+}
+
+impl Delivery<'_> {
+    /// Until its end, until stopped, or until a conflict.
+    fn once(
+        &self,
+        stored: Option<StoreCheckpoint>,
+        open: &mut Open<'_>,
+        stop: &Stop,
+    ) -> Result<Done, Error> {
+        let had_checkpoint = stored.is_some();
+        let mut kept = stored.unwrap_or_else(fresh);
+        let session = self.store.session(self.writer, &kept.store)?;
+        let next_chunk = kept.next_chunk;
+        let Some(found) = self.look(&session, &mut kept, stop)? else {
+            return Ok(Done::Stopped);
+        };
+        if found.complete {
+            kept.finished = true;
+            self.keeper.put(self.name, kept);
+            return Ok(Done::Delivered);
+        }
+        let missing = if had_checkpoint || found.chunks.is_empty() {
+            None
+        } else {
+            missing_start(&mut *open(0)?)?
+        };
+        let plan = match missing {
+            Some(missing) => behind_the_store(&found, missing),
+            None => plan(&kept, &found).ok(),
+        };
+        let Some(plan) = plan else {
+            let chunk = found.chunks.first().map_or(next_chunk, |chunk| chunk.chunk);
+            return Err(Error::Conflict { store: self.name.to_owned(), chunk });
+        };
+        let Plan { acked, next_chunk, cuts, skipped } = plan;
+        for receipt in &skipped {
+            session.acknowledged(receipt);
+        }
+        kept.acked = acked;
+        kept.next_chunk = next_chunk;
+        kept.in_flight.retain(|cut| cut.chunk >= next_chunk);
+        self.progress.acknowledged(&kept.acked);
+        let source = open(kept.acked.lines.resume_offset())?;
+        self.pipeline(source, &session, kept, cuts, stop)
+    }
+
+    fn pipeline(
+        &self,
+        source: Box<dyn FrameSource>,
+        session: &Arc<dyn Session>,
+        kept: StoreCheckpoint,
+        cuts: VecDeque<u64>,
+        stop: &Stop,
+    ) -> Result<Done, Error> {
+        let settings = self.settings;
+        let most = settings.encoders.max(1);
+        let limits = self.store.limits();
+        let (allowance, ledger) = budget(settings.channel_bytes);
+        let (halt_by, halt) = stop::stop();
+        let (gone_by, gone) = stop::stop();
+        let (events_in, events) = bounded(EVENTS);
+        let released = || self.keeper.released();
+        thread::scope(|scope| {
+            let encoders = Encoders {
+                scope,
+                session: session.as_ref(),
+                most,
+                running: 0,
+                jobs: bounded(1),
+                spare: bounded(most + 1),
+                events: events_in,
+                gone,
+            };
+            let reader = Reader {
+                source,
+                splitter: Splitter::new(self.lines.clone(), kept.acked.lines.clone()),
+                block: Block::default(),
+                block_bytes: self.lines.block_bytes,
+                limits,
+                cuts,
+                cadence: Cadence::new(limits.age, age_of(self.writer), Instant::now()),
+                chunk: kept.next_chunk,
+                chunk_blocks: 0,
+                chunk_bytes: 0,
+                allowance,
+                encoders,
+                released: &released,
+                halt,
+            };
+            scope.spawn(|| reader.run());
+            let requests =
+                Requests::new(Arc::clone(session), self.runtime.clone(), settings.timeout);
+            let coordinator = Coordinator {
+                store: self.name,
+                session: Arc::clone(session),
+                keeper: self.keeper,
+                progress: self.progress,
+                ledger,
+                concurrency: settings.concurrency,
+                backoff: Backoff::new(settings.retry_initial, settings.retry_max),
+                requests,
+                flow: Flow::after(kept.next_chunk, kept.acked.totals.clone()),
+                kept,
+                halt: Some(halt_by),
+            };
+            let done = coordinator.run(&events, stop);
+            drop((events, gone_by));
+            done
+        })
+    }
+
+    /// Asks the store what it has until it answers; none if stopped before.
+    fn look(
+        &self,
+        session: &Arc<dyn Session>,
+        kept: &mut StoreCheckpoint,
+        stop: &Stop,
+    ) -> Result<Option<Found>, Error> {
+        let settings = self.settings;
+        let mut backoff = Backoff::new(settings.retry_initial, settings.retry_max);
+        let mut failures = 0;
+        loop {
+            let (answer, answers) = bounded(1);
+            let (session, timeout, next) = (Arc::clone(session), settings.timeout, kept.next_chunk);
+            let task = self.runtime.spawn(async move {
+                drop(answer.send(tokio::time::timeout(timeout, session.resume(next)).await));
+            });
+            let found = select! {
+                recv(answers) -> answer => match answer {
+                    Ok(Ok(found)) => found,
+                    Ok(Err(_)) | Err(_) => Err(DeliverError::Retry {
+                        message: "no answer to what the store has of this writer".to_owned(),
+                        after: None,
+                    }),
+                },
+                recv(stop.channel()) -> _ => {
+                    task.abort();
+                    return Ok(None);
+                }
+            };
+            let (message, after, refused) = match found {
+                Ok(found) => {
+                    kept.last_error = None;
+                    self.progress.failing(None);
+                    return Ok(Some(found));
+                }
+                Err(DeliverError::Fatal { message, advice, not_allowed }) => {
+                    (message, None, Some((advice, not_allowed)))
+                }
+                Err(DeliverError::Retry { message, after }) => (message, after, None),
+                Err(error @ DeliverError::Conflict { .. }) => (error.to_string(), None, None),
+            };
+            self.progress.failing(Some(&message));
+            kept.last_error = Some(message.clone());
+            self.keeper.put(self.name, kept.clone());
+            if let Some((advice, not_allowed)) = refused {
+                let store = self.name.to_owned();
+                return Err(Error::Refused { store, message, advice, not_allowed });
+            }
+            failures += 1;
+            select! {
+                recv(stop.channel()) -> _ => return Ok(None),
+                recv(at(Instant::now() + backoff.pause(failures, after))) -> _ => {}
+            }
+        }
+    }
+}
+
+/// How many bytes of the spool's start are gone; none if it is all there.
+fn missing_start(source: &mut dyn FrameSource) -> Result<Option<u64>, Error> {
+    let mut payload = Vec::new();
+    let Next::Frame(frame) = source.next(&mut payload)? else { return Ok(None) };
+    if frame.kind != Kind::Gap || frame.offset != 0 {
+        return Ok(None);
+    }
+    let gap = serde_json::from_slice::<crate::record::Gap>(&payload).ok();
+    Ok(gap.filter(|gap| gap.reason == GapReason::Missing).map(|gap| gap.bytes))
+}
+
+/// How long ago the writer started, by the wall clock; zero if that has jumped back.
+fn age_of(writer: &Writer) -> Duration {
+    let nanos = Nanos::now().0.saturating_sub(writer.started.0);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}

@@ -1,0 +1,36 @@
+//! How delivery works: the `[ship]` table, resolved. Does nothing.
+
+use std::time::Duration;
+
+/// How delivery works: the `[ship]` table, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Raw bytes between the reader and delivery at the most, over all threads of one store.
+    pub channel_bytes: usize,
+    /// Chunks under way to one store at the same time.
+    pub concurrency: usize,
+    /// Encoder threads a store.
+    pub encoders: usize,
+    /// How long `run` waits for delivery after the step has ended.
+    pub deadline: Duration,
+    /// One try at one request.
+    pub timeout: Duration,
+    /// First pause between tries; grows with full jitter.
+    pub retry_initial: Duration,
+    /// Longest pause between tries.
+    pub retry_max: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            channel_bytes: 8 << 20,
+            concurrency: 4,
+            encoders: 2,
+            deadline: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
+            retry_initial: Duration::from_millis(200),
+            retry_max: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A spool directory to all its log stores, and away with it.
+//!
+//! Apart from the pipelines, of which there is one a store: here is what they share, the lock, the
+//! checkpoint, and the removal of a spool that everybody has.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::keeper::Keeper;
+use super::pipeline::{Delivery, deliver};
+use super::source::{FrameSource, SpoolSource};
+use super::stop::Stop;
+use super::{Error, Outcome, Progress, Settings};
+use crate::spool::{self, LoadError, Meta, ShipLock};
+use crate::stores::LogStore;
+
+/// A log store, and how far delivery to it is.
+pub struct Target {
+    /// Its name in the stack file.
+    pub name: String,
+    /// Where lines go.
+    pub store: Arc<dyn LogStore>,
+    /// How far they are.
+    pub progress: Progress,
+}
+
+/// Why a spool could not be delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// Another process delivers it.
+    #[error("another process is delivering the spool {}", dir.display())]
+    Held {
+        /// The spool.
+        dir: PathBuf,
+    },
+    /// The lock could not be taken.
+    #[error("failed to lock the spool {}", dir.display())]
+    Lock {
+        /// The spool.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The checkpoint could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] LoadError),
+    /// A store or the spool made it impossible.
+    #[error(transparent)]
+    Delivery(#[from] Error),
+    /// All is delivered, but the spool stays.
+    #[error("failed to remove the spool {}, of which all is delivered", dir.display())]
+    Remove {
+        /// The spool.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Where requests run: one thread for the network, a few for files.
+pub fn runtime(settings: &Settings) -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(settings.concurrency.max(1) + 1)
+        .thread_name("ship requests")
+        .enable_all()
+        .build()
+}
+
+/// Delivers the spool in `dir` to all targets; follows it while its writer lives; removes it when
+/// all have everything. `spool_bytes` is the spool's limit.
+pub fn ship_spool(
+    dir: &Path,
+    meta: &Meta,
+    targets: &[Target],
+    settings: &Settings,
+    spool_bytes: u64,
+    runtime: &Handle,
+    stop: &Stop,
+) -> Result<Outcome, SpoolError> {
+    let lock = match ShipLock::try_acquire(dir) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return Err(SpoolError::Held { dir: dir.to_owned() }),
+        Err(source) => return Err(SpoolError::Lock { dir: dir.to_owned(), source }),
+    };
+    let names = targets.iter().map(|target| target.name.clone()).collect();
+    let keeper = Keeper::open(dir, names, spool_bytes)?;
+    let to = |target: &Target| {
+        let delivery = Delivery {
+            writer: &meta.writer,
+            lines: &meta.lines,
+            name: &target.name,
+            store: target.store.as_ref(),
+            settings,
+            keeper: &keeper,
+            runtime,
+            progress: &target.progress,
+        };
+        let mut open = |from| {
+            SpoolSource::open(dir, from).map(|source| Box::new(source) as Box<dyn FrameSource>)
+        };
+        deliver(&delivery, &mut open, stop)
+    };
+    // What one store refuses the others still get.
+    let outcomes: Vec<Result<Outcome, Error>> = match targets {
+        [target] => vec![to(target)],
+        _ => thread::scope(|scope| {
+            let running: Vec<_> = targets.iter().map(|target| scope.spawn(|| to(target))).collect();
+            let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
+            joined.map(|joined| joined.unwrap_or(Ok(Outcome::Stopped))).collect()
+        }),
+    };
+    for outcome in outcomes {
+        if outcome? == Outcome::Stopped {
+            return Ok(Outcome::Stopped);
+        }
+    }
+    let removed = spool::remove(dir);
+    drop(lock);
+    match removed {
+        Ok(()) => Ok(Outcome::Delivered),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outcome::Delivered),
+        Err(source) => Err(SpoolError::Remove { dir: dir.to_owned(), source }),
+    }
+}

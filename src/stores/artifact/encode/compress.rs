@@ -1,0 +1,52 @@
+//! Compression with what can be kept from one block to the next.
+//!
+//! Apart so that the rest does not know which codec there is. Every call makes one whole zstd
+//! frame or gzip member.
+
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::stores::artifact::Codec;
+
+pub(super) enum Compressor {
+    /// The context is made at the first block: an idle encoder thread costs nothing.
+    Zstd {
+        level: i32,
+        context: Option<zstd::bulk::Compressor<'static>>,
+    },
+    Gzip {
+        level: u32,
+    },
+}
+
+impl Compressor {
+    pub(super) fn new(codec: Codec, level: i32) -> Self {
+        match codec {
+            Codec::Zstd => Self::Zstd { level, context: None },
+            Codec::Gzip => Self::Gzip { level: level.clamp(1, 9).unsigned_abs() },
+        }
+    }
+
+    /// Replaces what is in `into`.
+    pub(super) fn compress(&mut self, text: &[u8], into: &mut Vec<u8>) -> io::Result<()> {
+        into.clear();
+        match self {
+            Self::Zstd { level, context } => {
+                let context = match context {
+                    Some(context) => context,
+                    None => context.insert(zstd::bulk::Compressor::new(*level)?),
+                };
+                into.reserve(zstd::zstd_safe::compress_bound(text.len()));
+                context.compress_to_buffer(text, into)?;
+            }
+            Self::Gzip { level } => {
+                let mut encoder = GzEncoder::new(std::mem::take(into), Compression::new(*level));
+                encoder.write_all(text)?;
+                *into = encoder.finish()?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,302 @@
+//! The artifact store, read: which writers a run has, how they stand, and their lines.
+//!
+//! Finds a run by the names in `runs/by-id`, without listing what holds the lines. A finished
+//! writer is known by its `end.json`; of any other, the names and times of its objects are all
+//! there is, and that shows in its [`Status`].
+
+mod client;
+mod decode;
+mod group;
+mod lines;
+mod plan;
+mod source;
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
+
+pub(super) use client::{Client, short};
+pub(super) use decode::text as decode_frame;
+
+use super::config::{Config, Location};
+use super::object::{self, End};
+use super::{Codec, OpenError, layout};
+use crate::read::filter::Filter;
+use crate::read::store::{
+    Cost, Lines, LogReader, Pushdown, ReadError, Request, Run, Status, Stream,
+};
+use crate::record::{Nanos, Writer, WriterId};
+
+/// A writer of which nothing came for this long is not called running any more. The longest age
+/// at which a chunk is sealed is 30 s, so a step that prints is well within it.
+const RUNNING: Duration = Duration::from_secs(120);
+/// Requests under way at a time when many writers are looked at.
+const AT_A_TIME: usize = 16;
+
+/// The artifact store as [`LogReader`].
+#[derive(Clone, Debug)]
+pub struct Reader {
+    client: Client,
+    /// Of writers that were asked for; what is written there never changes.
+    ends: Arc<Mutex<HashMap<WriterId, Arc<End>>>>,
+}
+
+/// A writer, by its entry in the index by run.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) writer: Writer,
+    /// Of the entry.
+    pub(super) path: Path,
+}
+
+impl Reader {
+    /// Reads from `store`; `local`: a request is but a system call.
+    pub fn new(store: Arc<dyn ObjectStore>, local: bool) -> Self {
+        Self { client: Client::new(store, local), ends: Arc::default() }
+    }
+
+    /// Reads from the store that `config` describes. Makes no request.
+    pub fn of(config: &Config) -> Result<Self, OpenError> {
+        let local = match &config.location {
+            Location::Local { path } if matches!(path.try_exists(), Ok(false)) => {
+                // Nothing was ever kept there; a reader makes no folders.
+                return Ok(Self::new(Arc::new(InMemory::new()), true));
+            }
+            Location::Local { .. } => true,
+            Location::Remote { .. } => false,
+        };
+        Ok(Self::new(config.open()?, local))
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The folder of a stream's writer.
+    pub(super) fn prefix(stream: &Stream) -> Path {
+        layout::prefix_of(&stream.origin, stream.writer)
+    }
+
+    /// All writers of a run, oldest first.
+    pub(super) async fn entries(
+        &self,
+        run: &str,
+        step: Option<&str>,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let metas = self.client.list(&layout::by_id_folder(run, step)).await?;
+        let mut entries: Vec<Entry> = stream::iter(metas)
+            .map(|meta| self.entry(meta.location))
+            .buffered(AT_A_TIME)
+            .try_filter_map(async |entry| Ok(entry))
+            .try_collect()
+            .await?;
+        entries.retain(|entry| {
+            let origin = &entry.writer.origin;
+            origin.pipeline_run_id == run && step.is_none_or(|step| origin.step_id == step)
+        });
+        entries.sort_by_key(|entry| entry.writer.id);
+        Ok(entries)
+    }
+
+    /// The writer of an entry: by its name, or by its body where the name is too short.
+    pub(super) async fn entry(&self, path: Path) -> Result<Option<Entry>, ReadError> {
+        let Some(parsed) = layout::parse_by_id(&path) else { return Ok(None) };
+        if parsed.exact {
+            let writer = Writer {
+                id: parsed.id,
+                origin: parsed.origin,
+                started: parsed.id.started(),
+                attributes: std::collections::BTreeMap::new(),
+            };
+            return Ok(Some(Entry { writer, path }));
+        }
+        let body = self.client.json::<Writer>(&path).await?;
+        Ok(body.and_then(Result::ok).map(|writer| Entry { writer, path }))
+    }
+
+    /// `end.json` of a writer.
+    pub(super) async fn end(
+        &self,
+        writer: &Writer,
+    ) -> Result<Option<Result<Arc<End>, serde_json::Error>>, ReadError> {
+        if let Some(end) = self.ends().get(&writer.id) {
+            return Ok(Some(Ok(Arc::clone(end))));
+        }
+        let path = layout::end(&layout::writer_prefix(writer));
+        Ok(match self.client.json::<End>(&path).await? {
+            None => None,
+            Some(Err(error)) => Some(Err(error)),
+            Some(Ok(end)) => {
+                let end = Arc::new(end);
+                self.ends().insert(writer.id, Arc::clone(&end));
+                Some(Ok(end))
+            }
+        })
+    }
+
+    fn ends(&self) -> std::sync::MutexGuard<'_, HashMap<WriterId, Arc<End>>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_end(&self, stream: &Stream) -> Option<Arc<End>> {
+        self.ends().get(&stream.writer).map(Arc::clone)
+    }
+
+    async fn stream(&self, writer: Writer) -> Result<Stream, ReadError> {
+        if let Some(Ok(end)) = self.end(&writer).await? {
+            return Ok(Self::stream_of_end(&end));
+        }
+        let prefix = layout::writer_prefix(&writer);
+        let metas = self.client.list(&prefix).await?;
+        let last_seen = metas.iter().map(seen).max().unwrap_or(writer.started);
+        let quiet = Nanos::now().0.saturating_sub(last_seen.0);
+        let status =
+            if quiet <= RUNNING.as_nanos() as i64 { Status::Running } else { Status::Unfinished };
+        let lines = match plan::listed(&prefix, &metas, 0).last() {
+            None => Some(0),
+            Some(last) => {
+                let index = self.client.index(&last.path, last.size, None, last.codec).await;
+                index.ok().map(|index| index.next_seq())
+            }
+        };
+        Ok(Stream {
+            origin: writer.origin,
+            writer: writer.id,
+            status,
+            started: writer.started,
+            ended: None,
+            last_seen: Some(last_seen),
+            lines,
+            bytes: None,
+            levels: None,
+            gaps: 0,
+            exit: None,
+            first_error: None,
+        })
+    }
+
+    fn stream_of_end(end: &End) -> Stream {
+        Stream {
+            origin: end.writer.origin.clone(),
+            writer: end.writer.id,
+            status: match end.status {
+                object::Status::Succeeded => Status::Succeeded,
+                object::Status::Failed => Status::Failed,
+                object::Status::Interrupted => Status::Interrupted,
+            },
+            started: end.started,
+            ended: Some(end.ended),
+            last_seen: None,
+            lines: Some(end.lines),
+            bytes: Some(end.bytes),
+            levels: Some(end.levels),
+            gaps: end.gaps.count,
+            exit: end.exit.clone(),
+            first_error: end.first_error.as_ref().map(|error| error.message.clone()),
+        }
+    }
+
+    /// How many batches to have under way: as many as there are cores to decode them, unless a
+    /// few lines are all that is wanted and the first batch has them.
+    fn ahead(&self, request: &Request, filter: &Filter) -> usize {
+        if request.about.is_some_and(|lines| lines <= 20_000) && !filter.has_conditions() {
+            return 1;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        if self.client.local { (cores + 1).min(8) } else { (cores + 2).clamp(4, 8) }
+    }
+
+    async fn newest(&self, limit: usize) -> Result<Vec<Run>, ReadError> {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut days = self.client.folders(&Path::from(layout::BY_DAY)).await?;
+        while runs.len() < limit
+            && let Some(day) = days.pop()
+        {
+            let mut metas = self.client.list(&day).await?;
+            metas.sort_by_key(|meta| std::cmp::Reverse(meta.last_modified));
+            for meta in metas {
+                let Some((_, run)) = layout::parse_by_day(&meta.location) else { continue };
+                let id = if run.exact {
+                    run.value
+                } else {
+                    let body = self.client.json::<RunBody>(&meta.location).await?;
+                    let Some(Ok(body)) = body else { continue };
+                    body.pipeline_run_id
+                };
+                if runs.iter().all(|run| run.pipeline_run_id != id) {
+                    runs.push(Run { pipeline_run_id: id, started: seen(&meta) });
+                }
+            }
+        }
+        runs.truncate(limit);
+        Ok(runs)
+    }
+}
+
+/// The chunks in a folder, a segment before its live chunks: object, codec, numbers.
+pub(super) fn listed(prefix: &Path, metas: &[ObjectMeta]) -> Vec<(Path, Codec, Range<u64>)> {
+    let objects = plan::listed(prefix, metas, 0);
+    objects.into_iter().map(|object| (object.path, object.codec, object.chunks)).collect()
+}
+
+/// What an entry of the index by day says.
+#[derive(serde::Deserialize)]
+struct RunBody {
+    pipeline_run_id: String,
+}
+
+impl LogReader for Reader {
+    fn pushdown(&self) -> Pushdown {
+        Pushdown { filter: true, backward: true, follow: true }
+    }
+
+    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
+        self.newest(limit).boxed()
+    }
+
+    fn streams<'a>(
+        &'a self,
+        run: &'a str,
+        step: Option<&'a str>,
+        except: &'a [WriterId],
+    ) -> BoxFuture<'a, Result<Vec<Stream>, ReadError>> {
+        async move {
+            let mut entries = self.entries(run, step).await?;
+            entries.retain(|entry| !except.contains(&entry.writer.id));
+            stream::iter(entries)
+                .map(|entry| self.stream(entry.writer))
+                .buffered(AT_A_TIME)
+                .try_collect()
+                .await
+        }
+        .boxed()
+    }
+
+    fn open(&self, streams: &[Stream], request: Request) -> Box<dyn Lines> {
+        Box::new(lines::Merged::new(self.clone(), streams, request))
+    }
+
+    fn discovery(&self) -> Duration {
+        Duration::from_millis(if self.client.local { 250 } else { 3000 })
+    }
+
+    fn cost(&self) -> Cost {
+        self.client.meter.cost()
+    }
+}
+
+/// When the store got an object.
+pub(super) fn seen(meta: &ObjectMeta) -> Nanos {
+    Nanos(meta.last_modified.timestamp_nanos_opt().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

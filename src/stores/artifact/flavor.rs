@@ -1,0 +1,284 @@
+//! The artifact store's flavors in the stack file: keys, bounds, and how they are read.
+//!
+//! Every remote store also takes the options of its `object_store` client, under the names and
+//! aliases that the client itself knows.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
+
+use super::config::{Codec, Config, Location};
+use super::open::{Address, Service};
+use crate::stack::{Reader, Secret};
+use crate::stores::{self, Flavor, Key, Read, Siblings};
+
+const fn key(name: &'static str, default: &'static str) -> Key {
+    Key { name, default, secret: Secret::No }
+}
+
+/// How objects are made, wherever they go.
+const OBJECTS: &[Key] = &[
+    key("codec", "\"zstd\""),
+    key("level", "1"),
+    key("chunk_bytes", "\"4 MiB\""),
+    key("segment_chunks", "256"),
+    key("segment_bytes", "\"64 MiB\""),
+];
+const LOCAL_SEAL: Key = key("local_seal", "\"200ms\"");
+
+/// A folder.
+pub(crate) const LOCAL: Flavor = Flavor {
+    name: "local",
+    keys: &[&[key("path", "")], OBJECTS, &[LOCAL_SEAL]],
+    read: Read::ArtifactStore(|reader| {
+        let mut path = reader.default_data();
+        reader.path("path", &mut path);
+        let mut config = Config::new(Location::Local { path });
+        objects(reader, &mut config);
+        local_seal(reader, &mut config);
+        config
+    }),
+};
+
+/// Amazon S3 and its likes.
+pub(crate) const S3: Flavor = Flavor {
+    name: "s3",
+    keys: &[&[key("uri", "")], OBJECTS],
+    read: Read::ArtifactStore(|reader| remote(reader, Service::S3, "s3://my-bucket/steplog")),
+};
+
+/// Google Cloud Storage.
+pub(crate) const GCS: Flavor = Flavor {
+    name: "gcs",
+    keys: &[&[key("uri", "")], OBJECTS],
+    read: Read::ArtifactStore(|reader| remote(reader, Service::Gcs, "gs://my-bucket/steplog")),
+};
+
+/// Azure Blob Storage.
+pub(crate) const AZURE: Flavor = Flavor {
+    name: "azure",
+    keys: &[&[key("uri", "")], OBJECTS],
+    read: Read::ArtifactStore(|reader| remote(reader, Service::Azure, "az://my-container/steplog")),
+};
+
+/// An artifact store as log store: the stack's, or another, made into objects in its own way.
+pub(crate) const LOG_STORE: Flavor = Flavor {
+    name: "artifact",
+    keys: &[&[key("artifact_store", "")], OBJECTS, &[LOCAL_SEAL]],
+    read: Read::LogStore(|reader, siblings| {
+        let mut config = siblings.own.clone();
+        if let Some(named) = artifact_store(reader, siblings) {
+            config = named;
+        }
+        objects(reader, &mut config);
+        local_seal(reader, &mut config);
+        stores::Config::Artifact(config)
+    }),
+};
+
+fn artifact_store(reader: &mut Reader<'_, '_, '_>, siblings: &Siblings<'_>) -> Option<Config> {
+    let name = reader.optional_text("artifact_store", "local")?;
+    let found = siblings.all.iter().find(|(known, _)| *known == name);
+    if found.is_none() {
+        let names = siblings.all.iter().map(|(name, _)| name.as_str());
+        reader.not_there("artifact_store", "artifact store", &name, names);
+    }
+    found.map(|(_, config)| config.clone())
+}
+
+fn objects(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
+    let codecs = [("zstd", Codec::Zstd), ("gzip", Codec::Gzip)];
+    reader.choice("codec", &codecs, &mut config.codec);
+    let levels = match config.codec {
+        Codec::Zstd => 1..=22,
+        Codec::Gzip => 0..=9,
+    };
+    reader.count("level", levels, &mut config.level);
+    reader.bytes("chunk_bytes", 4 << 10..=1 << 30, &mut config.chunk_bytes);
+    reader.count("segment_chunks", 2..=10_000, &mut config.segment_chunks);
+    reader.bytes("segment_bytes", 64 << 10..=4 << 30, &mut config.segment_bytes);
+}
+
+fn local_seal(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
+    let range = Duration::from_millis(10)..=Duration::from_secs(3600);
+    reader.milliseconds("local_seal", range, &mut config.local_seal_ms);
+}
+
+fn remote(reader: &mut Reader<'_, '_, '_>, service: Service, example: &str) -> Config {
+    let uri = reader.required_text("uri", example).unwrap_or_default();
+    let mut options = BTreeMap::new();
+    let mut config = Config::new(Location::Local { path: PathBuf::new() });
+    objects(reader, &mut config);
+    if !uri.is_empty() {
+        match uri.parse::<Address>() {
+            Ok(address) if address.service == service => {}
+            Ok(address) => {
+                let (scheme, wanted) = (address.service.scheme(), service.scheme());
+                let what = format!("a URI of this flavor begins with {wanted}://, not {scheme}://");
+                reader.problem("uri", what, Some(format!("write {example:?}, or change flavor")));
+            }
+            Err(error) => {
+                reader.problem("uri", error.to_string(), Some(format!("write {example:?}")));
+            }
+        }
+    }
+    reader.rest(
+        |name| service.option(name),
+        |name, value| {
+            options.insert(name.to_owned(), value);
+        },
+    );
+    reader.also_known(service.options());
+    config.location = Location::Remote { uri, options };
+    config
+}
+
+impl Service {
+    /// The options of its client, by the shorter of their names.
+    pub(crate) fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::S3 => &[
+                "access_key_id",
+                "secret_access_key",
+                "session_token",
+                "region",
+                "endpoint",
+                "virtual_hosted_style_request",
+                "role_arn",
+                "role_session_name",
+                "web_identity_token_file",
+                "container_credentials_relative_uri",
+                "container_credentials_full_uri",
+                "container_authorization_token_file",
+                "endpoint_url_sts",
+                "metadata_endpoint",
+                "imdsv1_fallback",
+                "skip_signature",
+                "unsigned_payload",
+                "checksum_algorithm",
+                "conditional_put",
+                "disable_bulk_delete",
+                "disable_tagging",
+                "request_payer",
+                "s3_express",
+                "server_side_encryption",
+                "sse_kms_key_id",
+                "sse_bucket_key_enabled",
+                "sse_customer_key_base64",
+                "allow_http",
+                "allow_invalid_certificates",
+                "connect_timeout",
+                "timeout",
+                "proxy_url",
+                "proxy_ca_certificate",
+                "proxy_excludes",
+            ],
+            Self::Gcs => &[
+                "service_account_path",
+                "service_account_key",
+                "application_credentials",
+                "bearer_token",
+                "base_url",
+                "skip_signature",
+                "allow_http",
+                "allow_invalid_certificates",
+                "connect_timeout",
+                "timeout",
+                "proxy_url",
+                "proxy_ca_certificate",
+                "proxy_excludes",
+            ],
+            Self::Azure => &[
+                "account_name",
+                "account_key",
+                "client_id",
+                "client_secret",
+                "tenant_id",
+                "authority_host",
+                "sas_token",
+                "bearer_token",
+                "endpoint",
+                "use_emulator",
+                "use_azure_cli",
+                "msi_endpoint",
+                "object_id",
+                "msi_resource_id",
+                "federated_token_file",
+                "skip_signature",
+                "disable_tagging",
+                "allow_http",
+                "allow_invalid_certificates",
+                "connect_timeout",
+                "timeout",
+                "proxy_url",
+                "proxy_ca_certificate",
+                "proxy_excludes",
+            ],
+        }
+    }
+
+    /// Whether its client has an option of this name, and whether that is secret. The bucket is
+    /// none: it comes from the URI.
+    pub(crate) fn option(self, name: &str) -> Option<Secret> {
+        use {AmazonS3ConfigKey as S3, AzureConfigKey as Azure, GoogleConfigKey as Gcs};
+        let secret = match self {
+            Self::S3 => match S3::from_str(name).ok()? {
+                S3::Bucket => return None,
+                S3::SecretAccessKey | S3::Token => true,
+                S3::Encryption(_) => name.contains("customer_key"),
+                _ => false,
+            },
+            Self::Gcs => match Gcs::from_str(name).ok()? {
+                Gcs::Bucket => return None,
+                Gcs::ServiceAccountKey | Gcs::BearerToken => true,
+                _ => false,
+            },
+            Self::Azure => match Azure::from_str(name).ok()? {
+                Azure::ContainerName => return None,
+                Azure::AccessKey
+                | Azure::ClientSecret
+                | Azure::SasKey
+                | Azure::Token
+                | Azure::EncryptionKey
+                | Azure::FabricSessionToken => true,
+                _ => false,
+            },
+        };
+        Some(if secret || name.ends_with("proxy_url") { Secret::Yes } else { Secret::No })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_option_is_known_to_the_client() {
+        for service in [Service::S3, Service::Gcs, Service::Azure] {
+            for name in service.options() {
+                assert!(service.option(name).is_some(), "{service:?} {name}");
+            }
+        }
+        assert_eq!(Service::S3.option("bucket"), None);
+    }
+
+    #[test]
+    fn secrets_are_secret_under_every_name() {
+        for (service, names) in [
+            (Service::S3, "secret_access_key aws_secret_access_key token aws_session_token"),
+            (Service::S3, "sse_customer_key_base64 proxy_url"),
+            (Service::Gcs, "service_account_key google_service_account_key bearer_token"),
+            (Service::Azure, "access_key account_key master_key client_secret sas_token sas_key"),
+            (Service::Azure, "token azure_storage_token encryption_key fabric_session_token"),
+        ] {
+            for name in names.split(' ') {
+                assert_eq!(service.option(name), Some(Secret::Yes), "{service:?} {name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Bad configuration of every kind: each is refused before the step starts, names file, line and
+//! key, and never shows a secret.
+
+use std::fs;
+
+use crate::support::sandbox::{LOCAL, Sandbox, finish};
+
+/// Stack file, and what the message must contain.
+#[rustfmt::skip]
+const TABLE: &[(&str, &[&str])] = &[
+    ("active = ", &["stack.toml:1"]),
+    ("active = \"nowhere\"\n", &["stack.toml:1", "nowhere"]),
+    ("activ = \"test\"\n", &["stack.toml:1", "activ", "active"]),
+    ("[spool]\nmax_byte = 3\n", &["stack.toml:2", "max_byte", "max_bytes"]),
+    ("[spool]\nmax_bytes = true\n", &["stack.toml:2", "max_bytes"]),
+    ("[spool]\nmax_bytes = \"many\"\n", &["stack.toml:2", "max_bytes"]),
+    ("[spool]\nwhen_full = \"explode\"\n", &["stack.toml:2", "explode", "drop_oldest"]),
+    ("[ship]\ndeadline = \"soon\"\n", &["stack.toml:2", "deadline"]),
+    ("[redact]\npatterns = [\"(\"]\n", &["stack.toml:2", "patterns"]),
+    ("active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"floppy\"\n",
+        &["stack.toml:5", "floppy"]),
+    ("active = \"s\"\n[stacks.s]\nartifact_store = \"b\"\n[artifact_stores.a]\nflavor = \"local\"\npath = \"/tmp\"\n",
+        &["stack.toml:3", "b"]),
+    ("active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\n",
+        &["uri"]),
+    ("active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\nuri = \"gs://b/p\"\n",
+        &["stack.toml:6", "s3://"]),
+    ("active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\nuri = \"s3://b/p\"\n\
+      secret_access_key = \"${env:NOT_SET_ANYWHERE}\"\n", &["stack.toml:7", "NOT_SET_ANYWHERE"]),
+    ("active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\nuri = \"s3://b/p\"\n\
+      secret_access_key = \"${file:/not/there}\"\n", &["stack.toml:7", "/not/there"]),
+    // All at once, not one after the other.
+    ("[spool]\nmax_byte = 3\n[ship]\ndeadline = \"soon\"\n", &["max_byte", "deadline", "stack.toml:2", "stack.toml:4"]),
+];
+
+#[test]
+fn is_refused_with_file_line_key_and_hint() {
+    let sandbox = Sandbox::new();
+    for (text, needles) in TABLE {
+        sandbox.write_stack(text);
+        let checked = sandbox.call(["check"]);
+        assert!(checked.code.is_some_and(|code| code != 0), "accepted: {text}");
+        let run = finish(&mut sandbox.wrap("run", ["touch", "started"])).expect(125);
+        for message in [checked.errors(), run.errors()] {
+            for needle in *needles {
+                assert!(message.contains(needle), "no {needle:?} for\n{text}\nin\n{message}");
+            }
+        }
+        assert!(!sandbox.path("work/started").exists(), "the step was started: {text}");
+    }
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let sandbox = Sandbox::with_stack(
+        "active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\n\
+         uri = \"s3://b/p\"\nsecret_access_key = \"hunter2hunter2\"\nnonsense = 1\n",
+    );
+    for arguments in [&["check"][..], &["logs", "x"], &["run", "--", "true"]] {
+        let output = sandbox.call(arguments);
+        assert!(output.code != Some(0));
+        let said = output.text() + &output.errors();
+        assert!(said.contains("nonsense") && !said.contains("hunter2"), "{said}");
+    }
+    sandbox.write_stack(&fs_read(&sandbox).replace("nonsense = 1\n", ""));
+    let checked = sandbox.call(["check"]).expect(0);
+    assert!(!(checked.text() + &checked.errors()).contains("hunter2"), "{}", checked.text());
+}
+
+fn fs_read(sandbox: &Sandbox) -> String {
+    fs::read_to_string(sandbox.path("config/steplog/stack.toml")).unwrap()
+}
+
+#[test]
+fn a_good_one_is_accepted_and_shown() {
+    let sandbox = Sandbox::with_stack(LOCAL);
+    let checked = sandbox.call(["check"]).expect(0);
+    let store = sandbox.store().display().to_string();
+    assert!(checked.text().contains(&store), "{}", checked.text());
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_an_error() {
+    let sandbox = Sandbox::new();
+    for arguments in [
+        &["check", "/not/there.toml"][..],
+        &["run", "--stack", "/not/there.toml", "--", "true"],
+        &["logs", "--stack", "/not/there.toml", "x"],
+    ] {
+        let output = sandbox.call(arguments);
+        assert!(output.code != Some(0) && output.errors().contains("/not/there.toml"));
+    }
+}
+
+#[test]
+fn what_stack_init_writes_is_valid() {
+    let sandbox = Sandbox::new();
+    sandbox.call(["stack", "init"]).expect(0);
+    assert!(sandbox.path("config/steplog/stack.toml").exists());
+    sandbox.call(["check"]).expect(0);
+    assert_ne!(sandbox.call(["stack", "init"]).code, Some(0), "it overwrites nothing");
+    finish(&mut sandbox.wrap("run", ["echo", "hello"])).expect(0);
+    assert_eq!(sandbox.raw("run"), b"hello\n");
+}

@@ -1,0 +1,88 @@
+//! Ship dies; the step and the logs must not notice.
+
+use std::time::Duration;
+
+use super::{Paced, Random, all_there};
+use crate::servers::seaweed;
+use crate::support::sandbox::{LOCAL, Sandbox};
+use crate::support::wait;
+
+/// Ship is started again at once, as it would be after having lived for a while.
+const QUICK: &str = "[ship]\nretry_initial = \"10ms\"\nretry_max = \"50ms\"\n";
+/// Many chunks and segments, so that a kill falls into every stage of making them.
+const SMALL: &str = "chunk_bytes = \"64 KiB\"\nsegment_chunks = 8\n";
+
+/// Kills ship `kills` times at random moments while the step prints `count` lines.
+fn killed(stack: &str, run: &str, count: usize, kills: usize, seed: u64) {
+    let sandbox = Sandbox::with_stack(&stack.replace("flavor =", &format!("{SMALL}flavor =")));
+    let mut random = Random(seed);
+    let mut step = Paced::start(&sandbox, run, count, kills);
+    let mut last = 0;
+    for _ in 0..kills {
+        let ship = wait::until("a new ship process", || {
+            sandbox.processes("ship").into_iter().find(|ship| ship.pid != last)
+        });
+        step.more();
+        // The moment is what is random here; nothing waits for it to be long enough.
+        std::thread::sleep(Duration::from_micros(random.below(120_000)));
+        ship.kill();
+        last = ship.pid;
+    }
+    let (input, _) = step.finish();
+    all_there(&sandbox, run, &input);
+    assert!(sandbox.spooled().is_empty());
+}
+
+#[test]
+fn killed_fifty_times_in_a_run_of_200_000_lines() {
+    killed(&format!("{LOCAL}{QUICK}"), "killed", 200_000, 50, 0x5EED_0001);
+}
+
+#[test]
+fn killed_twenty_times_while_delivering_to_s3() {
+    let stack = seaweed::remote().stack("ship-killed", QUICK);
+    killed(&stack, "ship-killed", 40_000, 20, 0x5EED_0002);
+}
+
+#[test]
+fn killed_while_it_delivers_what_earlier_runs_left() {
+    // The store is a file, so nothing can be delivered; then it is a folder.
+    let sandbox = Sandbox::with_stack(
+        &format!("{LOCAL}[ship]\ndeadline = \"0s\"\n")
+            .replace("flavor =", &format!("{SMALL}flavor =")),
+    );
+    std::fs::write(sandbox.store(), "in the way").unwrap();
+    let mut inputs = Vec::new();
+    for run in ["one", "two", "three"] {
+        inputs.push((run, Paced::start(&sandbox, run, 30_000, 1).finish().0));
+    }
+    assert_eq!(sandbox.spooled().len(), 3);
+    std::fs::remove_file(sandbox.store()).unwrap();
+    let mut random = Random(0x5EED_0003);
+    for _ in 0..20 {
+        let mut ship = sandbox.steplog(["ship", "--all"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random.below(60_000)));
+        ship.kill().unwrap();
+        ship.wait().unwrap();
+    }
+    sandbox.call(["ship", "--all"]).expect(0);
+    for (run, input) in inputs {
+        all_there(&sandbox, run, &input);
+    }
+    assert!(sandbox.spooled().is_empty());
+}
+
+#[test]
+fn two_at_once_on_the_same_spool_deliver_once() {
+    let sandbox = Sandbox::local("[ship]\ndeadline = \"0s\"\n");
+    std::fs::write(sandbox.store(), "in the way").unwrap();
+    let (input, _) = Paced::start(&sandbox, "run", 20_000, 1).finish();
+    std::fs::remove_file(sandbox.store()).unwrap();
+    let mut ships: Vec<_> =
+        (0..4).map(|_| sandbox.steplog(["ship", "--all"]).spawn().unwrap()).collect();
+    for ship in &mut ships {
+        ship.wait().unwrap();
+    }
+    sandbox.call(["ship", "--all"]).expect(0);
+    all_there(&sandbox, "run", &input);
+}

@@ -1,0 +1,154 @@
+//! The spool's disk is full, read-only, or goes away. The step must not notice, and nothing is
+//! lost without a gap record.
+
+use std::fs;
+
+use super::Paced;
+use crate::support::sandbox::{Output, Sandbox, finish};
+use crate::support::{lines, wait};
+
+/// Everything is accounted for: what is there is there once and in order, what is not is in gap
+/// records, by bytes and lines. Gives how many lines are gone.
+#[track_caller]
+fn accounted(sandbox: &Sandbox, run: &str, input: &str) -> u64 {
+    let mut expected = input.lines();
+    let (mut kept_bytes, mut gap_bytes, mut gap_lines) = (0, 0, 0);
+    for record in sandbox.records(run) {
+        if let Some(gap) = record.get("gap") {
+            gap_bytes += gap["bytes"].as_u64().unwrap();
+            gap_lines += gap["lines"].as_u64().unwrap();
+            continue;
+        }
+        let message = record["message"].as_str().unwrap();
+        kept_bytes += message.len() as u64;
+        if record.get("eol").is_none() {
+            kept_bytes += 1;
+        }
+        // A line that a gap cut in two is there in part; whole ones are in order.
+        if message.len() == lines::numbered_line(0).len() {
+            assert!(expected.any(|line| line == message), "doubled or out of order: {message}");
+        }
+    }
+    assert_eq!(kept_bytes + gap_bytes, input.len() as u64, "bytes kept and lost");
+    gap_lines
+}
+
+fn full(when_full: &str) -> (Sandbox, String) {
+    // Nothing can be delivered, so the spool fills.
+    let sandbox = Sandbox::with_stack(&crate::support::sandbox::LOCAL.replace(
+        "[spool]",
+        &format!(
+            "[ship]\ndeadline = \"0s\"\n[spool]\nmax_bytes = \"1 MiB\"\nwhen_full = \"{when_full}\""
+        ),
+    ));
+    fs::write(sandbox.store(), "in the way").unwrap();
+    let (input, _) = Paced::start(&sandbox, "run", 40_000, 4).finish();
+    fs::remove_file(sandbox.store()).unwrap();
+    sandbox.call(["ship", "--all"]).expect(0);
+    (sandbox, input)
+}
+
+#[test]
+fn full_drops_the_oldest_and_says_how_much() {
+    let (sandbox, input) = full("drop_oldest");
+    assert!(accounted(&sandbox, "run", &input) > 20_000);
+    let text = sandbox.call(["logs", "run", "-o", "text"]).text();
+    assert!(text.contains("line=00039999"), "the newest is kept");
+}
+
+#[test]
+fn full_drops_the_newest_and_says_how_much() {
+    let (sandbox, input) = full("drop_newest");
+    assert!(accounted(&sandbox, "run", &input) > 20_000);
+    let text = sandbox.call(["logs", "run", "-o", "text"]).text();
+    assert!(text.contains("line=00000000"), "the oldest is kept");
+}
+
+#[test]
+fn full_blocks_the_step_if_told_to_and_loses_nothing() {
+    let sandbox = Sandbox::with_stack(&crate::support::sandbox::LOCAL.replace(
+        "[spool]",
+        "[ship]\nretry_max = \"100ms\"\n[spool]\nmax_bytes = \"1 MiB\"\nwhen_full = \"block\"",
+    ));
+    fs::write(sandbox.store(), "in the way").unwrap();
+    let mut step = Paced::start(&sandbox, "run", 40_000, 2);
+    step.more();
+    wait::until_true("the spool to be full", || {
+        let Some(spool) = sandbox.spooled().pop() else { return false };
+        let bytes: u64 = fs::read_dir(spool)
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.metadata().ok())
+            .map(|metadata| metadata.len())
+            .sum();
+        bytes > 700 << 10
+    });
+    assert!(!sandbox.path("printed").exists(), "the step waits in its first share");
+    fs::remove_file(sandbox.store()).unwrap();
+    let (input, _) = step.finish();
+    super::all_there(&sandbox, "run", &input);
+}
+
+/// Runs a script in a mount namespace of its own, where `$1` is an empty folder to mount on and
+/// the rest is `steplog`'s arguments.
+fn in_a_namespace(sandbox: &Sandbox, script: &str, arguments: &[&str]) -> Output {
+    let user: &[&str] = if nix::unistd::geteuid().is_root() { &[] } else { &["-Ur"] };
+    fs::create_dir_all(sandbox.spool()).unwrap();
+    let mut command = sandbox.command("unshare");
+    command.args(user).args(["-m", "sh", "-ec", script, env!("CARGO_BIN_EXE_steplog")]);
+    command.arg(sandbox.spool()).args(arguments);
+    command.env("STEPLOG_PIPELINE_RUN_ID", "run").env("STEPLOG_STEP_ID", "train");
+    finish(&mut command)
+}
+
+#[test]
+fn its_disk_fills_up() {
+    let sandbox = Sandbox::local("");
+    let input = lines::numbered(20_000);
+    fs::write(sandbox.path("input"), &input).unwrap();
+    // The step itself fills the disk that the spool is on, prints, and makes room at the end.
+    let step = format!(
+        "head -c 10M /dev/zero > {spool}/ballast 2>/dev/null; cat {input}; rm {spool}/ballast",
+        spool = sandbox.spool().display(),
+        input = sandbox.path("input").display()
+    );
+    let script = r#"mount -t tmpfs -o size=2m tmpfs "$1"; shift; exec "$0" run -- sh -c "$1""#;
+    let output = in_a_namespace(&sandbox, script, &[&step]).expect(0);
+    lines::assert_same("the step's own output", input.as_bytes(), &output.stdout);
+    let lost = accounted(&sandbox, "run", &input);
+    assert!(lost > 0);
+    assert!(output.errors().contains("spool"), "it says so: {}", output.errors());
+}
+
+#[test]
+fn its_folder_is_read_only() {
+    let sandbox = Sandbox::local("");
+    let script = r#"mount -t tmpfs -o ro tmpfs "$1"; exec "$0" run -- echo hello"#;
+    let output = in_a_namespace(&sandbox, script, &[]);
+    assert!(output.errors().contains("spool"), "it says so: {}", output.errors());
+    // Before the step starts: nothing is captured quietly into nowhere.
+    assert_eq!((output.code, output.text().as_str()), (Some(125), ""), "{}", output.errors());
+}
+
+#[test]
+fn its_folder_is_a_file() {
+    let sandbox = Sandbox::local("");
+    fs::write(sandbox.spool(), "in the way").unwrap();
+    let output = finish(&mut sandbox.wrap("run", ["echo", "hello"]));
+    let said = output.errors();
+    assert!(said.contains(sandbox.spool().to_str().unwrap()), "it names the folder: {said}");
+    output.expect(125);
+}
+
+#[test]
+fn its_folder_vanishes_while_the_step_runs() {
+    let sandbox = Sandbox::local("");
+    let mut step = Paced::start(&sandbox, "run", 20_000, 4);
+    step.more();
+    step.printed(&sandbox);
+    wait::until("the spool to be there", || sandbox.spooled().pop());
+    fs::remove_dir_all(sandbox.spool()).unwrap();
+    // The step goes on to its end with its own exit code; whoever removed the logs is told.
+    let (_, said) = step.finish();
+    assert!(said.contains("spool"), "{said}");
+}
