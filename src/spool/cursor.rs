@@ -256,3 +256,97 @@ fn follows(frame: Frame, expected: Option<u64>, between: usize) -> bool {
         // A gap frame is small and may stand for any number of bytes.
         || between <= HEADER_LEN + MAX_GAP_PAYLOAD
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Nanos;
+    use crate::spool::disk::{Disk as _, append_all};
+    use crate::spool::simulated::SimulatedDisk;
+
+    fn whole(offset: u64, payload: &[u8]) -> Vec<u8> {
+        let mut frame = frame::encode(Kind::Stdout, Nanos(1), offset, payload).to_vec();
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    fn cursor(contents: &[u8], piece: usize) -> Cursor<impl DiskFile> {
+        let disk = SimulatedDisk::new(1 << 30);
+        disk.create_dir("/".as_ref()).unwrap();
+        let file = disk.create("/file".as_ref()).unwrap();
+        append_all(&file, contents, &[]).unwrap();
+        Cursor::new(file, 0, piece)
+    }
+
+    #[test]
+    fn frames_are_found_whatever_the_size_of_a_read() {
+        let contents: Vec<u8> =
+            (0..50u64).flat_map(|frame| whole(frame * 10, &[frame as u8; 10])).collect();
+        for piece in [1, 28, 38, 100, 1 << 20] {
+            let mut cursor = cursor(&contents, piece);
+            for frame in 0..50u64 {
+                let Here::Frame(header) = cursor.look().unwrap() else { panic!("{frame}") };
+                assert_eq!(header.offset, frame * 10);
+                assert_eq!(cursor.payload(header).unwrap(), [frame as u8; 10]);
+                cursor.pass(header.whole_len());
+            }
+            assert_eq!(cursor.look().unwrap(), Here::Nothing);
+        }
+    }
+
+    /// A step that prints a spool: in its damaged output are frames that look right.
+    #[test]
+    fn frames_inside_a_damaged_payload_are_not_taken() {
+        let inner = [whole(105, b"planted"), whole(112, b"planted")].concat();
+        let outer_len = inner.len() as u64;
+        let next = whole(100 + outer_len, b"next");
+        let mut contents = [whole(100, &inner), next].concat();
+        contents[HEADER_LEN + 3] ^= 1;
+        let mut cursor = cursor(&contents, 64);
+        let here = cursor.look().unwrap();
+        assert!(matches!(here, Here::Damage(Some(_))), "{here:?}");
+        let found = cursor.resync(here, Some(100)).unwrap().unwrap();
+        assert_eq!(found.offset, 100 + outer_len);
+        assert_eq!(cursor.position(), (HEADER_LEN as u64) + outer_len);
+    }
+
+    #[test]
+    fn a_damaged_length_is_survived() {
+        for bit in 0..32 {
+            let mut contents = [whole(0, &[7; 300]), whole(300, b"next")].concat();
+            contents[bit / 8] ^= 1 << (bit % 8);
+            let mut cursor = cursor(&contents, 64);
+            let here = cursor.look().unwrap();
+            assert!(!matches!(here, Here::Frame(_)), "bit {bit}");
+            let found = cursor.resync(here, Some(0)).unwrap();
+            assert_eq!(found.map(|frame| frame.offset), Some(300), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn without_another_frame_it_stays_where_it_is() {
+        let mut contents = whole(0, b"the only one");
+        contents[30] ^= 1;
+        contents.extend_from_slice(&[0; 500]);
+        let mut cursor = cursor(&contents, 64);
+        let here = cursor.look().unwrap();
+        assert_eq!(cursor.resync(here, Some(0)).unwrap(), None);
+        assert_eq!(cursor.position(), 0);
+        assert_eq!(cursor.look().unwrap(), here);
+    }
+
+    #[test]
+    fn what_was_read_is_not_believed_for_ever() {
+        let disk = SimulatedDisk::new(1 << 30);
+        disk.create_dir("/".as_ref()).unwrap();
+        let file = disk.create("/file".as_ref()).unwrap();
+        let torn = whole(0, b"this will not be finished");
+        append_all(&file, &torn[..40], &[]).unwrap();
+        let mut cursor = Cursor::new(file.clone(), 0, 1 << 20);
+        assert!(matches!(cursor.look().unwrap(), Here::Part(Some(_))));
+        file.truncate(0).unwrap();
+        append_all(&file, &whole(0, b"this is written in its place"), &[]).unwrap();
+        let Here::Frame(found) = cursor.look().unwrap() else { panic!() };
+        assert_eq!(cursor.payload(found).unwrap(), b"this is written in its place");
+    }
+}

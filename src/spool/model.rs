@@ -314,6 +314,7 @@ impl Model {
                 assert_eq!(self.settings.when_full, WhenFull::DropOldest);
                 u8::MAX
             }
+            GapReason::Corrupt if self.garbage => u8::MAX,
             GapReason::Corrupt => DAMAGED | GONE | HOLE | UNCERTAIN,
             // A segment that was dropped and whose beginning nobody could read.
             GapReason::Missing if self.settings.when_full == WhenFull::DropOldest => {
