@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use super::in_memory;
 use crate::capture::additions::Additions;
 use crate::capture::identity::{self, Identity, Named};
-use crate::capture::memory;
+use crate::capture::memory::FanOut;
 use crate::capture::process::{Courier, Delivery, Holder, Notice, Outcome, Surroundings};
 use crate::capture::shipper::Shipper;
 use crate::capture::sink::FrameSink;
@@ -198,11 +199,15 @@ impl Plan {
         }
     }
 
-    /// Capture and ship in one process, with a bounded channel between them.
-    fn in_memory(&self, _meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
-        let max_bytes = self.stack.ship.channel_bytes as u64;
-        let (sink, _source) = memory::channel(max_bytes, self.stack.spool.when_full);
-        (Box::new(sink), Courier::Nobody)
+    /// Where no spool can be made.
+    fn in_memory(&self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
+        match in_memory::deliver(&self.stack, meta) {
+            Ok((sink, courier)) => (Box::new(sink), Courier::Thread(courier)),
+            Err(error) => {
+                say(format_args!("{error}; the logs of this step are not kept"));
+                (Box::new(FanOut(Vec::new())), Courier::Nobody)
+            }
+        }
     }
 
     /// Tells the user what they may have to know.
@@ -259,10 +264,14 @@ impl Plan {
             if !outcome.words.is_empty() {
                 say(&outcome.words);
             }
-            say(format_args!(
-                "{why}; the logs are safe in {0}. To deliver them: steplog ship {0}",
-                spool.display()
-            ));
+            if spool.exists() {
+                say(format_args!(
+                    "{why}; the logs are safe in {0}. To deliver them: steplog ship {0}",
+                    spool.display()
+                ));
+            } else {
+                say(format_args!("{why}; the logs that were not delivered are lost"));
+            }
         }
         if self.identity.made_up {
             let stack = match &self.options.stack {
