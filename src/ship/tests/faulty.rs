@@ -11,8 +11,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 /// What happens to a request.
@@ -130,7 +130,8 @@ impl ObjectStore for Faulty {
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
         let fault = self.next("delete", &Path::default());
-        let forbidden = || Error::PermissionDenied { path: String::new(), source: "injected".into() };
+        let forbidden =
+            || Error::PermissionDenied { path: String::new(), source: "injected".into() };
         match fault {
             Fault::None | Fault::Slow | Fault::Empty => self.inner.delete_stream(locations),
             Fault::Refused | Fault::Conflict | Fault::AnswerLost => {
