@@ -81,6 +81,12 @@ impl<T: Copy> PollSet<T> {
         Ok(())
     }
 
+    /// Tokens of all that is waited for.
+    #[cfg(test)]
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = T> + '_ {
+        self.tokens.iter().copied()
+    }
+
     /// Tokens of what is ready (or broken: the call that follows will say so), in order of `add`.
     pub(crate) fn ready(&self) -> impl Iterator<Item = T> + '_ {
         self.descriptors

@@ -217,16 +217,11 @@ pub(super) fn segment_numbers(names: &[String]) -> Vec<u32> {
 /// Whether a writer lives.
 pub(super) fn state<D: Disk>(disk: &D, dir: &Path) -> io::Result<SpoolState> {
     let finished = || disk.names(dir).map(|names| names.iter().any(|name| name == EXIT));
-    if finished()? {
-        Ok(SpoolState::Finished)
-    } else if disk.is_locked(&dir.join(WRITER_LOCK))? {
-        Ok(SpoolState::Live)
-    // It may have finished and gone between the two questions.
-    } else if finished()? {
-        Ok(SpoolState::Finished)
-    } else {
-        Ok(SpoolState::Interrupted)
+    if !finished()? && disk.is_locked(&dir.join(WRITER_LOCK))? {
+        return Ok(SpoolState::Live);
     }
+    // It may have finished and gone between the two questions.
+    Ok(if finished()? { SpoolState::Finished } else { SpoolState::Interrupted })
 }
 
 fn bytes<D: Disk>(disk: &D, dir: &Path) -> io::Result<u64> {

@@ -78,6 +78,11 @@ impl<D: Disk> Syncer<D> {
         }
     }
 
+    /// Lets go of files that have been deleted: as long as they are open they take room.
+    pub(super) fn let_go(&mut self) {
+        self.next.files.retain(|file| file.is_linked().unwrap_or(true));
+    }
+
     /// A frame was written.
     pub(super) fn wrote(&mut self, active: &D::File) -> io::Result<()> {
         self.written = true;

@@ -243,7 +243,6 @@ impl<'a> Supervisor<'a> {
                         if signal == Signal::TSTP {
                             self.job.stop_asked();
                         } else if self.stopped && self.ladder.asked() {
-                            // What stands still cannot end by itself.
                             self.forward(Signal::CONT);
                         }
                     }
@@ -301,6 +300,11 @@ impl<'a> Supervisor<'a> {
 
     fn on_step_stop(&mut self, step: Pid, by: Signal, now: Instant) {
         self.stopped = true;
+        if self.ladder.asked() {
+            // What stands still cannot end by itself.
+            self.forward(Signal::CONT);
+            return;
+        }
         match self.job.on_stop(step, by) {
             OnStop::GoOn => self.forward(Signal::CONT),
             OnStop::Follow => {

@@ -325,3 +325,6 @@ impl<D: Disk> SpoolWriter<D> {
         synced.map_err(|source| FinishError::Sync { dir: self.dir.clone(), source })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,6 +158,7 @@ impl<D: Disk> SpoolWriter<D> {
             }
             self.report(Refusal::Full);
             self.quota.drop_oldest(&self.disk, lacking, number)?;
+            self.syncer.let_go();
         }
         if fits {
             self.active.granted = self.quota.segment_bytes.max(end);
@@ -170,12 +171,14 @@ impl<D: Disk> SpoolWriter<D> {
     /// After the disk was found full: drops something where that is the policy. False if there
     /// is nothing to drop.
     fn make_room(&mut self, need: u64, time: Nanos) -> Result<bool, Refusal> {
+        self.syncer.let_go();
         if self.when_full != WhenFull::DropOldest {
             return Ok(false);
         }
         self.report(Refusal::Full);
         let number = self.active.header.number;
         if self.quota.drop_oldest(&self.disk, need, number)? > 0 {
+            self.syncer.let_go();
             return Ok(true);
         }
         if self.active.is_empty() {
