@@ -169,8 +169,8 @@ fn segments_that_everybody_has_are_released_before_the_end() {
 fn without_its_checkpoint_and_first_segments_a_spool_goes_on_behind_what_the_store_has() {
     let bench = Bench::new();
     let mut script = Script::default();
-    let text: String = (0..1500).map(|number| format!("line {number} of some\n")).collect();
-    text.as_bytes().chunks(700).for_each(|piece| script.push(IoStream::Stdout, piece));
+    let text: Vec<_> = (0..1500).map(|number| format!("line {number} of some\n")).collect();
+    text.concat().as_bytes().chunks(700).for_each(|piece| script.push(IoStream::Stdout, piece));
     let max_bytes = 64 << 10;
     let dir = half_delivered(&bench, &script, max_bytes);
     assert!(!dir.join("00000000.seg").exists());
@@ -199,11 +199,8 @@ fn the_answer_is_lost_and_the_spool_drops_what_it_was_about() {
     let at = script.frames.iter().position(|(frame, _)| frame.offset > 1200).unwrap();
     let mut dropped = Script { frames: script.frames[at..].to_vec(), interrupted: false };
     let bytes = dropped.frames[0].0.offset;
-    let gap = crate::record::Gap {
-        bytes,
-        lines: 3,
-        reason: crate::record::GapReason::DroppedOldest,
-    };
+    let gap =
+        crate::record::Gap { bytes, lines: 3, reason: crate::record::GapReason::DroppedOldest };
     let payload = serde_json::to_vec(&gap).unwrap();
     let len = payload.len() as u32;
     let frame = spool::Frame { kind: Kind::Gap, time: Nanos(1), offset: 0, len };
