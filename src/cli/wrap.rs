@@ -18,6 +18,7 @@ use crate::capture::shipper::Shipper;
 use crate::capture::sink::FrameSink;
 use crate::record::{Exit, Writer};
 use crate::redact::{self, Redactor};
+use crate::ship::Mark;
 use crate::spool::{self, SpoolWriter};
 use crate::stack::{self, Stack};
 
@@ -250,12 +251,15 @@ impl Plan {
     }
 
     /// Says what is left to say; returns the code to exit with.
-    pub(super) fn conclude(&self, outcome: &Outcome) -> u8 {
-        self.record(&outcome.exit);
+    pub(super) fn conclude(&self, mut outcome: Outcome) -> u8 {
         let Writer { id, origin, .. } = &self.identity.writer;
+        let spool = self.stack.spool.dir.join(id.to_string());
+        if outcome.exit.bytes_delivered.is_none() {
+            outcome.exit.bytes_delivered = Some(delivered_bytes(&spool));
+        }
+        self.record(&outcome.exit);
         let delivered = outcome.delivery == Delivery::Delivered;
         if !delivered && self.options.on_undelivered != OnUndelivered::Ignore {
-            let spool = self.stack.spool.dir.join(id.to_string());
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
                 Delivery::Failed => "delivery is not possible",
@@ -296,6 +300,13 @@ impl Plan {
             say(format_args!("failed to write the exit record to {}: {error}", file.display()));
         }
     }
+}
+
+/// Bytes that every log store has acknowledged.
+fn delivered_bytes(spool: &Path) -> u64 {
+    let checkpoint = spool::Checkpoint::<Mark>::load(spool).unwrap_or_default();
+    let stores = checkpoint.stores.values();
+    stores.map(|store| store.acked.lines.resume_offset()).min().unwrap_or(0)
 }
 
 /// Whoever waits for the file sees all of it or none.

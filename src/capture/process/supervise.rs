@@ -251,7 +251,8 @@ impl<'a> Supervisor<'a> {
             Courier::Process(shipper) => shipper.pid(),
             _ => None,
         };
-        reap::signal_all(step, signal, ship);
+        let reaped = !matches!(self.phase, Phase::Running);
+        reap::signal_all(step, reaped, signal, ship);
     }
 
     fn reap(&mut self, now: Instant) {
