@@ -10,6 +10,7 @@
 mod check;
 mod download;
 mod gc;
+mod in_memory;
 mod logs;
 mod ls;
 mod pipe;

@@ -165,7 +165,8 @@ impl<F: DiskFile> Cursor<F> {
     ///
     /// What a step prints may itself look like frames, so the damaged frame's own length is
     /// trusted first, and a frame whose offset is further on than the bytes in between can explain
-    /// is only taken if there is no other.
+    /// is only taken if there is no other. The price: where a gap frame and its neighbour are both
+    /// damaged, a few frames behind them may be passed too (and counted as lost).
     pub(super) fn resync(
         &mut self,
         here: Here,
@@ -183,27 +184,29 @@ impl<F: DiskFile> Cursor<F> {
 
     fn find(&mut self, damaged: Option<Frame>, expected: Option<u64>) -> io::Result<Option<Frame>> {
         let origin = self.position;
-        let (mut next, mut offset) = (damaged, expected);
+        let (mut next, mut offset, mut at_end) = (damaged, expected, false);
         while let Some(trusted) = next.filter(|next| {
             offset.is_none_or(|offset| next.offset == offset) && next.kind != Kind::Gap
         }) {
             self.pass(trusted.whole_len());
             let advance = if trusted.kind.is_data() { u64::from(trusted.len) } else { 0 };
             offset = trusted.offset.checked_add(advance);
-            let between = (self.position - origin) as usize;
             next = match self.look()? {
-                Here::Frame(frame) if follows(frame, expected, between) => return Ok(Some(frame)),
-                // The damage was the last of it.
-                Here::Nothing => return Ok(None),
+                // Else the length was damaged, and this is a later frame by chance.
+                Here::Frame(frame) if Some(frame.offset) == offset => return Ok(Some(frame)),
                 Here::Damage(next) => next,
-                Here::Frame(_) | Here::Part(_) => None,
+                here => {
+                    at_end = here == Here::Nothing;
+                    None
+                }
             };
         }
         self.seek(origin);
         let near = self.scan(|frame, between| follows(frame, expected, between))?;
         match expected {
-            // Of several damaged frames one may have been a gap.
-            Some(expected) if near.is_none() => {
+            // Of several damaged frames one may have been a gap; unless, as it seems, there was one
+            // damaged frame and it was the last.
+            Some(expected) if near.is_none() && !at_end => {
                 self.seek(origin);
                 self.scan(|frame, _| frame.offset >= expected)
             }
@@ -225,17 +228,14 @@ impl<F: DiskFile> Cursor<F> {
             let ahead = bytes.windows(HEADER_LEN).enumerate().find_map(|(ahead, header)| {
                 accept(frame::decode(header)?, between + ahead).then_some(ahead)
             });
-            match ahead {
-                Some(ahead) => {
-                    self.pass(ahead);
-                    if let Here::Frame(frame) = self.look_once()? {
-                        return Ok(Some(frame));
-                    }
-                }
-                None => {
-                    let looked_at = bytes.len() - HEADER_LEN;
-                    self.pass(looked_at);
-                }
+            let Some(ahead) = ahead else {
+                let looked_at = bytes.len() - HEADER_LEN;
+                self.pass(looked_at);
+                continue;
+            };
+            self.pass(ahead);
+            if let Here::Frame(frame) = self.look_once()? {
+                return Ok(Some(frame));
             }
         }
     }

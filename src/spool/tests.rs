@@ -33,6 +33,9 @@ fn tiny(dir: &Path, when_full: WhenFull) -> Settings {
     Settings { max_bytes: 64 << 10, when_full, sync: Sync::Never, ..settings(dir) }
 }
 
+/// What takes longer than this hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// All that the reader has: data as it is, the rest by name.
 fn drain(reader: &mut SpoolReader) -> (Vec<String>, Next) {
     let mut found = Vec::new();
@@ -170,7 +173,9 @@ fn released_segments_are_deleted_and_the_rest_is_read() {
         while append(&mut writer, &text) == Append::Full {
             read.append(&mut drain(&mut reader).0);
             reader.release(reader.offset()).unwrap();
+            let start = Instant::now();
             while !writer.has_room() {
+                assert!(start.elapsed() < PATIENCE, "no room after all was released");
                 std::thread::yield_now();
             }
         }
@@ -350,7 +355,9 @@ fn a_disk_that_fills_up_is_a_full_spool() {
                 Append::Full => {
                     read.append(&mut drain(&mut reader).0);
                     reader.release(reader.offset()).unwrap();
+                    let start = Instant::now();
                     while !writer.has_room() || append(&mut writer, &text) == Append::Full {
+                        assert!(start.elapsed() < PATIENCE, "no room after all was released");
                         std::thread::yield_now();
                     }
                 }
