@@ -25,7 +25,7 @@ mod table;
 mod write;
 
 #[path = "../tests/support/mod.rs"]
-#[allow(dead_code, reason = "the tests use the rest of it")]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest of it")]
 mod support;
 
 use table::Table;

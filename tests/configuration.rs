@@ -54,7 +54,7 @@ fn is_refused_with_file_line_key_and_hint() {
 fn a_secret_is_never_shown() {
     let sandbox = Sandbox::with_stack(
         "active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\n\
-         uri = \"s3://b/p\"\nsecret_access_key = \"hunter2hunter2\"\nnonsense = 1\n",
+         uri = \"s3://b/p\"\nregion = \"here\"\naccess_key_id = \"me\"\nsecret_access_key = \"hunter2hunter2\"\nnonsense = 1\n",
     );
     for arguments in [&["check"][..], &["logs", "x"], &["run", "--", "true"]] {
         let output = sandbox.call(arguments);

@@ -126,7 +126,9 @@ impl<'a> Session<'a> {
         output: &'a mut dyn Output,
     ) -> Self {
         output.streams(&streams);
-        let outcome = Outcome { streams, ..Outcome::default() };
+        // What earlier readings have seen stays seen.
+        let cursor = query.from.as_ref().map(|from| from.cursor.clone()).unwrap_or_default();
+        let outcome = Outcome { streams, cursor, ..Outcome::default() };
         Self { reader, query, output, outcome }
     }
 
@@ -490,3 +492,6 @@ impl Kept {
         self.items.push(Owned::new(item));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,27 +183,29 @@ impl<F: DiskFile> Cursor<F> {
 
     fn find(&mut self, damaged: Option<Frame>, expected: Option<u64>) -> io::Result<Option<Frame>> {
         let origin = self.position;
-        let (mut next, mut offset) = (damaged, expected);
+        let (mut next, mut offset, mut at_end) = (damaged, expected, false);
         while let Some(trusted) = next.filter(|next| {
             offset.is_none_or(|offset| next.offset == offset) && next.kind != Kind::Gap
         }) {
             self.pass(trusted.whole_len());
             let advance = if trusted.kind.is_data() { u64::from(trusted.len) } else { 0 };
             offset = trusted.offset.checked_add(advance);
-            let between = (self.position - origin) as usize;
             next = match self.look()? {
-                Here::Frame(frame) if follows(frame, expected, between) => return Ok(Some(frame)),
-                // The damage was the last of it.
-                Here::Nothing => return Ok(None),
+                // Else the length was damaged, and this is a later frame by chance.
+                Here::Frame(frame) if Some(frame.offset) == offset => return Ok(Some(frame)),
                 Here::Damage(next) => next,
-                Here::Frame(_) | Here::Part(_) => None,
+                here => {
+                    at_end = here == Here::Nothing;
+                    None
+                }
             };
         }
         self.seek(origin);
         let near = self.scan(|frame, between| follows(frame, expected, between))?;
         match expected {
-            // Of several damaged frames one may have been a gap.
-            Some(expected) if near.is_none() => {
+            // Of several damaged frames one may have been a gap; unless, as it seems, there was one
+            // damaged frame and it was the last.
+            Some(expected) if near.is_none() && !at_end => {
                 self.seek(origin);
                 self.scan(|frame, _| frame.offset >= expected)
             }
@@ -225,17 +227,14 @@ impl<F: DiskFile> Cursor<F> {
             let ahead = bytes.windows(HEADER_LEN).enumerate().find_map(|(ahead, header)| {
                 accept(frame::decode(header)?, between + ahead).then_some(ahead)
             });
-            match ahead {
-                Some(ahead) => {
-                    self.pass(ahead);
-                    if let Here::Frame(frame) = self.look_once()? {
-                        return Ok(Some(frame));
-                    }
-                }
-                None => {
-                    let looked_at = bytes.len() - HEADER_LEN;
-                    self.pass(looked_at);
-                }
+            let Some(ahead) = ahead else {
+                let looked_at = bytes.len() - HEADER_LEN;
+                self.pass(looked_at);
+                continue;
+            };
+            self.pass(ahead);
+            if let Here::Frame(frame) = self.look_once()? {
+                return Ok(Some(frame));
             }
         }
     }
@@ -255,4 +254,98 @@ fn follows(frame: Frame, expected: Option<u64>, between: usize) -> bool {
     advance <= (between.saturating_sub(HEADER_LEN)) as u64
         // A gap frame is small and may stand for any number of bytes.
         || between <= HEADER_LEN + MAX_GAP_PAYLOAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Nanos;
+    use crate::spool::disk::{Disk as _, append_all};
+    use crate::spool::simulated::SimulatedDisk;
+
+    fn whole(offset: u64, payload: &[u8]) -> Vec<u8> {
+        let mut frame = frame::encode(Kind::Stdout, Nanos(1), offset, payload).to_vec();
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    fn cursor(contents: &[u8], piece: usize) -> Cursor<impl DiskFile> {
+        let disk = SimulatedDisk::new(1 << 30);
+        disk.create_dir("/".as_ref()).unwrap();
+        let file = disk.create("/file".as_ref()).unwrap();
+        append_all(&file, contents, &[]).unwrap();
+        Cursor::new(file, 0, piece)
+    }
+
+    #[test]
+    fn frames_are_found_whatever_the_size_of_a_read() {
+        let contents: Vec<u8> =
+            (0..50u64).flat_map(|frame| whole(frame * 10, &[frame as u8; 10])).collect();
+        for piece in [1, 28, 38, 100, 1 << 20] {
+            let mut cursor = cursor(&contents, piece);
+            for frame in 0..50u64 {
+                let Here::Frame(header) = cursor.look().unwrap() else { panic!("{frame}") };
+                assert_eq!(header.offset, frame * 10);
+                assert_eq!(cursor.payload(header).unwrap(), [frame as u8; 10]);
+                cursor.pass(header.whole_len());
+            }
+            assert_eq!(cursor.look().unwrap(), Here::Nothing);
+        }
+    }
+
+    /// A step that prints a spool: in its damaged output are frames that look right.
+    #[test]
+    fn frames_inside_a_damaged_payload_are_not_taken() {
+        let inner = [whole(105, b"planted"), whole(112, b"planted")].concat();
+        let outer_len = inner.len() as u64;
+        let next = whole(100 + outer_len, b"next");
+        let mut contents = [whole(100, &inner), next].concat();
+        contents[HEADER_LEN + 3] ^= 1;
+        let mut cursor = cursor(&contents, 64);
+        let here = cursor.look().unwrap();
+        assert!(matches!(here, Here::Damage(Some(_))), "{here:?}");
+        let found = cursor.resync(here, Some(100)).unwrap().unwrap();
+        assert_eq!(found.offset, 100 + outer_len);
+        assert_eq!(cursor.position(), (HEADER_LEN as u64) + outer_len);
+    }
+
+    #[test]
+    fn a_damaged_length_is_survived() {
+        for bit in 0..32 {
+            let mut contents = [whole(0, &[7; 300]), whole(300, b"next")].concat();
+            contents[bit / 8] ^= 1 << (bit % 8);
+            let mut cursor = cursor(&contents, 64);
+            let here = cursor.look().unwrap();
+            assert!(!matches!(here, Here::Frame(_)), "bit {bit}");
+            let found = cursor.resync(here, Some(0)).unwrap();
+            assert_eq!(found.map(|frame| frame.offset), Some(300), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn without_another_frame_it_stays_where_it_is() {
+        let mut contents = whole(0, b"the only one");
+        contents[30] ^= 1;
+        contents.extend_from_slice(&[0; 500]);
+        let mut cursor = cursor(&contents, 64);
+        let here = cursor.look().unwrap();
+        assert_eq!(cursor.resync(here, Some(0)).unwrap(), None);
+        assert_eq!(cursor.position(), 0);
+        assert_eq!(cursor.look().unwrap(), here);
+    }
+
+    #[test]
+    fn what_was_read_is_not_believed_for_ever() {
+        let disk = SimulatedDisk::new(1 << 30);
+        disk.create_dir("/".as_ref()).unwrap();
+        let file = disk.create("/file".as_ref()).unwrap();
+        let torn = whole(0, b"this will not be finished");
+        append_all(&file, &torn[..40], &[]).unwrap();
+        let mut cursor = Cursor::new(file.clone(), 0, 1 << 20);
+        assert!(matches!(cursor.look().unwrap(), Here::Part(Some(_))));
+        file.truncate(0).unwrap();
+        append_all(&file, &whole(0, b"this is written in its place"), &[]).unwrap();
+        let Here::Frame(found) = cursor.look().unwrap() else { panic!() };
+        assert_eq!(cursor.payload(found).unwrap(), b"this is written in its place");
+    }
 }

@@ -217,16 +217,11 @@ pub(super) fn segment_numbers(names: &[String]) -> Vec<u32> {
 /// Whether a writer lives.
 pub(super) fn state<D: Disk>(disk: &D, dir: &Path) -> io::Result<SpoolState> {
     let finished = || disk.names(dir).map(|names| names.iter().any(|name| name == EXIT));
-    if finished()? {
-        Ok(SpoolState::Finished)
-    } else if disk.is_locked(&dir.join(WRITER_LOCK))? {
-        Ok(SpoolState::Live)
-    // It may have finished and gone between the two questions.
-    } else if finished()? {
-        Ok(SpoolState::Finished)
-    } else {
-        Ok(SpoolState::Interrupted)
+    if !finished()? && disk.is_locked(&dir.join(WRITER_LOCK))? {
+        return Ok(SpoolState::Live);
     }
+    // It may have finished and gone between the two questions.
+    Ok(if finished()? { SpoolState::Finished } else { SpoolState::Interrupted })
 }
 
 fn bytes<D: Disk>(disk: &D, dir: &Path) -> io::Result<u64> {
@@ -287,6 +282,21 @@ pub(super) fn write_file<D: Disk>(
     contents: &[u8],
     durability: Durability,
 ) -> io::Result<()> {
+    replace_file(disk, dir, name, contents, durability)?;
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Power => disk.sync_dir(dir),
+    }
+}
+
+/// The same, but that its name is not durable yet.
+pub(super) fn replace_file<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    name: &str,
+    contents: &[u8],
+    durability: Durability,
+) -> io::Result<()> {
     let temporary = dir.join(format!("{name}.tmp"));
     remove_if_there(disk, &temporary)?;
     let file = disk.create(&temporary)?;
@@ -294,11 +304,7 @@ pub(super) fn write_file<D: Disk>(
     if durability == Durability::Power {
         file.sync()?;
     }
-    disk.rename(&temporary, &dir.join(name))?;
-    if durability == Durability::Power {
-        disk.sync_dir(dir)?;
-    }
-    Ok(())
+    disk.rename(&temporary, &dir.join(name))
 }
 
 /// The name beside `dir` under which it is made or removed.

@@ -195,12 +195,10 @@ impl<D: Disk> SpoolReader<D> {
 
     fn try_next(&mut self, into: &mut Vec<u8>) -> Result<Next, Trouble> {
         loop {
-            if self.current.is_some() {
-                if let Some(frame) = self.step(into)? {
-                    return Ok(Next::Frame(frame));
-                }
-                // Nothing more in this segment, for now.
+            if let Some(frame) = self.step(into)? {
+                return Ok(Next::Frame(frame));
             }
+            // Nothing more in this segment, for now.
             if self.current.as_ref().is_none_or(|current| current.sealed) {
                 if self.advance()? {
                     continue;
@@ -450,6 +448,8 @@ impl<D: Disk> SpoolReader<D> {
             if let Here::Damage(Some(damaged)) = here
                 && damaged.kind.is_data()
                 && Some(damaged.offset) == self.at
+                // After a loss of power the end may read as zeros, which look like an empty frame.
+                && damaged.time != Nanos(0)
             {
                 until = until.max(damaged.offset + u64::from(damaged.len));
             }

@@ -4,7 +4,7 @@
 //! takes long, and the step must not wait for it. It says that syncing failed; what follows from
 //! that is the writer's business.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -76,6 +76,11 @@ impl<D: Disk> Syncer<D> {
         if self.policy != Sync::Never {
             self.next.files.push(file);
         }
+    }
+
+    /// Lets go of files that have been deleted: as long as they are open they take room.
+    pub(super) fn let_go(&mut self) {
+        self.next.files.retain(|file| file.is_linked().unwrap_or(true));
     }
 
     /// A frame was written.
@@ -192,7 +197,11 @@ impl<D: Disk> Job<D> {
             file.sync()?;
         }
         for dir in &self.dirs {
-            disk.sync_dir(dir)?;
+            match disk.sync_dir(dir) {
+                // Delivered and removed, or removed by somebody: the writer looks for itself.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                result => result?,
+            }
         }
         Ok(())
     }

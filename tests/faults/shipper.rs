@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use super::{Paced, Random, all_there};
 use crate::servers::seaweed;
-use crate::support::sandbox::{LOCAL, Sandbox};
+use crate::support::sandbox::{LOCAL, Sandbox, in_small_pieces};
 use crate::support::wait;
 
 /// Ship is started again at once, as it would be after having lived for a while.
 const QUICK: &str = "[ship]\nretry_initial = \"10ms\"\nretry_max = \"50ms\"\n";
-/// Many chunks and segments, so that a kill falls into every stage of making them.
-const SMALL: &str = "chunk_bytes = \"64 KiB\"\nsegment_chunks = 8\n";
 
 /// Kills ship `kills` times at random moments while the step prints `count` lines.
 fn killed(stack: &str, run: &str, count: usize, kills: usize, seed: u64) {
-    let sandbox = Sandbox::with_stack(&stack.replace("flavor =", &format!("{SMALL}flavor =")));
+    let sandbox = Sandbox::with_stack(&in_small_pieces(stack));
     let mut random = Random(seed);
     let mut step = Paced::start(&sandbox, run, count, kills);
     let mut last = 0;
@@ -47,10 +45,8 @@ fn killed_twenty_times_while_delivering_to_s3() {
 #[test]
 fn killed_while_it_delivers_what_earlier_runs_left() {
     // The store is a file, so nothing can be delivered; then it is a folder.
-    let sandbox = Sandbox::with_stack(
-        &format!("{LOCAL}[ship]\ndeadline = \"0s\"\n")
-            .replace("flavor =", &format!("{SMALL}flavor =")),
-    );
+    let stack = format!("{LOCAL}[ship]\ndeadline = \"0s\"\n");
+    let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
     std::fs::write(sandbox.store(), "in the way").unwrap();
     let mut inputs = Vec::new();
     for run in ["one", "two", "three"] {

@@ -5,10 +5,9 @@ use std::time::Duration;
 use super::{Paced, all_there};
 use crate::servers::proxy::{Action, Proxy, Seen};
 use crate::servers::{nobody, seaweed};
-use crate::support::sandbox::{Sandbox, finish};
+use crate::support::sandbox::{Sandbox, finish, in_small_pieces};
 
 const QUICK: &str = "[ship]\nretry_initial = \"5ms\"\nretry_max = \"50ms\"\ntimeout = \"2s\"\n";
-const SMALL: &str = "chunk_bytes = \"32 KiB\"\nsegment_chunks = 8\n";
 
 /// A run whose first `count` PUTs meet with `action`: everything must arrive within the run.
 #[track_caller]
@@ -16,7 +15,7 @@ fn survives(run: &str, count: usize, action: Action) -> Proxy {
     let remote = seaweed::remote();
     let proxy = Proxy::to(remote.address);
     let stack = remote.through(proxy.address).stack(run, QUICK);
-    let sandbox = Sandbox::with_stack(&stack.replace("flavor =", &format!("{SMALL}flavor =")));
+    let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
     proxy.puts(count, action);
     let (input, said) = Paced::start(&sandbox, run, 5000, 5).finish();
     assert_eq!(said, "");
@@ -72,7 +71,7 @@ fn takes_the_object_and_loses_the_answer() {
             (&other.path, other.body_bytes) == (&lost.path, lost.body_bytes)
                 && other.method == lost.method
         };
-        assert_eq!(seen.iter().filter(same).count(), 2, "{lost:?}");
+        assert!(seen.iter().filter(same).count() >= 2, "{lost:?}");
     }
 }
 

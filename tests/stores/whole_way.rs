@@ -3,14 +3,11 @@
 use std::fs;
 
 use crate::servers::{Remote, azurite, gcs, rclone, seaweed};
-use crate::support::sandbox::{LOCAL, Sandbox, finish};
+use crate::support::sandbox::{LOCAL, Sandbox, finish, in_small_pieces};
 use crate::support::{lines, step};
 
-/// Small chunks and segments, so that a few thousand lines make several of each.
-const SMALL: &str = "chunk_bytes = \"16 KiB\"\nsegment_chunks = 4\n";
-
 fn whole_way(stack: &str, run: &str) -> Sandbox {
-    let sandbox = Sandbox::with_stack(&stack.replace("flavor =", &format!("{SMALL}flavor =")));
+    let sandbox = Sandbox::with_stack(&in_small_pieces(stack));
     let expected = lines::numbered(3000);
     fs::write(sandbox.path("input"), &expected).unwrap();
     let input = sandbox.path("input").display().to_string();

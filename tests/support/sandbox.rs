@@ -219,6 +219,14 @@ path = "{sandbox}/store"
 dir = "{sandbox}/spool"
 "#;
 
+/// A stack file whose artifact store makes small chunks and segments, so that a few thousand lines
+/// make several of each.
+pub(crate) fn in_small_pieces(stack: &str) -> String {
+    let store = "chunk_bytes = \"64 KiB\"\nsegment_chunks = 4\nflavor =";
+    let capture = "[capture]\nblock_bytes = \"32 KiB\"\nmax_line_bytes = \"16 KiB\"\n";
+    format!("{}{capture}", stack.replace("flavor =", store))
+}
+
 /// Runs a command to its end.
 #[track_caller]
 pub(crate) fn finish(command: &mut Command) -> Output {

@@ -4,6 +4,7 @@
 //! Whatever looks like prose ends the search at once, which for most lines is the first word.
 
 use super::keys;
+use super::message::{exception, is_value, phrase};
 use crate::record::Level;
 
 /// What stands right before the token that is looked at.
@@ -57,6 +58,84 @@ pub(super) fn detect(text: &[u8]) -> Option<Level> {
         }
     }
     None
+}
+
+/// What a byte can be part of.
+const NUMBER: u8 = 1;
+/// Of a number: a date or time, no count.
+const MARK: u8 = 2;
+const WORD: u8 = 4;
+/// Of a word: no letter, so it is no level.
+const NAME: u8 = 8;
+
+static CLASS: [u8; 256] = {
+    const fn class(byte: u8) -> u8 {
+        let word = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => WORD,
+            b'0'..=b'9' | b'_' | b'.' | b'$' => WORD | NAME,
+            _ => 0,
+        };
+        match byte {
+            b':' | b'.' | b'-' | b'/' => word | NUMBER | MARK,
+            b'0'..=b'9' | b',' | b'+' | b'Z' => word | NUMBER,
+            _ => word,
+        }
+    }
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        #[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
+        {
+            table[byte] = class(byte as u8);
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// 19 for `2024-01-01 12:00:00` or the same with `T`, which is how most layouts begin; 0 for others.
+#[inline]
+fn timestamp_len(text: &[u8]) -> usize {
+    match text {
+        [
+            b'0'..=b'9',
+            _,
+            _,
+            b'0'..=b'9',
+            b'-' | b'/',
+            b'0'..=b'1',
+            b'0'..=b'9',
+            b'-' | b'/',
+            b'0'..=b'3',
+            b'0'..=b'9',
+            b' ' | b'T',
+            b'0'..=b'2',
+            b'0'..=b'9',
+            b':',
+            b'0'..=b'5',
+            b'0'..=b'9',
+            b':',
+            b'0'..=b'6',
+            b'0'..=b'9',
+            ..,
+        ] => 19,
+        _ => 0,
+    }
+}
+
+/// How many bytes of a class `text` begins with, and what else they are.
+#[inline]
+fn run(text: &[u8], class: u8) -> (usize, u8) {
+    let (mut length, mut seen) = (0, 0);
+    for byte in text {
+        let found = CLASS.get(usize::from(*byte)).copied().unwrap_or(0);
+        if found & class == 0 {
+            break;
+        }
+        seen |= found;
+        length += 1;
+    }
+    (length, seen)
 }
 
 enum Token {
@@ -117,18 +196,18 @@ impl<'a> Head<'a> {
     fn number(&mut self) -> Option<Token> {
         let start = self.at;
         let rest = self.from(start);
-        let mut length = 0;
-        let mut marked = false;
-        while let Some(byte) = rest.get(length) {
-            let follows_digit = || matches!(rest.get(length + 1), Some(b'0'..=b'9'));
-            match byte {
-                b'0'..=b'9' | b',' | b'+' | b'Z' => {}
-                b':' | b'.' | b'-' | b'/' => marked = true,
-                b'T' if follows_digit() => {}
-                _ => break,
-            }
-            length += 1;
+        let stamp = timestamp_len(rest);
+        let (mut length, mut seen) = run(rest.get(stamp..).unwrap_or_default(), NUMBER);
+        if stamp > 0 {
+            length += stamp;
+            seen |= MARK;
         }
+        while matches!(rest.get(length..), Some([b'T', b'0'..=b'9', ..])) {
+            let (more, also) = run(self.from(start + length + 1), NUMBER);
+            length += 1 + more;
+            seen |= also;
+        }
+        let marked = seen & MARK != 0;
         self.at += length;
         if !marked && length < 8 && !self.stamped && self.depth == 0 {
             // A count: "3 ERROR lines".
@@ -142,21 +221,23 @@ impl<'a> Head<'a> {
     fn word(&mut self) -> Option<Token> {
         let start = self.at;
         let rest = self.from(start);
-        let mut length = 1;
-        while let Some(byte) = rest.get(length) {
-            let goes_on = byte.is_ascii_alphanumeric()
-                || matches!(byte, b'_' | b'.' | b'$')
-                || (*byte == b'-' && rest.get(length + 1).is_some_and(u8::is_ascii_alphanumeric));
-            if !goes_on {
-                break;
-            }
-            length += 1;
+        let (mut length, mut seen) = run(rest, WORD);
+        while let Some([b'-', next, ..]) = rest.get(length..)
+            && next.is_ascii_alphanumeric()
+        {
+            length += 1 + run(self.from(start + length + 1), WORD).0;
+            seen |= NAME;
         }
         let (word, after) = rest.split_at_checked(length)?;
-        if let Some(level) = self.level(word, after) {
+        let next = after.first();
+        // How most lines of prose begin.
+        let prose = self.before == Before::Start
+            && next == Some(&b' ')
+            && matches!(word, [b'a'..=b'z', ..])
+            && !matches!(word, b"npm" | b"fatal" | b"thread");
+        if !prose && let Some(level) = self.level(word, seen, after) {
             return Some(Token::Level(level));
         }
-        let next = after.first();
         self.at = start + length;
         match next {
             Some(b' ' | b'\t') | None => self.bare_word(word, after),
@@ -239,13 +320,15 @@ impl<'a> Head<'a> {
     }
 
     /// What a word means where it stands.
-    fn level(&self, word: &[u8], after: &[u8]) -> Option<Level> {
-        if word.len() <= 9
+    fn level(&self, word: &[u8], seen: u8, after: &[u8]) -> Option<Level> {
+        if matches!(word, [_] | [_, b'0'..=b'9', ..])
             && let Some(level) = self.letter(word, after)
         {
             return Some(level);
         }
-        if let Some(level) = self.named(word, after) {
+        if seen & NAME == 0
+            && let Some(level) = self.named(word, after)
+        {
             return Some(level);
         }
         if matches!(self.before, Before::Start | Before::Tag | Before::Separator) {
@@ -256,6 +339,7 @@ impl<'a> Head<'a> {
 
     /// A level by its name.
     fn named(&self, word: &[u8], after: &[u8]) -> Option<Level> {
+        let level = keys::from_word(word)?;
         let upper = word.first().is_some_and(u8::is_ascii_uppercase)
             && word.iter().all(u8::is_ascii_uppercase);
         let next = after.first().copied();
@@ -282,7 +366,7 @@ impl<'a> Head<'a> {
             _ => false,
         };
         let believed = believed || (self.before == Before::Tag && has_code(after));
-        if believed { keys::from_word(word) } else { None }
+        believed.then_some(level)
     }
 
     /// Whether a level in any case is set off on both sides.
@@ -337,77 +421,12 @@ fn names_source(text: &[u8]) -> bool {
     endings.iter().any(|ending| memchr::memmem::find(text, ending).is_some())
 }
 
-/// `ValueError: …`, `json.decoder.JSONDecodeError: …`, `UserWarning: …`
-fn exception(word: &[u8], after: &[u8]) -> Option<Level> {
-    let level = if word.ends_with(b"Error") || word.ends_with(b"Exception") {
-        Level::Error
-    } else if word.ends_with(b"Warning") {
-        Level::Warning
-    } else if word == b"KeyboardInterrupt" && after.is_empty() {
-        return Some(Level::Error);
-    } else {
-        return None;
-    };
-    let believed = match after {
-        [] => word.len() > 9,
-        [b':'] => true,
-        [b':', b' ', ..] => !is_value(after.get(1..)?),
-        _ => false,
-    };
-    believed.then_some(level)
-}
-
-/// First words of lines that are always the same.
-fn phrase(word: &[u8], after: &[u8]) -> Option<Level> {
-    let (expected, level): (&[u8], _) = match word {
-        b"Traceback" => (b" (most recent call last)", Level::Error),
-        b"Exception" => (b" in thread ", Level::Error),
-        b"Fatal" => (b" Python error: ", Level::Critical),
-        b"fatal" => (b" error: ", Level::Critical),
-        b"Segmentation" => (b" fault", Level::Critical),
-        b"thread" => {
-            let panicked =
-                after.starts_with(b" '") && memchr::memmem::find(after, b" panicked at ").is_some();
-            return panicked.then_some(Level::Error);
-        }
-        b"make" => {
-            let failed = after.first().is_some_and(|byte| matches!(byte, b':' | b'['))
-                && memchr::memmem::find(after, b": *** ").is_some();
-            return failed.then_some(Level::Error);
-        }
-        b"npm" => {
-            let rest = after.strip_prefix(b" ")?;
-            let length = rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-            return keys::from_word(rest.get(..length)?);
-        }
-        _ => return None,
-    };
-    after.starts_with(expected).then_some(level)
-}
-
 /// ` CS0246: …`: the number that compilers give their messages.
 fn has_code(after: &[u8]) -> bool {
     let Some(code) = after.strip_prefix(b" ") else { return false };
     let letters = code.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     let digits = code.iter().skip(letters).take_while(|byte| byte.is_ascii_digit()).count();
     (1..=5).contains(&letters) && digits >= 2 && code.get(letters + digits) == Some(&b':')
-}
-
-/// Whether what follows `error:` is a setting or a measurement and no message.
-fn is_value(text: &[u8]) -> bool {
-    let text = text.trim_ascii();
-    let length = text.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(text.len());
-    let Some((first, rest)) = text.split_at_checked(length) else { return false };
-    let number = first.trim_ascii_end().strip_suffix(b"%").unwrap_or(first);
-    let number = number.strip_suffix(b",").unwrap_or(number);
-    let is_number = number.first().is_some_and(u8::is_ascii_digit)
-        && number.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'-' | b'+'));
-    if is_number {
-        return rest.is_empty() || number.contains(&b'.') || number.len() < first.len();
-    }
-    let words: [&[u8]; 9] =
-        [b"true", b"false", b"yes", b"no", b"on", b"off", b"none", b"null", b"nan"];
-    rest.is_empty() && words.iter().any(|word| word.eq_ignore_ascii_case(first))
 }
 
 /// `Jan`, `Mon`

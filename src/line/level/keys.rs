@@ -41,9 +41,6 @@ pub(in crate::line) fn from_word(word: &[u8]) -> Option<Level> {
     if !(3..=8).contains(&word.len()) {
         return if word.len() <= 13 { Level::from_name(word) } else { None };
     }
-    if !word.iter().all(u8::is_ascii_alphabetic) {
-        return None;
-    }
     let packed = pack(word);
     names! { packed =>
         Info: b"info" b"inf" b"notice" b"success";

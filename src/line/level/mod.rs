@@ -9,6 +9,7 @@
 
 mod header;
 mod keys;
+mod message;
 
 #[cfg(test)]
 mod tests;
@@ -74,11 +75,13 @@ fn strip_into(text: &[u8], into: &mut [u8]) -> usize {
             rest = rest.get(super::ansi::sequence_len(rest)..).unwrap_or_default();
             continue;
         }
-        if let Some(place) = into.get_mut(length) {
-            *place = *first;
-            length += 1;
+        let run = memchr::memchr(ESCAPE, rest).unwrap_or(rest.len());
+        let (plain, after) = rest.split_at_checked(run).unwrap_or((rest, &[]));
+        if let Some(place) = into.get_mut(length..length + plain.len()) {
+            place.copy_from_slice(plain);
+            length += plain.len();
         }
-        rest = rest.get(1..).unwrap_or_default();
+        rest = after;
     }
     length
 }

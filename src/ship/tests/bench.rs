@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use super::super::*;
 use crate::line::{self, Block, Splitter};
-use crate::record::{Exit, IoStream, Nanos, Origin, Record, Writer, WriterId};
+use crate::record::{Exit, Gap, IoStream, Nanos, Origin, Record, Writer, WriterId};
 use crate::spool::{Frame, Kind, Next};
 use crate::stores::LogStore;
 use crate::stores::artifact::object::{
@@ -66,13 +66,20 @@ impl Script {
         script
     }
 
+    /// As a spool would be read from there.
     pub(crate) fn source(&self, from: u64) -> ScriptSource {
-        let at = self
-            .frames
-            .iter()
-            .position(|(frame, _)| frame.offset + u64::from(frame.len) > from)
-            .unwrap_or(self.frames.len());
-        ScriptSource { script: self.clone(), at }
+        let mut script = self.clone();
+        script.frames.retain(|(frame, payload)| frame.offset + stands_for(frame, payload) > from);
+        if let Some((frame, payload)) = script.frames.first_mut()
+            && frame.kind == Kind::Gap
+        {
+            let mut gap: Gap = serde_json::from_slice(payload).unwrap();
+            gap.bytes -= from - frame.offset;
+            frame.offset = from;
+            *payload = serde_json::to_vec(&gap).unwrap();
+            frame.len = payload.len() as u32;
+        }
+        ScriptSource { script, at: 0 }
     }
 
     /// What the lines are, cut in one go.
@@ -91,6 +98,15 @@ impl Script {
             iostream: line.iostream,
         };
         block.lines.iter().map(expected).collect()
+    }
+}
+
+/// Bytes of the stream.
+fn stands_for(frame: &Frame, payload: &[u8]) -> u64 {
+    match frame.kind {
+        Kind::Stdout | Kind::Stderr => u64::from(frame.len),
+        Kind::Gap => serde_json::from_slice::<Gap>(payload).unwrap().bytes,
+        Kind::Note => 0,
     }
 }
 

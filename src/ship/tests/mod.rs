@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod faulty;
+mod live;
 
 use std::collections::HashSet;
 use std::path::Path as FilePath;

@@ -21,6 +21,7 @@ mod encode;
 mod failure;
 pub mod fetch;
 pub(crate) mod flavor;
+pub mod gc;
 pub mod layout;
 pub mod object;
 pub mod open;
@@ -28,6 +29,7 @@ pub mod probe;
 mod session;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;

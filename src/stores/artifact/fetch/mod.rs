@@ -13,6 +13,7 @@ mod source;
 
 use std::collections::HashMap;
 use std::num::NonZero;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(super) use decode::text as decode_frame;
 
 use super::config::{Config, Location};
 use super::object::{self, End};
-use super::{OpenError, layout};
+use super::{Codec, OpenError, layout};
 use crate::read::filter::Filter;
 use crate::read::store::{
     Cost, Lines, LogReader, Pushdown, ReadError, Request, Run, Status, Stream,
@@ -238,6 +239,12 @@ impl Reader {
         runs.truncate(limit);
         Ok(runs)
     }
+}
+
+/// The chunks in a folder, a segment before its live chunks: object, codec, numbers.
+pub(super) fn listed(prefix: &Path, metas: &[ObjectMeta]) -> Vec<(Path, Codec, Range<u64>)> {
+    let objects = plan::listed(prefix, metas, 0);
+    objects.into_iter().map(|object| (object.path, object.codec, object.chunks)).collect()
 }
 
 /// What an entry of the index by day says.
