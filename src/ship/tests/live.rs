@@ -199,11 +199,8 @@ fn the_answer_is_lost_and_the_spool_drops_what_it_was_about() {
     let at = script.frames.iter().position(|(frame, _)| frame.offset > 1200).unwrap();
     let mut dropped = Script { frames: script.frames[at..].to_vec(), interrupted: false };
     let bytes = dropped.frames[0].0.offset;
-    let gap = crate::record::Gap {
-        bytes,
-        lines: 3,
-        reason: crate::record::GapReason::DroppedOldest,
-    };
+    let gap =
+        crate::record::Gap { bytes, lines: 3, reason: crate::record::GapReason::DroppedOldest };
     let payload = serde_json::to_vec(&gap).unwrap();
     let len = payload.len() as u32;
     let frame = spool::Frame { kind: Kind::Gap, time: Nanos(1), offset: 0, len };
