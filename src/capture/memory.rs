@@ -1,41 +1,48 @@
 //! Frames in memory, for when no directory is writable: a channel that is limited in bytes, from
-//! capture to a delivering thread of the same process.
+//! capture to the delivering threads of the same process, one channel a log store.
 //!
 //! What is in it dies with the process; nothing else differs. At the limit it does what the spool
 //! would do: let capture wait, drop the oldest, or drop the newest, and leave a gap frame for what
-//! is lost. A queue under a mutex and not a channel crate, since dropping the oldest means putting
-//! a gap at its front; both sides hold the mutex only to move a frame.
+//! is lost. The frames are in a queue under a mutex, since dropping the oldest means putting a gap
+//! at its front; both sides hold the mutex only to move a frame. The channel proper carries but
+//! the news that there is something in the queue.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+
 use super::sink::FrameSink;
 use crate::record::{Exit, Gap, GapReason, IoStream, Nanos};
-use crate::spool::{FinishError, Frame, Kind, Note, WhenFull};
+use crate::ship::{FrameSource, SourceError, Stop, Stopper};
+use crate::spool::{FinishError, Frame, Kind, Next, Note, WhenFull};
 
 /// What a frame costs besides its payload.
 const OVERHEAD: u64 = size_of::<Item>() as u64;
 
 /// Makes a channel that holds so many bytes.
 pub fn channel(max_bytes: u64, when_full: WhenFull) -> (MemorySink, MemorySource) {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Mutex::new(Queue::default()));
+    let (news, heard) = bounded(1);
     let sink = MemorySink {
         shared: Arc::clone(&shared),
+        news,
         max_bytes,
         when_full,
         offset: 0,
         dropped: None,
         lost: 0,
     };
-    (sink, MemorySource { shared })
+    (sink, MemorySource { shared, heard })
 }
 
 /// The capture side.
 #[derive(Debug)]
 pub struct MemorySink {
-    shared: Arc<Shared>,
+    shared: Arc<Mutex<Queue>>,
+    news: Sender<()>,
     max_bytes: u64,
     when_full: WhenFull,
     offset: u64,
@@ -47,24 +54,8 @@ pub struct MemorySink {
 /// The delivering side.
 #[derive(Debug)]
 pub struct MemorySource {
-    shared: Arc<Shared>,
-}
-
-/// What comes next from a [`MemorySource`].
-#[derive(Debug)]
-pub enum Next {
-    /// A frame; its payload was appended to the caller's buffer.
-    Frame(Frame),
-    /// Nothing yet.
-    Pending,
-    /// Nothing more, and how the step ended.
-    Finished(Box<Exit>),
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    queue: Mutex<Queue>,
-    changed: Condvar,
+    shared: Arc<Mutex<Queue>>,
+    heard: Receiver<()>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +63,8 @@ struct Queue {
     items: VecDeque<Item>,
     bytes: u64,
     exit: Option<Exit>,
+    /// Nobody takes anything any more.
+    abandoned: bool,
 }
 
 #[derive(Debug)]
@@ -97,11 +90,9 @@ impl Payload {
     }
 }
 
-impl Shared {
-    /// The queue is consistent between any two statements, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The queue is consistent between any two statements, so a panic elsewhere does not spoil it.
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Queue {
@@ -146,6 +137,11 @@ impl Queue {
 }
 
 impl MemorySink {
+    /// Says that there is something; that it was said before is as good.
+    fn tell(&self) {
+        self.news.try_send(()).ok();
+    }
+
     /// Puts the account of what was dropped before what follows it.
     fn push_gap(&mut self, queue: &mut Queue, time: Nanos) {
         if let Some((offset, gap)) = self.dropped.take() {
@@ -158,7 +154,12 @@ impl FrameSink for MemorySink {
     fn append(&mut self, iostream: IoStream, time: Nanos, payload: &[u8]) -> bool {
         let cost = OVERHEAD + payload.len() as u64;
         let shared = Arc::clone(&self.shared);
-        let mut queue = shared.lock();
+        let mut queue = lock(&shared);
+        if queue.abandoned {
+            self.lost += payload.len() as u64;
+            self.offset += payload.len() as u64;
+            return true;
+        }
         // A single block that is larger than everything is taken when there is nothing else.
         if queue.bytes + cost > self.max_bytes && queue.bytes > 0 {
             match self.when_full {
@@ -190,7 +191,7 @@ impl FrameSink for MemorySink {
         });
         self.offset += payload.len() as u64;
         drop(queue);
-        self.shared.changed.notify_one();
+        self.tell();
         true
     }
 
@@ -201,16 +202,17 @@ impl FrameSink for MemorySink {
         };
         let bytes = Box::new([code, iostream as u8]);
         let shared = Arc::clone(&self.shared);
-        let mut queue = shared.lock();
+        let mut queue = lock(&shared);
         self.push_gap(&mut queue, time);
         let payload = Payload::Bytes(bytes);
         queue.push(Item { kind: Kind::Note, time, offset: self.offset, payload });
         drop(queue);
-        self.shared.changed.notify_one();
+        self.tell();
     }
 
     fn has_room(&mut self) -> bool {
-        self.shared.lock().bytes < self.max_bytes
+        let queue = lock(&self.shared);
+        queue.abandoned || queue.bytes < self.max_bytes
     }
 
     fn tick(&mut self, _: Instant) -> Option<Instant> {
@@ -231,33 +233,20 @@ impl FrameSink for MemorySink {
 
     fn finish(mut self: Box<Self>, exit: &Exit) -> Result<(), FinishError> {
         let shared = Arc::clone(&self.shared);
-        let mut queue = shared.lock();
+        let mut queue = lock(&shared);
         self.push_gap(&mut queue, Nanos::now());
         queue.exit = Some(exit.clone());
         drop(queue);
-        self.shared.changed.notify_one();
+        self.tell();
         Ok(())
     }
 }
 
-impl MemorySource {
-    /// The next frame, if one comes within `wait`; its payload is appended to `into`.
-    pub fn next(&mut self, into: &mut Vec<u8>, wait: Duration) -> Next {
-        let queue = self.shared.lock();
-        let (mut queue, _) = self
-            .shared
-            .changed
-            .wait_timeout_while(queue, wait, |queue| queue.items.is_empty() && queue.exit.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
+impl FrameSource for MemorySource {
+    fn next(&mut self, into: &mut Vec<u8>) -> Result<Next, SourceError> {
+        let mut queue = lock(&self.shared);
         let Some(item) = queue.items.pop_front() else {
-            return match queue.exit.take() {
-                Some(exit) => {
-                    // Asked again, it says so again.
-                    queue.exit = Some(exit.clone());
-                    Next::Finished(Box::new(exit))
-                }
-                None => Next::Pending,
-            };
+            return Ok(if queue.exit.is_some() { Next::Finished } else { Next::Pending });
         };
         queue.bytes -= item.payload.cost();
         drop(queue);
@@ -271,7 +260,83 @@ impl MemorySource {
             }
         }
         let len = (into.len() - before) as u32;
-        Next::Frame(Frame { kind: item.kind, time: item.time, offset: item.offset, len })
+        Ok(Next::Frame(Frame { kind: item.kind, time: item.time, offset: item.offset, len }))
+    }
+
+    fn wait(&mut self, until: Option<Instant>, halt: &Stop) {
+        let queue = lock(&self.shared);
+        if !queue.items.is_empty() || queue.exit.is_some() {
+            return;
+        }
+        drop(queue);
+        let timeout = until.map_or(Duration::from_secs(3600), |until| {
+            until.saturating_duration_since(Instant::now())
+        });
+        select! {
+            recv(self.heard) -> _ => {}
+            recv(halt.channel()) -> _ => {}
+            default(timeout) => {}
+        }
+    }
+
+    /// What was taken is gone already.
+    fn release(&mut self, _: u64) {}
+
+    fn exit(&mut self) -> Result<Exit, SourceError> {
+        Ok(lock(&self.shared).exit.clone().unwrap_or_default())
+    }
+}
+
+impl Drop for MemorySource {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.shared);
+        queue.abandoned = true;
+        queue.items.clear();
+        queue.bytes = 0;
+    }
+}
+
+/// The same to several log stores.
+#[derive(Debug)]
+pub struct FanOut(pub Vec<MemorySink>);
+
+impl FrameSink for FanOut {
+    fn append(&mut self, iostream: IoStream, time: Nanos, payload: &[u8]) -> bool {
+        // Part of them taking it and part not could not be undone.
+        let waits = |sink: &mut MemorySink| sink.when_full == WhenFull::Block && !sink.has_room();
+        if self.0.iter_mut().any(waits) {
+            return false;
+        }
+        for sink in &mut self.0 {
+            sink.append(iostream, time, payload);
+        }
+        true
+    }
+
+    fn note(&mut self, time: Nanos, note: Note) {
+        for sink in &mut self.0 {
+            sink.note(time, note);
+        }
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.0.iter_mut().all(MemorySink::has_room)
+    }
+
+    fn tick(&mut self, _: Instant) -> Option<Instant> {
+        None
+    }
+
+    fn fault(&self) -> Option<String> {
+        self.0.iter().find_map(MemorySink::fault)
+    }
+
+    fn offset(&self) -> u64 {
+        self.0.first().map_or(0, MemorySink::offset)
+    }
+
+    fn finish(self: Box<Self>, exit: &Exit) -> Result<(), FinishError> {
+        self.0.into_iter().try_for_each(|sink| Box::new(sink).finish(exit))
     }
 }
 
@@ -279,25 +344,38 @@ fn lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-/// The delivering thread, as capture sees it.
+/// The delivering thread, as the rest of the process sees it.
 #[derive(Debug)]
-pub(crate) struct Courier {
-    thread: Option<JoinHandle<bool>>,
-    delivered: bool,
+pub struct Courier {
+    thread: Option<JoinHandle<Result<(), String>>>,
+    stopper: Option<Stopper>,
+    /// Why it did not deliver.
+    words: String,
 }
 
 impl Courier {
-    /// The thread's result is whether everything was delivered.
-    pub(crate) fn new(thread: JoinHandle<bool>) -> Self {
-        Self { thread: Some(thread), delivered: false }
+    /// The thread says why if it did not deliver everything, also when `stopper` stops it.
+    pub fn new(thread: JoinHandle<Result<(), String>>, stopper: Stopper) -> Self {
+        Self { thread: Some(thread), stopper: Some(stopper), words: String::new() }
     }
 
     /// Whether the thread has ended, and if so, whether everything was delivered.
     pub(crate) fn delivered(&mut self) -> Option<bool> {
         if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
-            self.delivered = thread.join().unwrap_or(false);
+            let result = thread.join().unwrap_or_else(|_| Err("delivery has crashed".to_owned()));
+            self.words = result.err().unwrap_or_default();
         }
-        self.thread.is_none().then_some(self.delivered)
+        self.thread.is_none().then_some(self.words.is_empty())
+    }
+
+    /// Asks it to end.
+    pub(crate) fn stop(&mut self) {
+        self.stopper = None;
+    }
+
+    /// Why it did not deliver.
+    pub(crate) fn last_words(&self) -> String {
+        self.words.clone()
     }
 }
 
@@ -309,18 +387,18 @@ mod tests {
         let mut seen = Vec::new();
         loop {
             let mut payload = Vec::new();
-            match source.next(&mut payload, Duration::ZERO) {
+            match source.next(&mut payload).unwrap() {
                 Next::Frame(frame) => seen.push(format!(
                     "{:?} {} {}",
                     frame.kind,
                     frame.offset,
                     String::from_utf8_lossy(&payload).escape_debug()
                 )),
-                Next::Pending => return seen,
-                Next::Finished(exit) => {
-                    seen.push(format!("finished {:?}", exit.code));
+                Next::Finished => {
+                    seen.push(format!("finished {:?}", source.exit().unwrap().code));
                     return seen;
                 }
+                Next::Pending | Next::Interrupted => return seen,
             }
         }
     }
@@ -378,5 +456,45 @@ mod tests {
         assert!(seen[0].starts_with(r#"Gap 0 {\"bytes\":"#), "{seen:?}");
         assert_eq!(seen.last().unwrap(), "Stdout 16 eee\\n");
         assert_eq!(seen.iter().filter(|line| line.starts_with("Gap")).count(), 1, "{seen:?}");
+    }
+
+    #[test]
+    fn nobody_at_the_other_end_holds_nobody_up() {
+        let (mut sink, source) = channel(OVERHEAD + 4, WhenFull::Block);
+        assert!(append(&mut sink, "one\n"));
+        assert!(!append(&mut sink, "two\n"));
+        drop(source);
+        assert!(sink.has_room());
+        assert!(append(&mut sink, "two\n"));
+        assert!(sink.fault().is_some());
+    }
+
+    #[test]
+    fn waiting_ends_when_something_comes_or_somebody_says_stop() {
+        let (mut sink, mut source) = channel(1 << 20, WhenFull::Block);
+        let (stopper, stop) = crate::ship::stop();
+        let waiting = std::thread::spawn(move || {
+            source.wait(None, &stop);
+            let seen = drain(&mut source);
+            source.wait(None, &stop);
+            seen
+        });
+        assert!(append(&mut sink, "one\n"));
+        // Whether it waits already or not, it sees the frame, and then only the stop.
+        drop(stopper);
+        let seen = waiting.join().unwrap();
+        assert!(seen.is_empty() || seen == ["Stdout 0 one\\n"], "{seen:?}");
+    }
+
+    #[test]
+    fn every_store_gets_everything() {
+        let (one, mut first) = channel(1 << 20, WhenFull::Block);
+        let (two, mut second) = channel(1 << 20, WhenFull::Block);
+        let mut sink = Box::new(FanOut(vec![one, two]));
+        assert!(FrameSink::append(sink.as_mut(), IoStream::Stderr, Nanos(1), b"x"));
+        sink.finish(&Exit::default()).unwrap();
+        for source in [&mut first, &mut second] {
+            assert_eq!(drain(source), ["Stderr 0 x", "finished None"]);
+        }
     }
 }

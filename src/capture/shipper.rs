@@ -39,8 +39,9 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// The most of ship's last words that is shown.
 const LAST_WORDS: u64 = 2048;
 
-/// Command-line usage errors: starting it again would change nothing.
-const USAGE: i32 = 2;
+/// With these exit codes starting it again would change nothing: usage or a wrong stack file, and a
+/// log store that does not allow it.
+const FINAL: [i32; 2] = [2, 4];
 
 /// The ship process of one spool.
 #[derive(Debug)]
@@ -167,7 +168,7 @@ impl Shipper {
         if now.duration_since(self.started) >= SETTLED {
             self.backoff = self.first_backoff;
         }
-        let final_ = how == How::Exited(USAGE);
+        let final_ = matches!(how, How::Exited(code) if FINAL.contains(&code));
         self.state = if final_ { State::Failed } else { State::Waiting(now + self.next_backoff()) };
         Some(Death { words: self.last_words(), final_ })
     }

@@ -10,6 +10,7 @@
 mod check;
 mod download;
 mod gc;
+mod in_memory;
 mod logs;
 mod ls;
 mod pipe;
@@ -64,12 +65,12 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Pipe(args) => pipe::run(args),
-        Command::Logs(args) => logs::run(args),
-        Command::Ls(args) => ls::run(args),
-        Command::Download(args) => download::run(args),
-        Command::Verify(args) => verify::run(args),
+        Command::Logs(args) => logs::run(&args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Download(args) => download::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Ship(args) => ship::run(args),
-        Command::Gc(args) => gc::run(args),
+        Command::Gc(args) => gc::run(&args),
         Command::Redact(args) => redact::run(args),
         Command::Stack(args) => stack::run(args),
         Command::Check(args) => check::run(args),

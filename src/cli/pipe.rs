@@ -31,5 +31,5 @@ pub(super) fn run(args: Args) -> ExitCode {
     };
     let surroundings = plan.surround();
     let outcome = input.run(surroundings, &mut |notice| plan.notice(&notice));
-    ExitCode::from(plan.conclude(&outcome))
+    ExitCode::from(plan.conclude(outcome))
 }

@@ -24,7 +24,7 @@ enum Command {
 }
 
 pub(super) fn run(args: Args) -> ExitCode {
-    let Command::Add {} = args.command;
+    let Args { command: Command::Add {} } = args;
     let Some(told) = std::env::var_os(WRITER_DIR) else {
         say("redact add works within a step: `steplog run -- COMMAND` sets STEPLOG_WRITER_DIR");
         return ExitCode::from(2);

@@ -90,5 +90,5 @@ pub(super) fn run(args: Args) -> ExitCode {
     plan.attribute("process.executable.name", name);
     let surroundings = plan.surround();
     let outcome = started.run(surroundings, &mut |notice| plan.notice(&notice));
-    ExitCode::from(plan.conclude(&outcome))
+    ExitCode::from(plan.conclude(outcome))
 }

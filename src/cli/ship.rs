@@ -161,7 +161,7 @@ fn one(
     }
 }
 
-fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
+pub(super) fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
     stack
         .log_stores
         .iter()

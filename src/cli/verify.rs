@@ -40,8 +40,8 @@ pub(super) enum Form {
     Json,
 }
 
-pub(super) fn run(args: Args) -> ExitCode {
-    reading::end(prove(&args))
+pub(super) fn run(args: &Args) -> ExitCode {
+    reading::end(prove(args))
 }
 
 fn prove(args: &Args) -> Result<u8, Failure> {

@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use super::in_memory;
 use crate::capture::additions::Additions;
 use crate::capture::identity::{self, Identity, Named};
-use crate::capture::memory;
+use crate::capture::memory::FanOut;
 use crate::capture::process::{Courier, Delivery, Holder, Notice, Outcome, Surroundings};
 use crate::capture::shipper::Shipper;
 use crate::capture::sink::FrameSink;
 use crate::record::{Exit, Writer};
 use crate::redact::{self, Redactor};
+use crate::ship::Mark;
 use crate::spool::{self, SpoolWriter};
 use crate::stack::{self, Stack};
 
@@ -199,11 +201,15 @@ impl Plan {
         }
     }
 
-    /// Capture and ship in one process, with a bounded channel between them.
-    fn in_memory(&self, _meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
-        let max_bytes = self.stack.ship.channel_bytes as u64;
-        let (sink, _source) = memory::channel(max_bytes, self.stack.spool.when_full);
-        (Box::new(sink), Courier::Nobody)
+    /// Where no spool can be made.
+    fn in_memory(&self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
+        match in_memory::deliver(&self.stack, meta) {
+            Ok((sink, courier)) => (Box::new(sink), Courier::Thread(courier)),
+            Err(error) => {
+                say(format_args!("{error}; the logs of this step are not kept"));
+                (Box::new(FanOut(Vec::new())), Courier::Nobody)
+            }
+        }
     }
 
     /// Tells the user what they may have to know.
@@ -246,12 +252,15 @@ impl Plan {
     }
 
     /// Says what is left to say; returns the code to exit with.
-    pub(super) fn conclude(&self, outcome: &Outcome) -> u8 {
-        self.record(&outcome.exit);
+    pub(super) fn conclude(&self, mut outcome: Outcome) -> u8 {
         let Writer { id, origin, .. } = &self.identity.writer;
+        let spool = self.stack.spool.dir.join(id.to_string());
+        if outcome.exit.bytes_delivered.is_none() {
+            outcome.exit.bytes_delivered = Some(delivered_bytes(&spool));
+        }
+        self.record(&outcome.exit);
         let delivered = outcome.delivery == Delivery::Delivered;
         if !delivered && self.options.on_undelivered != OnUndelivered::Ignore {
-            let spool = self.stack.spool.dir.join(id.to_string());
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
                 Delivery::Failed => "delivery is not possible",
@@ -260,10 +269,14 @@ impl Plan {
             if !outcome.words.is_empty() {
                 say(&outcome.words);
             }
-            say(format_args!(
-                "{why}; the logs are safe in {0}. To deliver them: steplog ship {0}",
-                spool.display()
-            ));
+            if spool.exists() {
+                say(format_args!(
+                    "{why}; the logs are safe in {0}. To deliver them: steplog ship {0}",
+                    spool.display()
+                ));
+            } else {
+                say(format_args!("{why}; the logs that were not delivered are lost"));
+            }
         }
         if self.identity.made_up {
             let stack = match &self.options.stack {
@@ -288,6 +301,13 @@ impl Plan {
             say(format_args!("failed to write the exit record to {}: {error}", file.display()));
         }
     }
+}
+
+/// Bytes that every log store has acknowledged.
+fn delivered_bytes(spool: &Path) -> u64 {
+    let checkpoint = spool::Checkpoint::<Mark>::load(spool).unwrap_or_default();
+    let stores = checkpoint.stores.values();
+    stores.map(|store| store.acked.lines.resume_offset()).min().unwrap_or(0)
 }
 
 /// Whoever waits for the file sees all of it or none.

@@ -282,6 +282,21 @@ pub(super) fn write_file<D: Disk>(
     contents: &[u8],
     durability: Durability,
 ) -> io::Result<()> {
+    replace_file(disk, dir, name, contents, durability)?;
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Power => disk.sync_dir(dir),
+    }
+}
+
+/// The same, but that its name is not durable yet.
+pub(super) fn replace_file<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    name: &str,
+    contents: &[u8],
+    durability: Durability,
+) -> io::Result<()> {
     let temporary = dir.join(format!("{name}.tmp"));
     remove_if_there(disk, &temporary)?;
     let file = disk.create(&temporary)?;
@@ -289,11 +304,7 @@ pub(super) fn write_file<D: Disk>(
     if durability == Durability::Power {
         file.sync()?;
     }
-    disk.rename(&temporary, &dir.join(name))?;
-    if durability == Durability::Power {
-        disk.sync_dir(dir)?;
-    }
-    Ok(())
+    disk.rename(&temporary, &dir.join(name))
 }
 
 /// The name beside `dir` under which it is made or removed.

@@ -95,8 +95,9 @@
 //! disk; after every write. Process death loses nothing in any case: the page cache outlives it.
 //! Names are synced after contents.
 //!
-//! **Finish** writes the gap that is owed, syncs, and writes exit.json, whose `bytes_spooled` is
-//! the final offset. With it the reader accounts for an end that could not be written.
+//! **Finish** writes the gap that is owed and exit.json (contents synced, then renamed), and then
+//! syncs the rest; ship need not wait for that. `bytes_spooled` in exit.json is the final offset:
+//! with it the reader accounts for an end that could not be written, or that power took.
 //!
 //! **Read** takes large pieces, checks each frame, and hands out its payload. Behind the last
 //! whole frame of the last segment it waits; it goes on to the next segment when that exists and

@@ -4,7 +4,7 @@
 //! takes long, and the step must not wait for it. It says that syncing failed; what follows from
 //! that is the writer's business.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -197,7 +197,11 @@ impl<D: Disk> Job<D> {
             file.sync()?;
         }
         for dir in &self.dirs {
-            disk.sync_dir(dir)?;
+            match disk.sync_dir(dir) {
+                // Delivered and removed, or removed by somebody: the writer looks for itself.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                result => result?,
+            }
         }
         Ok(())
     }

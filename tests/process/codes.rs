@@ -141,6 +141,7 @@ fn the_exit_record_says_what_the_step_used() {
     assert!(usage.max_rss_kib > 64 << 10, "{usage:?}");
     assert!(exit.wall_ns > 1_000_000);
     assert!(exit.held_by.is_empty());
+    assert_eq!((exit.delivery.as_deref(), exit.bytes_delivered), (Some("deadline"), Some(0)));
     assert_eq!(
         steplog::spool::read_exit(&ran.sandbox.spooled()[0]).unwrap().unwrap().code,
         Some(0)

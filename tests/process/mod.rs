@@ -5,6 +5,7 @@
 //! so that everything is still in the spool when the command has ended.
 
 mod codes;
+mod delivery;
 mod drain;
 mod nested;
 mod pipe;
@@ -18,8 +19,7 @@ use std::process::{Child, Command, Stdio};
 use steplog::record::{Exit, IoStream};
 use steplog::spool::{Kind, Next, SpoolReader};
 
-use crate::support::sandbox::collect;
-use crate::support::{Output, Sandbox};
+use crate::support::sandbox::{Output, Sandbox, collect};
 
 /// Nothing is delivered.
 const STACK: &str = r#"

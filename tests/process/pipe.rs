@@ -7,8 +7,8 @@ use nix::libc;
 use steplog::record::IoStream;
 
 use super::{captured, exit_record, sandbox, start};
-use crate::support::Sandbox;
-use crate::support::sandbox::{collect, finish_with_input};
+
+use crate::support::sandbox::{Sandbox, collect, finish_with_input};
 
 fn pipe(sandbox: &Sandbox) -> Command {
     let mut command =

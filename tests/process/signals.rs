@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use nix::libc;
 
 use super::{Ran, exit_record, run, sandbox, start, wrapped};
-use crate::support::sandbox::collect;
-use crate::support::{Sandbox, wait};
+use crate::support::sandbox::{Sandbox, collect};
+use crate::support::wait;
 
 fn send(child: &Child, signal: i32) {
     // SAFETY: kill(2) touches no memory; the child is ours and not waited for yet.

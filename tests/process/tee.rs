@@ -55,9 +55,8 @@ fn output_is_shown_at_once() {
 #[test]
 fn a_reader_that_goes_away_does_not_end_the_capture() {
     let sandbox = sandbox();
-    let mut child = start(
-        &mut wrapped(&sandbox, &[], &["sh", "-c", "read go; seq 1 50000"]).stdin(Stdio::piped()),
-    );
+    let mut child =
+        start(wrapped(&sandbox, &[], &["sh", "-c", "read go; seq 1 50000"]).stdin(Stdio::piped()));
     drop(child.stdout.take());
     child.stdin.take().unwrap().write_all(b"\n").unwrap();
     let output = collect(child).expect(0);

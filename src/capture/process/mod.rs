@@ -27,6 +27,7 @@
 //! whatever is said to the user, who hears of everything through [`Notice`]s.
 
 mod drain;
+mod endings;
 mod holders;
 mod job;
 mod ladder;

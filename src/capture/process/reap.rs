@@ -106,18 +106,23 @@ fn to_usage(usage: &libc::rusage) -> Usage {
 
 /// Sends a signal to the step's process group and to every process that was left to us.
 ///
-/// `ours` are children that are no part of the step (ship).
-pub(crate) fn signal_all(group: Pid, signal: Signal, ours: Option<Pid>) {
-    send(-group.as_raw(), signal);
+/// Once the step itself is reaped, the group's number may be given to others when the group is
+/// empty; then it is signalled only while somebody of it is our child. `ours` is a child that is
+/// no part of the step (ship).
+pub(crate) fn signal_all(step: Pid, reaped: bool, signal: Signal, ours: Option<Pid>) {
     let own = getpgrp();
     let mut groups = Vec::new();
+    if !reaped {
+        groups.push(step);
+        send(-step.as_raw(), signal);
+    }
     for child in children() {
-        if child == group || Some(child) == ours {
+        if child == step || Some(child) == ours {
             continue;
         }
         match getpgid(Some(child)) {
-            // It is in the step's group, or shares one with an orphan before it: it has it already.
-            Ok(its) if its == group || groups.contains(&its) => {}
+            // It has it already.
+            Ok(its) if groups.contains(&its) => {}
             Ok(its) if its != own => {
                 groups.push(its);
                 send(-its.as_raw(), signal);

@@ -7,27 +7,19 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use super::drain::{Drain, DrainEnd};
-use super::holders;
 use super::job::{JobControl, OnStop};
 use super::ladder::Ladder;
 use super::memory_events::MemoryEvents;
 use super::reap::{self, Change, Ending};
 use super::relay::{Relay, Wish};
 use super::signals::{Signal, Signals};
-use super::spawn::stdout_is_pipeline;
 use super::{Courier, Delivery, How, Notice, Outcome};
 use crate::capture::Settings;
 use crate::capture::additions::Additions;
 use crate::capture::poll::{Interest, PollSet};
 use crate::capture::pump::{Pump, Ready, earlier};
-use crate::record::{Exit, Nanos};
+use crate::record::Exit;
 use crate::redact::{MIN_SECRET, Redactor};
-
-/// Delivery that takes longer than this is worth a word on a terminal.
-const WORD_AFTER: Duration = Duration::from_secs(1);
-
-/// How long ship may take to stop when asked to.
-const STOPPING: Duration = Duration::from_millis(500);
 
 /// How often a delivering thread is asked how far it is.
 const ASK_THREAD: Duration = Duration::from_millis(10);
@@ -79,30 +71,30 @@ pub(super) struct Parts {
 
 /// A step, from its start to the end of delivery.
 pub(super) struct Supervisor<'a> {
-    subject: Subject,
-    started: Instant,
-    signals: Signals,
-    job: JobControl,
-    relay: Option<Relay>,
-    additions: Option<Additions>,
-    redactor: Redactor,
-    courier: Courier,
-    settings: Settings,
-    deadline: Duration,
-    ladder: Ladder,
-    memory: Option<MemoryEvents>,
+    pub(super) subject: Subject,
+    pub(super) started: Instant,
+    pub(super) signals: Signals,
+    pub(super) job: JobControl,
+    pub(super) relay: Option<Relay>,
+    pub(super) additions: Option<Additions>,
+    pub(super) redactor: Redactor,
+    pub(super) courier: Courier,
+    pub(super) settings: Settings,
+    pub(super) deadline: Duration,
+    pub(super) ladder: Ladder,
+    pub(super) memory: Option<MemoryEvents>,
     /// Gone when the exit record has been written.
-    pump: Option<Pump>,
-    exit: Exit,
-    code: u8,
-    phase: Phase,
-    stopped: bool,
-    fault_told: bool,
-    death_told: String,
-    notify: &'a mut dyn FnMut(Notice<'_>),
+    pub(super) pump: Option<Pump>,
+    pub(super) exit: Exit,
+    pub(super) code: u8,
+    pub(super) phase: Phase,
+    pub(super) stopped: bool,
+    pub(super) fault_told: bool,
+    pub(super) death_told: String,
+    pub(super) notify: &'a mut dyn FnMut(Notice<'_>),
 }
 
-enum Phase {
+pub(super) enum Phase {
     Running,
     Draining { drain: Drain, stuck_since: Option<Instant>, end: Option<DrainEnd> },
     Delivering { until: Instant, word_at: Option<Instant> },
@@ -147,9 +139,9 @@ impl<'a> Supervisor<'a> {
                     self.exit.bytes_delivered = Some(self.exit.bytes_spooled);
                 }
                 let words = match (&mut self.courier, delivery) {
-                    (_, Delivery::Delivered) => String::new(),
+                    (_, Delivery::Delivered) | (Courier::Nobody, _) => String::new(),
                     (Courier::Process(shipper), _) => shipper.last_words(),
-                    _ => String::new(),
+                    (Courier::Thread(thread), _) => thread.last_words(),
                 };
                 return Outcome { exit: self.exit, code: self.code, delivery, words };
             }
@@ -259,27 +251,8 @@ impl<'a> Supervisor<'a> {
             Courier::Process(shipper) => shipper.pid(),
             _ => None,
         };
-        reap::signal_all(step, signal, ship);
-    }
-
-    /// Whoever waits is told to stop waiting.
-    fn hurry(&mut self, now: Instant) {
-        match &mut self.phase {
-            Phase::Draining { drain, end, .. } => {
-                drain.hurry();
-                if let Some(pump) = &mut self.pump {
-                    pump.read_rest(now);
-                    if !pump.is_done() {
-                        end.get_or_insert(DrainEnd::Limit);
-                    }
-                    pump.close();
-                    pump.silence();
-                }
-            }
-            Phase::Delivering { .. } => self.leave(Delivery::Interrupted, now),
-            Phase::Leaving { kill_at, .. } => *kill_at = now,
-            Phase::Running | Phase::Done { .. } => {}
-        }
+        let reaped = !matches!(self.phase, Phase::Running);
+        reap::signal_all(step, reaped, signal, ship);
     }
 
     fn reap(&mut self, now: Instant) {
@@ -350,20 +323,6 @@ impl<'a> Supervisor<'a> {
         self.start_drain(now);
     }
 
-    /// Whoever started us wants us to stop reading standard input.
-    fn on_input_end(&mut self, signal: Signal, now: Instant) {
-        self.code = How::Killed { signal, core: false }.code();
-        self.exit.reason = Some(signal.to_string());
-        self.start_drain(now);
-    }
-
-    fn start_drain(&mut self, now: Instant) {
-        self.exit.ended = Nanos::now();
-        self.exit.wall_ns = now.duration_since(self.started).as_nanos() as u64;
-        let drain = Drain::new(self.settings.drain_idle, self.settings.drain_max, now);
-        self.phase = Phase::Draining { drain, stuck_since: None, end: None };
-    }
-
     fn on_ship_end(&mut self, how: How, now: Instant) {
         let Courier::Process(shipper) = &mut self.courier else { return };
         let Some(death) = shipper.ended(how, now) else { return };
@@ -421,103 +380,6 @@ impl<'a> Supervisor<'a> {
                     self.phase = Phase::Done { delivery };
                 }
             }
-        }
-    }
-
-    fn is_shipping(&self) -> bool {
-        matches!(&self.courier, Courier::Process(shipper) if shipper.pid().is_some())
-    }
-
-    fn drain(&mut self, now: Instant) {
-        let Phase::Draining { drain, stuck_since, end } = &mut self.phase else { return };
-        let Some(pump) = &mut self.pump else { return };
-        if pump.is_done() || (drain.hurried() && end.is_some()) {
-            let end = end.unwrap_or(DrainEnd::Eof);
-            self.conclude(end, now);
-            return;
-        }
-        // Who reads own output may take all the time in the world: that is not the step's doing.
-        if pump.is_stuck() {
-            stuck_since.get_or_insert(now);
-            return;
-        }
-        if let Some(since) = stuck_since.take() {
-            drain.shift(now.duration_since(since));
-        }
-        if end.is_none()
-            && let Some(over) = drain.over(now)
-        {
-            *end = Some(over);
-            if let Subject::Step(_) = self.subject {
-                let outputs: Vec<_> = pump.open_sources().filter_map(holders::identity).collect();
-                let holders = holders::find(&outputs);
-                self.exit.held_by = holders.iter().map(|holder| holder.pid).collect();
-                (self.notify)(match over {
-                    DrainEnd::Limit => Notice::StillWriting(&holders),
-                    _ => Notice::Held(&holders),
-                });
-            }
-            pump.close();
-            self.drain(now);
-        }
-    }
-
-    /// Everything that will be captured is captured.
-    fn conclude(&mut self, end: DrainEnd, now: Instant) {
-        self.exit.drain = Some(end.as_str().to_owned());
-        if self.subject == Subject::Input && end == DrainEnd::Eof {
-            // Nothing is known of the step, but all that it wrote was read.
-            self.code = 0;
-            self.exit.code = Some(0);
-            self.exit.reason = None;
-        }
-        self.additions = None;
-        if let Some(pump) = self.pump.take()
-            && let Err(error) = pump.finish(&mut self.exit)
-        {
-            (self.notify)(Notice::ExitNotKept(&error.to_string()));
-        }
-        (self.notify)(Notice::Ended(&self.exit));
-        // Who reads own output has everything, and need not wait for delivery.
-        if stdout_is_pipeline()
-            && let Ok(null) = std::fs::File::options().write(true).open("/dev/null")
-        {
-            nix::unistd::dup2_stdout(null).ok();
-        }
-        let until = now + self.deadline;
-        let until = self.ladder.leave_at(now).map_or(until, |leave| leave.min(until));
-        self.phase = Phase::Delivering { until, word_at: Some(now + WORD_AFTER) };
-        self.deliver(now);
-    }
-
-    fn deliver(&mut self, now: Instant) {
-        let Phase::Delivering { until, word_at } = &mut self.phase else { return };
-        let state = match &mut self.courier {
-            Courier::Process(shipper) if shipper.is_delivered() => Some(Delivery::Delivered),
-            Courier::Process(shipper) if shipper.is_failed() => Some(Delivery::Failed),
-            Courier::Thread(thread) => thread
-                .delivered()
-                .map(|delivered| if delivered { Delivery::Delivered } else { Delivery::Failed }),
-            Courier::Nobody => Some(Delivery::Deadline),
-            Courier::Process(_) => None,
-        };
-        if let Some(delivery) = state {
-            self.phase = Phase::Done { delivery };
-        } else if now >= *until {
-            self.leave(Delivery::Deadline, now);
-        } else if word_at.take_if(|at| now >= *at).is_some() {
-            (self.notify)(Notice::Delivering);
-        }
-    }
-
-    /// Ends delivery before it is done.
-    fn leave(&mut self, delivery: Delivery, now: Instant) {
-        if let Courier::Process(shipper) = &self.courier {
-            shipper.stop(Signal::TERM);
-        }
-        self.phase = Phase::Leaving { delivery, kill_at: now + STOPPING };
-        if !self.is_shipping() {
-            self.phase = Phase::Done { delivery };
         }
     }
 

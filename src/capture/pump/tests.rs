@@ -204,8 +204,7 @@ fn a_stuck_tee_holds_back_its_stream_only_and_the_frame_is_kept_before() {
     let written = bench.record.told().len();
     assert!((1..=2).contains(&written), "what waits for the reader is kept already");
     assert_eq!(bench.waits_for(), [Ready::Tee(IoStream::Stdout), Ready::Source(IoStream::Stderr)]);
-    let mut block = [0; 64 << 10];
-    reader.read_exact(&mut block[..16 << 10]).unwrap();
+    reader.read_exact(&mut [0; 16 << 10]).unwrap();
     bench.pump.handle(Ready::Tee(IoStream::Stdout), bench.now);
     assert_eq!(bench.waits_for(), [STDOUT, Ready::Source(IoStream::Stderr)]);
 }

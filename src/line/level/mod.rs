@@ -9,6 +9,7 @@
 
 mod header;
 mod keys;
+mod message;
 
 #[cfg(test)]
 mod tests;

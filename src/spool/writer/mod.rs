@@ -311,18 +311,24 @@ impl<D: Disk> SpoolWriter<D> {
         }
     }
 
-    /// Ends the spool: the last gap frame, a sync, and the exit record that says it is complete
-    /// up to [`offset`](Self::offset), which becomes its `bytes_spooled`.
+    /// Ends the spool: the last gap frame, the exit record that says how much was taken (up to
+    /// [`offset`](Self::offset), which becomes its `bytes_spooled`), and a sync.
+    ///
+    /// The record comes first, so that who delivers need not wait for the disk: it counts what
+    /// should be there, and if power is lost now, the reader says what is not.
     pub fn finish(mut self, exit: &Exit) -> Result<(), FinishError> {
         self.watch();
-        // The exit record is written whatever happens: with it the reader knows how much is
-        // missing, also where the last gap frame could not be written.
+        // If this fails, the exit record says how much is missing.
         drop(self.pay(exit.ended));
         let exit = Exit { bytes_spooled: self.offset, ..exit.clone() };
-        let synced = if self.stopped { Ok(()) } else { self.syncer.finish(&self.active.file) };
-        self.write_exit(&exit)
-            .map_err(|source| FinishError::Exit { dir: self.dir.clone(), source })?;
-        synced.map_err(|source| FinishError::Sync { dir: self.dir.clone(), source })
+        if let Err(source) = self.write_exit(&exit) {
+            return Err(FinishError::Exit { dir: self.dir, source });
+        }
+        if self.stopped {
+            return Ok(());
+        }
+        let synced = self.syncer.finish(&self.active.file);
+        synced.map_err(|source| FinishError::Sync { dir: self.dir, source })
     }
 }
 

@@ -13,7 +13,7 @@ use memchr::memchr_iter;
 use super::{Fault, Owed, SpoolWriter};
 use crate::record::{Exit, Gap, GapReason, Nanos};
 use crate::spool::active::Active;
-use crate::spool::dir::{EXIT, META, RESERVE, WRITER_LOCK, make, write_file};
+use crate::spool::dir::{EXIT, META, RESERVE, WRITER_LOCK, make, replace_file, write_file};
 use crate::spool::disk::{Disk, DiskFile as _, is_full, remove_if_there};
 use crate::spool::frame::{self, MAX_GAP_PAYLOAD};
 use crate::spool::quota::Room;
@@ -131,10 +131,13 @@ impl<D: Disk> SpoolWriter<D> {
         }
     }
 
-    pub(super) fn write_exit(&self, exit: &Exit) -> io::Result<()> {
+    /// Writes the exit record; the next sync makes its name durable.
+    pub(super) fn write_exit(&mut self, exit: &Exit) -> io::Result<()> {
         let contents = serde_json::to_vec(exit)?;
         remove_if_there(&self.disk, &self.dir.join(RESERVE))?;
-        write_file(&self.disk, &self.dir, EXIT, &contents, self.syncer.durability())
+        replace_file(&self.disk, &self.dir, EXIT, &contents, self.syncer.durability())?;
+        self.syncer.made_names(self.dir.clone());
+        Ok(())
     }
 
     /// Makes sure that the active segment may take so many bytes: begins the next one when it is

@@ -191,14 +191,49 @@ fn finishing_fails_where_the_exit_record_cannot_be_written() {
     assert!(matches!(error, FinishError::Exit { .. }), "{error}");
     let (found, end) = read(&disk, &dir);
     assert_eq!((found.len(), end), (1, Next::Interrupted));
+}
 
-    let (disk, mut writer) = self::writer(WhenFull::DropOldest, Sync::Always);
+#[test]
+fn finishing_fails_where_the_disk_does_not_confirm() {
+    let (disk, mut writer) = writer(WhenFull::DropOldest, Sync::Interval(Duration::from_secs(1)));
     append(&mut writer, b"one\n");
     let dir = writer.dir().to_owned();
-    disk.fail_syncs(1);
+    // The record's own sync goes well: reserve, temporary file, contents, sync, name.
+    disk.arm(DiskFault { times: 9, ..broken(6) });
     let error = writer.finish(&Exit::default()).unwrap_err();
     assert!(matches!(error, FinishError::Sync { .. }), "{error}");
     assert!(disk.names(&dir).unwrap().iter().any(|name| name == EXIT));
+}
+
+#[test]
+fn power_lost_at_any_point_of_finishing_is_accounted_for() {
+    for after in 0.. {
+        let (disk, mut writer) =
+            writer(WhenFull::DropOldest, Sync::Interval(Duration::from_secs(1)));
+        append(&mut writer, b"one\n");
+        writer.tick(Instant::now());
+        writer.tick(Instant::now() + Duration::from_secs(5));
+        append(&mut writer, b"two\n");
+        let dir = writer.dir().to_owned();
+        disk.arm(DiskFault { after, times: 1, kind: FaultKind::Crash, share: 100 });
+        let finished = writer.finish(&Exit::default());
+        disk.mend();
+        disk.lose_power(0, false);
+        let (one, two) = (Read::Data(b"one\n".into()), Read::Data(b"two\n".into()));
+        let (found, end) = read(&disk, &dir);
+        match (end, found.len()) {
+            (Next::Finished, _) if finished.is_ok() => {
+                assert_eq!(found, [one, two]);
+                assert!(after > 6);
+                return;
+            }
+            (Next::Finished, 2) if found[1] != two => {
+                assert_eq!(found, [one, Read::Gap(GapReason::Missing, 4, 0)]);
+            }
+            (Next::Finished, _) => assert_eq!(found, [one, two]),
+            (_, length) => assert_eq!((end, length), (Next::Interrupted, 1)),
+        }
+    }
 }
 
 #[test]
