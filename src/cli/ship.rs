@@ -101,7 +101,7 @@ fn deliver_all(stack: Option<&Path>, stop: &Stop) -> Result<u8, Failure> {
         say(format!("clean up {}: {error}", root.display()));
     }
     let rest = if left == 0 { String::new() } else { format!(", {left} left") };
-    say(format!("{delivered} spools delivered{rest}"));
+    say(format!("{} delivered{rest}", reading::counted(delivered, "spool")));
     Ok(if left > 0 { code.max(LEFT) } else { code })
 }
 
