@@ -70,8 +70,8 @@ enum Which {
     Stderr,
 }
 
-pub(super) fn run(args: Args) -> ExitCode {
-    reading::end(download(&args))
+pub(super) fn run(args: &Args) -> ExitCode {
+    reading::end(download(args))
 }
 
 fn download(args: &Args) -> Result<u8, Failure> {
@@ -119,23 +119,20 @@ fn download(args: &Args) -> Result<u8, Failure> {
 /// `train.1.step.log`, with the writer where that is not one.
 fn name(stream: &Stream, all: &[Stream], form: Form, iostream: Option<IoStream>) -> String {
     let origin = &stream.origin;
-    let mut name = format!(
-        "{}.{}.{}",
+    let mut parts = vec![
         layout::encode(&origin.step_id),
-        origin.attempt,
-        layout::encode(&origin.source)
-    );
+        origin.attempt.to_string(),
+        layout::encode(&origin.source),
+    ];
     if all.iter().filter(|other| other.origin == *origin).count() > 1 {
-        name.push_str(&format!(".{}", stream.writer));
+        parts.push(stream.writer.to_string());
     }
-    if let Some(iostream) = iostream {
-        name.push_str(&format!(".{}", iostream.as_str()));
-    }
-    name.push_str(match form {
-        Form::Raw => ".log",
-        Form::Json => ".ndjson",
+    parts.extend(iostream.map(|iostream| iostream.as_str().to_owned()));
+    parts.push(match form {
+        Form::Raw => "log".to_owned(),
+        Form::Json => "ndjson".to_owned(),
     });
-    name
+    parts.join(".")
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {

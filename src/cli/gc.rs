@@ -33,8 +33,8 @@ pub(super) struct Args {
     stack: Option<PathBuf>,
 }
 
-pub(super) fn run(args: Args) -> ExitCode {
-    reading::end(collect(&args))
+pub(super) fn run(args: &Args) -> ExitCode {
+    reading::end(collect(args))
 }
 
 fn collect(args: &Args) -> Result<u8, Failure> {

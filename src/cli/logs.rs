@@ -28,8 +28,8 @@ use crate::record::Nanos;
 /// How long to wait for another step, or another try at one that failed.
 const LINGER: Duration = Duration::from_secs(5);
 
-pub(super) fn run(args: Args) -> ExitCode {
-    reading::end(show(&args))
+pub(super) fn run(args: &Args) -> ExitCode {
+    reading::end(show(args))
 }
 
 fn show(args: &Args) -> Result<u8, Failure> {
@@ -206,10 +206,9 @@ fn code_of_steps(outcome: &Outcome) -> u8 {
         })
     };
     let codes = outcome.streams.iter().filter(last_try).map(|stream| match stream.status {
-        Status::Succeeded => 0,
         Status::Failed => stream.exit_status().unwrap_or(INCOMPLETE),
-        // Only if the reader of our output went away first.
-        Status::Running | Status::Unfinished => 0,
+        // Not ended only if the reader of our output went away first.
+        Status::Succeeded | Status::Running | Status::Unfinished => 0,
         Status::Interrupted => INCOMPLETE,
     });
     codes.into_iter().find(|code| *code != 0).unwrap_or(0)

@@ -36,8 +36,8 @@ pub(super) struct Args {
     stack: Option<PathBuf>,
 }
 
-pub(super) fn run(args: Args) -> ExitCode {
-    reading::end(list(&args))
+pub(super) fn run(args: &Args) -> ExitCode {
+    reading::end(list(args))
 }
 
 fn list(args: &Args) -> Result<u8, Failure> {
@@ -148,15 +148,16 @@ fn step_table(streams: &[Stream], now: Nanos) -> String {
     ])];
     for stream in streams {
         let errors = stream.levels.map(|[.., error, critical]| error + critical);
-        let mut status = stream.status.as_str().to_owned();
-        match stream.exit.as_ref().map(|exit| (&exit.signal, exit.code)) {
-            Some((Some(signal), _)) => status.push_str(&format!(" ({signal})")),
-            Some((None, Some(code))) if code != 0 => status.push_str(&format!(" ({code})")),
-            _ => {}
-        }
-        if stream.gaps > 0 {
-            status.push_str(&format!(", {} gaps", stream.gaps));
-        }
+        let status = stream.status.as_str();
+        let status = match stream.exit.as_ref().map(|exit| (&exit.signal, exit.code)) {
+            Some((Some(signal), _)) => format!("{status} ({signal})"),
+            Some((None, Some(code))) if code != 0 => format!("{status} ({code})"),
+            _ => status.to_owned(),
+        };
+        let status = match stream.gaps {
+            0 => status,
+            gaps => format!("{status}, {gaps} gaps"),
+        };
         let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
         table.push(row([
             &safe(&target::escape(&stream.origin.step_id)),
@@ -175,7 +176,7 @@ fn step_table(streams: &[Stream], now: Nanos) -> String {
         if let Some(error) = &stream.first_error {
             let line = error.lines().next().unwrap_or_default();
             let shown: String = safe(line).chars().take(200).collect();
-            text.push_str(&format!("\n{}: first error: {shown}", reading::name_of(stream)));
+            text.extend(["\n", &reading::name_of(stream), ": first error: ", &shown]);
         }
     }
     if !text.ends_with('\n') {
@@ -212,11 +213,12 @@ fn aligned(table: &[Vec<String>], numbers: &[usize]) -> String {
             if column > 0 {
                 line.push_str("  ");
             }
-            line.push_str(&if numbers.contains(&column) {
-                format!("{cell:>width$}")
+            let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
+            if numbers.contains(&column) {
+                line.extend([padding.as_str(), cell]);
             } else {
-                format!("{cell:<width$}")
-            });
+                line.extend([cell.as_str(), &padding]);
+            }
         }
         text.push_str(line.trim_end());
         text.push('\n');

@@ -210,23 +210,22 @@ fn steps(streams: &[Stream]) -> Vec<String> {
 /// The first few, in a sentence.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 10;
-    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    let text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) => text,
+        Some(more) => format!("{text} and {more} more"),
     }
-    text
 }
 
 /// A stream in a sentence: `train`, `train, attempt 2`, `train (client)`.
 pub(super) fn name_of(stream: &Stream) -> String {
-    let mut name = target::escape(&stream.origin.step_id);
-    if stream.origin.attempt != 1 {
-        name.push_str(&format!(", attempt {}", stream.origin.attempt));
+    let name = target::escape(&stream.origin.step_id);
+    match (stream.origin.attempt, stream.origin.source.as_str()) {
+        (1, "step") => name,
+        (1, source) => format!("{name} ({source})"),
+        (attempt, "step") => format!("{name}, attempt {attempt}"),
+        (attempt, source) => format!("{name}, attempt {attempt} ({source})"),
     }
-    if stream.origin.source != "step" {
-        name.push_str(&format!(" ({})", stream.origin.source));
-    }
-    name
 }
 
 /// What a person has to know of a stream beside its lines.
@@ -256,16 +255,16 @@ pub(super) fn caveat(stream: &Stream) -> Option<String> {
 /// How the step ended, where it did not end well.
 pub(super) fn ending(stream: &Stream) -> Option<String> {
     let exit = stream.exit.as_ref().filter(|_| stream.status == Status::Failed)?;
-    let mut text = format!("{} failed", name_of(stream));
-    match (&exit.signal, exit.code) {
-        (Some(signal), _) => text.push_str(&format!(": killed by {signal}")),
-        (None, Some(code)) => text.push_str(&format!(": exit code {code}")),
-        (None, None) => {}
-    }
-    if let Some(reason) = &exit.reason {
-        text.push_str(&format!(" ({reason})"));
-    }
-    Some(text)
+    let name = name_of(stream);
+    let text = match (&exit.signal, exit.code) {
+        (Some(signal), _) => format!("{name} failed: killed by {signal}"),
+        (None, Some(code)) => format!("{name} failed: exit code {code}"),
+        (None, None) => format!("{name} failed"),
+    };
+    Some(match &exit.reason {
+        Some(reason) => format!("{text} ({reason})"),
+        None => text,
+    })
 }
 
 /// The two largest units: `2h 5m`, `1.3s`.
@@ -286,12 +285,17 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
     }
     text
+}
+
+/// `1 line`, `2,000 lines`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// A progress bar, where somebody sees it.

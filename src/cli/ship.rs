@@ -17,7 +17,7 @@ use std::{process, thread};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::reading::{self, Failure, NOT_ALLOWED};
+use super::reading::{self, Failure, NOT_ALLOWED, USAGE};
 use super::wrap::{chain, say};
 use crate::ship::{self, Error, Outcome, Progress, SpoolError, Stop, Stopper, Target};
 use crate::spool::{self, SpoolEntry, SpoolState};
@@ -101,7 +101,7 @@ fn deliver_all(stack: Option<&Path>, stop: &Stop) -> Result<u8, Failure> {
         say(format!("clean up {}: {error}", root.display()));
     }
     let rest = if left == 0 { String::new() } else { format!(", {left} left") };
-    say(format!("{delivered} spools delivered{rest}"));
+    say(format!("{} delivered{rest}", reading::counted(delivered, "spool")));
     Ok(if left > 0 { code.max(LEFT) } else { code })
 }
 
@@ -167,11 +167,17 @@ pub(super) fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
         .iter()
         .map(|store| {
             let opened = store.config.store().map_err(|error| {
-                Failure::usage(format!("log store {}: {}", store.name, chain(&error)))
+                // A folder that cannot be made now may be later; a wrong option stays wrong.
+                let code = if is_io(&error) { LEFT } else { USAGE };
+                Failure { code, message: format!("log store {}: {}", store.name, chain(&error)) }
             })?;
             Ok(Target { name: store.name.clone(), store: opened, progress: Progress::default() })
         })
         .collect()
+}
+
+fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<io::Error>() || error.source().is_some_and(is_io)
 }
 
 /// Moves the bar by what the slowest store has acknowledged, until it is `over`.

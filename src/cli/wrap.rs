@@ -184,7 +184,8 @@ impl Plan {
         match SpoolWriter::create(&self.stack.spool, &meta) {
             Ok(writer) => {
                 let dir = writer.dir().to_owned();
-                let shipper = Shipper::start(&dir, self.options.stack.as_deref(), Instant::now());
+                let stack = self.options.stack.as_deref();
+                let shipper = Shipper::start(&dir, stack, &self.stack.ship, Instant::now());
                 Surroundings {
                     sink: Box::new(writer),
                     redactor,

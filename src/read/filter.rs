@@ -246,8 +246,8 @@ mod tests {
         ["a loss", "b", "c loss", "d \"x\"", "e"].into_iter().map(Spec::text).collect()
     }
 
-    fn text(pattern: &str) -> Option<Patterns> {
-        Some(Patterns::new([pattern], Syntax { literal: true, ignore_case: false }).unwrap())
+    fn text(pattern: &str) -> Patterns {
+        Patterns::new([pattern], Syntax { literal: true, ignore_case: false }).unwrap()
     }
 
     #[test]
@@ -260,10 +260,11 @@ mod tests {
         check(&Filter { level: Some(Level::Warning), ..Filter::default() }, &lines, &[1, 4]);
         check(&Filter { iostream: Some(IoStream::Stderr), ..Filter::default() }, &lines, &[1]);
         check(&Filter { from_seq: 2, to_seq: Some(4), ..Filter::default() }, &lines, &[2, 3]);
-        check(&Filter { text: text("loss"), ..Filter::default() }, &lines, &[0, 2]);
-        check(&Filter { text: text("\"x\""), ..Filter::default() }, &lines, &[3]);
-        check(&Filter { exclude: text("loss"), ..Filter::default() }, &lines, &[1, 3, 4]);
-        let both = Filter { text: text("loss"), exclude: text("a "), ..Filter::default() };
+        check(&Filter { text: Some(text("loss")), ..Filter::default() }, &lines, &[0, 2]);
+        check(&Filter { text: Some(text("\"x\"")), ..Filter::default() }, &lines, &[3]);
+        check(&Filter { exclude: Some(text("loss")), ..Filter::default() }, &lines, &[1, 3, 4]);
+        let both =
+            Filter { text: Some(text("loss")), exclude: Some(text("a ")), ..Filter::default() };
         check(&both, &lines, &[2]);
         let since = Some(testing::time(2));
         check(
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn names_of_fields_and_metadata_are_no_text() {
         for word in ["message", "stdout", "run", "2026"] {
-            check(&Filter { text: text(word), ..Filter::default() }, &specs(), &[]);
+            check(&Filter { text: Some(text(word)), ..Filter::default() }, &specs(), &[]);
         }
     }
 
@@ -285,7 +286,7 @@ mod tests {
         let mut lines = specs();
         lines[1].part = Some((1, 1, false));
         lines[3].part = Some((1, 2, true));
-        check(&Filter { text: text("loss"), ..Filter::default() }, &lines, &[0, 1, 2, 3]);
+        check(&Filter { text: Some(text("loss")), ..Filter::default() }, &lines, &[0, 1, 2, 3]);
     }
 
     #[test]
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn context_and_borders_are_kept() {
         let lines: Vec<Spec> = (0..100).map(|n| Spec::text(&format!("line {n}."))).collect();
-        let filter = Filter { text: text(" 50."), context: (2, 1), ..Filter::default() };
+        let filter = Filter { text: Some(text(" 50.")), context: (2, 1), ..Filter::default() };
         let page = filter.select(testing::ndjson(&lines), 0);
         let seqs: Vec<u64> = page.lines().iter().map(|line| line.seq).collect();
         assert_eq!(seqs, [0, 1, 48, 49, 50, 51, 98, 99]);

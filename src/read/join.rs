@@ -157,15 +157,15 @@ impl Joiner {
 
     /// Too much waits: the line that everything waits for goes in pieces.
     fn relieve(&mut self, filter: &Filter) {
-        while self.waiting.len() > MAX_WAITING {
-            let Some(Slot::Open(id)) = self.waiting.front() else { return };
-            let Some(position) = self.open.iter().position(|open| open.id == *id) else { return };
-            if let Some(open) = self.open.get_mut(position) {
-                open.decided = Some(decide(&open.parts, filter));
-            }
-            self.hand_on(position, filter, false);
+        if self.waiting.len() <= MAX_WAITING {
             return;
         }
+        let Some(Slot::Open(id)) = self.waiting.front() else { return };
+        let Some(position) = self.open.iter().position(|open| open.id == *id) else { return };
+        if let Some(open) = self.open.get_mut(position) {
+            open.decided = Some(decide(&open.parts, filter));
+        }
+        self.hand_on(position, filter, false);
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Syntax {
 
 #[derive(Debug, Clone)]
 enum Pattern {
-    Literal(Finder<'static>),
+    Literal(Box<Finder<'static>>),
     /// Only ASCII, any case.
     AnyCase(AhoCorasick),
     Regex(Regex),
@@ -36,7 +36,7 @@ enum Pattern {
 /// What a line that matches must have in its JSON.
 #[derive(Debug, Clone)]
 enum Candidates {
-    One(Finder<'static>),
+    One(Box<Finder<'static>>),
     Several(AhoCorasick),
 }
 
@@ -61,7 +61,7 @@ impl Patterns {
             // A literal of ASCII has one meaning of "any case" that is quick to look for.
             let made = if literal && !syntax.ignore_case {
                 runs.push(longest_plain_run(pattern));
-                Some(Pattern::Literal(Finder::new(pattern).into_owned()))
+                Some(Pattern::Literal(Box::new(Finder::new(pattern).into_owned())))
             } else if literal && pattern.is_ascii() {
                 runs.push(longest_plain_run(pattern));
                 any_case([pattern]).map(Pattern::AnyCase)
@@ -69,26 +69,25 @@ impl Patterns {
                 runs.push("");
                 None
             };
-            let made = match made {
-                Some(made) => made,
-                None => {
-                    let text = if literal { regex::escape(pattern) } else { pattern.to_owned() };
-                    let regex = RegexBuilder::new(&text)
-                        .case_insensitive(syntax.ignore_case)
-                        .build()
-                        .map_err(|source| PatternError {
-                            pattern: pattern.to_owned(),
-                            source: Box::new(source),
-                        })?;
-                    Pattern::Regex(regex)
-                }
+            let made = if let Some(made) = made {
+                made
+            } else {
+                let text = if literal { regex::escape(pattern) } else { pattern.to_owned() };
+                let regex = RegexBuilder::new(&text)
+                    .case_insensitive(syntax.ignore_case)
+                    .build()
+                    .map_err(|source| PatternError {
+                    pattern: pattern.to_owned(),
+                    source: Box::new(source),
+                })?;
+                Pattern::Regex(regex)
             };
             any.push(made);
         }
         let finds = if runs.iter().any(|run| run.is_empty()) {
             None
         } else if let ([run], false) = (runs.as_slice(), syntax.ignore_case) {
-            Some(Candidates::One(Finder::new(run).into_owned()))
+            Some(Candidates::One(Box::new(Finder::new(run).into_owned())))
         } else if syntax.ignore_case {
             any_case(runs).map(Candidates::Several)
         } else {

@@ -196,7 +196,7 @@ impl<'a> Session<'a> {
         let mut pipeline = self.pipeline(direction, Joining::InPlace, limit);
         let mut troubles = Vec::new();
         let mut out = Handing { output: &mut *self.output, outcome: &mut self.outcome };
-        read(&mut *lines, &mut pipeline, &mut |item| out.line(item), &mut troubles).await?;
+        read(&mut *lines, &mut pipeline, &mut |item| out.line(&item), &mut troubles).await?;
         self.report(troubles);
         self.outcome.matched += pipeline.matched();
         Ok(())
@@ -262,7 +262,7 @@ impl<'a> Session<'a> {
                 apart,
             };
             let mut out = Handing { output: &mut *self.output, outcome: &mut self.outcome };
-            out.line(shown)?;
+            out.line(&shown)?;
             apart = item.apart;
         }
         ControlFlow::Continue(())
@@ -294,7 +294,7 @@ impl<'a> Session<'a> {
             let event = lines.next().await?;
             let mut out = Handing { output: &mut *self.output, outcome: &mut self.outcome };
             let flow = match event {
-                Event::Lines(slice) => pipeline.push(&slice, &mut |item| out.line(item)),
+                Event::Lines(slice) => pipeline.push(&slice, &mut |item| out.line(&item)),
                 Event::Trouble(trouble) => {
                     self.outcome.troubles += 1;
                     self.output.trouble(&trouble);
@@ -325,7 +325,7 @@ impl<'a> Session<'a> {
             }
         }
         let mut out = Handing { output: &mut *self.output, outcome: &mut self.outcome };
-        let _enough = pipeline.finish(&mut |item| out.line(item));
+        let _enough = pipeline.finish(&mut |item| out.line(&item));
         self.outcome.matched += pipeline.matched();
         Ok(())
     }
@@ -390,14 +390,14 @@ struct Handing<'a> {
 }
 
 impl Handing<'_> {
-    fn line(&mut self, item: Item<'_>) -> ControlFlow<()> {
+    fn line(&mut self, item: &Item<'_>) -> ControlFlow<()> {
         let last = item.more.last().map_or((item.page, item.position), |(page, at)| (page, *at));
         if let Some(line) = last.0.lines().get(last.1)
             && let Some(stream) = self.outcome.streams.get(line.stream as usize)
         {
             self.outcome.cursor.see(stream.writer, line.seq);
         }
-        self.output.item(&item)
+        self.output.item(item)
     }
 }
 

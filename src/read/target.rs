@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(selection: Selection, expected: &[&str]) {
+    fn check(selection: &Selection, expected: &[&str]) {
         let streams = [
             stream("load", 1, Status::Succeeded),
             stream("train", 1, Status::Failed),
@@ -213,19 +213,19 @@ mod tests {
     #[test]
     fn selections() {
         let all = Selection::default();
-        check(all.clone(), &["load/1", "train/4", "eval/1"]);
-        check(Selection { attempts: Attempts::Previous, ..all.clone() }, &["train/2"]);
+        check(&all, &["load/1", "train/4", "eval/1"]);
+        check(&Selection { attempts: Attempts::Previous, ..all.clone() }, &["train/2"]);
         check(
-            Selection { attempts: Attempts::Number(1), ..all.clone() },
+            &Selection { attempts: Attempts::Number(1), ..all.clone() },
             &["load/1", "train/1", "eval/1"],
         );
-        check(Selection { failed: true, ..all.clone() }, &["eval/1"]);
+        check(&Selection { failed: true, ..all.clone() }, &["eval/1"]);
         check(
-            Selection { failed: true, attempts: Attempts::All, ..all.clone() },
+            &Selection { failed: true, attempts: Attempts::All, ..all.clone() },
             &["train/1", "train/2", "eval/1"],
         );
-        check(Selection { steps: vec!["train".into()], ..all.clone() }, &["train/4"]);
-        check(Selection { latest_step: true, ..all.clone() }, &["eval/1"]);
-        check(Selection { source: Some("hook".into()), ..all }, &[]);
+        check(&Selection { steps: vec!["train".into()], ..all.clone() }, &["train/4"]);
+        check(&Selection { latest_step: true, ..all.clone() }, &["eval/1"]);
+        check(&Selection { source: Some("hook".into()), ..all }, &[]);
     }
 }

@@ -10,9 +10,9 @@ use crate::stores::SealAge;
 
 /// Up to which age of the writer a chunk may become how old.
 const GROWING: [(Duration, Duration); 3] = [
-    (Duration::from_secs(60), Duration::from_secs(2)),
-    (Duration::from_secs(600), Duration::from_secs(5)),
-    (Duration::from_secs(3600), Duration::from_secs(15)),
+    (Duration::from_mins(1), Duration::from_secs(2)),
+    (Duration::from_mins(10), Duration::from_secs(5)),
+    (Duration::from_hours(1), Duration::from_secs(15)),
 ];
 const OLDEST: Duration = Duration::from_secs(30);
 

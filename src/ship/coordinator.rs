@@ -75,7 +75,7 @@ pub(super) struct Flow {
     /// Chunks that were delivered before others that come before them.
     delivered: BTreeMap<u64, (Receipt, State)>,
     /// How the writer ended, when it has.
-    ending: Option<Option<Exit>>,
+    ending: Option<WriterEnd>,
     upkeep: Errand,
     finish: Errand,
     /// A chunk was delivered: our cuts are those of the store.
@@ -108,6 +108,11 @@ struct Flight {
     failures: u32,
     /// When to try again; none while a request runs.
     again: Option<Instant>,
+}
+
+struct WriterEnd {
+    /// None if capture died before the step ended.
+    exit: Option<Exit>,
 }
 
 /// A request of which there is one at a time.
@@ -180,8 +185,8 @@ impl Coordinator<'_> {
                 open.seal = Some(seal);
             }
             Event::Ended(how) => match how? {
-                How::Finished(exit) => self.flow.ending = Some(Some(*exit)),
-                How::Interrupted => self.flow.ending = Some(None),
+                How::Finished(exit) => self.flow.ending = Some(WriterEnd { exit: Some(*exit) }),
+                How::Interrupted => self.flow.ending = Some(WriterEnd { exit: None }),
                 How::Stopped => self.flow.halted = true,
             },
         }
@@ -278,22 +283,17 @@ impl Coordinator<'_> {
             && flow.ready.is_empty()
             && flow.under_way.is_empty()
             && flow.delivered.is_empty();
-        match &flow.ending {
-            Some(exit) if all_acknowledged && !flow.upkeep.runs => {
-                if flow.finish.start(now) {
-                    self.requests.finish(Ending {
-                        exit: exit.clone(),
-                        totals: self.kept.acked.totals.clone(),
-                        chunks: self.kept.next_chunk,
-                    });
-                }
+        let ending = flow.ending.as_ref().filter(|_| all_acknowledged && !flow.upkeep.runs);
+        if let Some(WriterEnd { exit }) = ending {
+            if flow.finish.start(now) {
+                self.requests.finish(Ending {
+                    exit: exit.clone(),
+                    totals: self.kept.acked.totals.clone(),
+                    chunks: self.kept.next_chunk,
+                });
             }
-            _ if self.session.upkeep_due() && flow.grace.is_none() => {
-                if flow.upkeep.start(now) {
-                    self.requests.upkeep();
-                }
-            }
-            _ => {}
+        } else if flow.grace.is_none() && self.session.upkeep_due() && flow.upkeep.start(now) {
+            self.requests.upkeep();
         }
         None
     }

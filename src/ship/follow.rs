@@ -163,7 +163,7 @@ mod tests {
         }
         assert!(follower.trusted);
         drop(stopper);
-        follower.wait(Some(Instant::now() + Duration::from_secs(3600)), &halt);
+        follower.wait(Some(Instant::now() + Duration::from_hours(1)), &halt);
     }
 
     #[test]

@@ -229,7 +229,7 @@ impl Reader<'_, '_> {
     }
 }
 
-impl<'scope, 'env> Encoders<'scope, 'env> {
+impl Encoders<'_, '_> {
     /// Gives a job to the encoders; the next of them is only started when those there are busy.
     fn take(&mut self, job: Job) -> Result<(), Hangup> {
         if self.running == 0 {

@@ -163,7 +163,7 @@ impl FrameSource for ChannelSource {
     }
 
     fn wait(&mut self, until: Option<Instant>, halt: &Stop) {
-        let timeout = until.map_or(Duration::from_secs(3600), |until| {
+        let timeout = until.map_or(Duration::from_hours(1), |until| {
             until.saturating_duration_since(Instant::now())
         });
         select! {

@@ -165,7 +165,8 @@ impl<F: DiskFile> Cursor<F> {
     ///
     /// What a step prints may itself look like frames, so the damaged frame's own length is
     /// trusted first, and a frame whose offset is further on than the bytes in between can explain
-    /// is only taken if there is no other.
+    /// is only taken if there is no other. The price: where a gap frame and its neighbour are both
+    /// damaged, a few frames behind them may be passed too (and counted as lost).
     pub(super) fn resync(
         &mut self,
         here: Here,

@@ -321,6 +321,13 @@ impl Model {
                 u8::MAX
             }
             GapReason::Corrupt if self.garbage => u8::MAX,
+            // Where a gap frame and its neighbour are damaged, a few behind them go as well.
+            GapReason::Corrupt
+                if self.flips > 1
+                    && self.fate[range.clone()].iter().any(|fate| fate & DROPPED != 0) =>
+            {
+                u8::MAX
+            }
             GapReason::Corrupt => DAMAGED | GONE | HOLE | UNCERTAIN,
             // A segment that was dropped and whose beginning nobody could read.
             GapReason::Missing if self.settings.when_full == WhenFull::DropOldest => {
@@ -388,7 +395,6 @@ impl Model {
         }
         self.disk.tamper(&path, |contents| contents[bit / 8] ^= 1 << (bit % 8));
         self.flips += 1;
-        self.doubt_copies();
     }
 
     /// What was copied from a damaged segment: where its frames are cannot be told.
@@ -400,6 +406,7 @@ impl Model {
 
     /// After each operation: notes what the model needs, and checks the limit.
     fn look_around(&mut self) {
+        self.doubt_copies();
         for removed in self.disk.take_removed() {
             for (_, range) in frames(&removed) {
                 if self.settings.when_full == WhenFull::DropOldest {
@@ -444,7 +451,6 @@ impl Model {
         let disk = self.disk.seen_by(User::Reader);
         let numbers = segments(&disk, &self.dir).unwrap_or_default();
         let last = numbers.last().map(|last| self.dir.join(segment::file_name(*last)));
-        self.doubt_copies();
         match (ending, last) {
             (Ending::Finish | Ending::Die, _) | (_, None) => {}
             (Ending::TornTail(share), Some(last)) => {

@@ -1,5 +1,6 @@
 //! A test bench: a scripted writer, a store, and the proof that the store holds what was written.
 
+use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -174,7 +175,7 @@ impl Bench {
             ..Settings::default()
         };
         Self {
-            writer: Writer { id, origin, started: id.started(), attributes: Default::default() },
+            writer: Writer { id, origin, started: id.started(), attributes: BTreeMap::default() },
             lines: line::Settings {
                 block_bytes: 300,
                 block_lines: 20,

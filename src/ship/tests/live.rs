@@ -169,8 +169,8 @@ fn segments_that_everybody_has_are_released_before_the_end() {
 fn without_its_checkpoint_and_first_segments_a_spool_goes_on_behind_what_the_store_has() {
     let bench = Bench::new();
     let mut script = Script::default();
-    let text: String = (0..1500).map(|number| format!("line {number} of some\n")).collect();
-    text.as_bytes().chunks(700).for_each(|piece| script.push(IoStream::Stdout, piece));
+    let text: Vec<_> = (0..1500).map(|number| format!("line {number} of some\n")).collect();
+    text.concat().as_bytes().chunks(700).for_each(|piece| script.push(IoStream::Stdout, piece));
     let max_bytes = 64 << 10;
     let dir = half_delivered(&bench, &script, max_bytes);
     assert!(!dir.join("00000000.seg").exists());

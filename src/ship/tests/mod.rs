@@ -106,8 +106,8 @@ fn a_stop_leaves_the_rest_for_the_next_ship() {
 #[test]
 fn a_store_that_is_down_does_not_delay_a_stop() {
     let (mut bench, script) = (Bench::new(), Script::of_lines(1000));
-    bench.settings.retry_initial = std::time::Duration::from_secs(3600);
-    bench.settings.retry_max = std::time::Duration::from_secs(3600);
+    bench.settings.retry_initial = std::time::Duration::from_hours(1);
+    bench.settings.retry_max = std::time::Duration::from_hours(1);
     for up in ["list", "none"] {
         let (stopper, stop) = stop();
         let stopper = Mutex::new(Some(stopper));

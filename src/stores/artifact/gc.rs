@@ -108,7 +108,7 @@ pub async fn find(
     let client = reader.client();
     let metas = client.list(&Path::from(layout::BY_ID)).await?;
     let entries: Vec<(Entry, ObjectMeta)> = stream::iter(metas)
-        .map(async |meta| Ok((reader.entry(meta.location.clone()).await?, meta)))
+        .map(async |meta| Ok((reader.entry(&meta.location).await?, meta)))
         .buffered(AT_A_TIME)
         .try_filter_map(async |(entry, meta)| Ok(entry.map(|entry| (entry, meta))))
         .try_collect()
@@ -117,11 +117,13 @@ pub async fn find(
     for entry in &entries {
         runs.entry(&entry.0.writer.origin.pipeline_run_id).or_default().push(entry);
     }
-    let newest = |writers: &[&(Entry, ObjectMeta)]| {
-        writers.iter().map(|(entry, _)| entry.writer.id.started()).max().unwrap_or_default()
-    };
+    let last =
+        |writers: &[&(Entry, ObjectMeta)]| writers.iter().map(|(entry, _)| entry.writer.id).max();
+    let newest =
+        |writers: &[&(Entry, ObjectMeta)]| last(writers).map(WriterId::started).unwrap_or_default();
     let mut by_age: Vec<(&str, Vec<&(Entry, ObjectMeta)>)> = runs.into_iter().collect();
-    by_age.sort_by_key(|(_, writers)| std::cmp::Reverse(newest(writers)));
+    // Ids sort by start, finer than the time in them.
+    by_age.sort_by_key(|(_, writers)| std::cmp::Reverse(last(writers)));
     let before = policy.older_than.map(|age| Nanos(now.0.saturating_sub(nanos(age))));
     let asked = policy.older_than.is_some() || policy.keep.is_some();
 

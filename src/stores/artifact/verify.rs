@@ -89,7 +89,7 @@ impl Report {
     }
 
     /// Notes a difference.
-    fn same<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, claimed: T, found: T) {
+    fn same<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, claimed: &T, found: &T) {
         if claimed != found {
             let what = format!("{what}: {claimed:?} by end.json, {found:?} by the lines");
             self.find(Kind::Damaged, what);
@@ -422,17 +422,17 @@ impl Whole {
             // Sums cannot be right, and what is missing was named.
             return;
         }
-        report.same("chunks", end.chunks, self.chunks.len() as u64);
-        report.same("chain of checksums", end.chain, self.chain);
-        report.same("lines", end.lines, sums.lines);
-        report.same("bytes", end.bytes, sums.bytes);
-        report.same::<LevelCounts>("lines per level", end.levels, sums.levels);
-        report.same("gaps", end.gaps, sums.gaps);
+        report.same("chunks", &end.chunks, &(self.chunks.len() as u64));
+        report.same("chain of checksums", &end.chain, &self.chain);
+        report.same("lines", &end.lines, &sums.lines);
+        report.same("bytes", &end.bytes, &sums.bytes);
+        report.same::<LevelCounts>("lines per level", &end.levels, &sums.levels);
+        report.same("gaps", &end.gaps, &sums.gaps);
         if let Some(exit) = &end.exit {
             report.same(
                 "bytes that the spool counted",
-                exit.bytes_spooled,
-                sums.bytes + sums.gaps.bytes,
+                &exit.bytes_spooled,
+                &(sums.bytes + sums.gaps.bytes),
             );
         }
         if sums.gaps.count > 0 {

@@ -6,22 +6,18 @@
 const WIDE: usize = 32;
 
 /// What stands for a byte: 0 itself, `u` six characters, anything else a backslash and that.
-const ESCAPES: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut control = 0;
-    while control < 0x20 {
-        table[control] = b'u';
-        control += 1;
+fn escape_of(byte: u8) -> u8 {
+    match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        b'\t' => b't',
+        b'\n' => b'n',
+        0x0c => b'f',
+        b'\r' => b'r',
+        0..0x20 => b'u',
+        _ => 0,
     }
-    table[0x08] = b'b';
-    table[0x09] = b't';
-    table[0x0a] = b'n';
-    table[0x0c] = b'f';
-    table[0x0d] = b'r';
-    table[b'"' as usize] = b'"';
-    table[b'\\' as usize] = b'\\';
-    table
-};
+}
 
 const HEX: [u8; 16] = *b"0123456789abcdef";
 
@@ -41,7 +37,7 @@ pub(super) fn escape(text: &[u8], out: &mut Vec<u8>) -> bool {
 /// `rest` begins with a byte that needs an escape.
 fn escape_rest(mut rest: &[u8], out: &mut Vec<u8>) {
     while let Some((first, behind)) = rest.split_first() {
-        match ESCAPES.get(usize::from(*first)).copied().unwrap_or(0) {
+        match escape_of(*first) {
             0 => out.push(*first),
             b'u' => {
                 let (high, low) = (usize::from(first >> 4), usize::from(first & 15));
@@ -85,8 +81,7 @@ fn narrow_prefix(text: &[u8]) -> usize {
         }
         at += 8;
     }
-    let plain = |byte: &u8| ESCAPES.get(usize::from(*byte)).is_none_or(|escape| *escape == 0);
-    at + tail.iter().position(|byte| !plain(byte)).unwrap_or(tail.len())
+    at + tail.iter().position(|byte| escape_of(*byte) != 0).unwrap_or(tail.len())
 }
 
 #[inline]

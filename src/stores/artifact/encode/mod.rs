@@ -121,7 +121,7 @@ mod tests {
                 }
             }
             assert_eq!(text.len() as u64, first.text_bytes);
-            assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1000);
+            assert_eq!(memchr::memchr_iter(b'\n', &text).count(), 1000);
             assert_eq!(first.summary.lines, 1000);
             assert!(first.body.len() < text.len() / 4);
         }

@@ -53,8 +53,6 @@ pub struct Reader {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) writer: Writer,
-    /// Of the entry.
-    pub(super) path: Path,
 }
 
 impl Reader {
@@ -93,7 +91,7 @@ impl Reader {
     ) -> Result<Vec<Entry>, ReadError> {
         let metas = self.client.list(&layout::by_id_folder(run, step)).await?;
         let mut entries: Vec<Entry> = stream::iter(metas)
-            .map(|meta| self.entry(meta.location))
+            .map(async |meta| self.entry(&meta.location).await)
             .buffered(AT_A_TIME)
             .try_filter_map(async |entry| Ok(entry))
             .try_collect()
@@ -107,8 +105,8 @@ impl Reader {
     }
 
     /// The writer of an entry: by its name, or by its body where the name is too short.
-    pub(super) async fn entry(&self, path: Path) -> Result<Option<Entry>, ReadError> {
-        let Some(parsed) = layout::parse_by_id(&path) else { return Ok(None) };
+    pub(super) async fn entry(&self, path: &Path) -> Result<Option<Entry>, ReadError> {
+        let Some(parsed) = layout::parse_by_id(path) else { return Ok(None) };
         if parsed.exact {
             let writer = Writer {
                 id: parsed.id,
@@ -116,10 +114,10 @@ impl Reader {
                 started: parsed.id.started(),
                 attributes: std::collections::BTreeMap::new(),
             };
-            return Ok(Some(Entry { writer, path }));
+            return Ok(Some(Entry { writer }));
         }
-        let body = self.client.json::<Writer>(&path).await?;
-        Ok(body.and_then(Result::ok).map(|writer| Entry { writer, path }))
+        let body = self.client.json::<Writer>(path).await?;
+        Ok(body.and_then(Result::ok).map(|writer| Entry { writer }))
     }
 
     /// `end.json` of a writer.

@@ -429,7 +429,7 @@ impl Source {
             return Ok(true);
         }
         self.misses += 1;
-        if self.misses % LOOK_ANEW == 0 {
+        if self.misses.is_multiple_of(LOOK_ANEW) {
             let before = self.next_chunk;
             self.look().await?;
             return Ok(self.next_chunk > before);

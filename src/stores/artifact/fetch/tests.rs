@@ -373,9 +373,11 @@ fn following_sees_each_line_once_through_chunks_segments_and_the_end() {
 #[test]
 fn following_goes_on_exactly_where_the_last_lines_ended() {
     testing::block_on(async {
-        for (segments, status) in
-            [(vec![], None), (vec![0..2], None), (vec![], Some(EndStatus::Succeeded))]
-        {
+        for (segments, status) in [
+            (vec![], None),
+            (vec![Range { start: 0, end: 2 }], None),
+            (vec![], Some(EndStatus::Succeeded)),
+        ] {
             let store = testing::memory();
             let writer = testing::writer("run", "step", 1);
             let prefix = layout::writer_prefix(&writer);

@@ -184,10 +184,8 @@ impl ArtifactSession {
                     };
                     let proof = proof(&there, info);
                     let receipt = accept(&proof, chunk)?;
-                    let segment = match direct {
-                        true => Some(self.direct_segment(&path, codec).await?),
-                        false => None,
-                    };
+                    let segment =
+                        if direct { Some(self.direct_segment(&path, codec).await?) } else { None };
                     self.keep(number, proof, segment);
                     return Ok(receipt);
                 }

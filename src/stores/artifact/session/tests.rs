@@ -34,7 +34,12 @@ impl Bench {
         Self {
             memory: Arc::new(InMemory::new()),
             config: Config::new(Location::Local { path: "unused".into() }),
-            writer: Writer { id, origin, started: id.started(), attributes: Default::default() },
+            writer: Writer {
+                id,
+                origin,
+                started: id.started(),
+                attributes: std::collections::BTreeMap::default(),
+            },
         }
     }
 
@@ -44,7 +49,7 @@ impl Bench {
     }
 
     /// Chunk `number` of ten lines each, which do not compress well.
-    fn chunk(&self, session: &ArtifactSession, number: u64, last: bool) -> Chunk {
+    fn chunk(session: &ArtifactSession, number: u64, last: bool) -> Chunk {
         let mut block = Block { first_seq: number * 10, ..Block::default() };
         for line in 0..10 {
             let noise = Sha256::of(format!("{number} {line}").as_bytes()).to_string().repeat(2);
@@ -66,8 +71,8 @@ impl Bench {
         Chunk::new(number, last, vec![session.encoder().encode(&block).unwrap()])
     }
 
-    fn deliver(&self, session: &ArtifactSession, number: u64, last: bool) {
-        let chunk = self.chunk(session, number, last);
+    fn deliver(session: &ArtifactSession, number: u64, last: bool) {
+        let chunk = Self::chunk(session, number, last);
         let receipt = block_on(session.deliver(&chunk)).unwrap();
         session.acknowledged(&receipt);
     }
@@ -107,7 +112,7 @@ fn a_large_segment_goes_up_in_parts_and_holds_the_chunks_as_they_were() {
         let session = bench.session(&serde_json::Value::Null);
         let mut stored = Vec::new();
         for number in 0..12 {
-            bench.deliver(&session, number, false);
+            Bench::deliver(&session, number, false);
             let live = bench.get(&layout::live(&session.prefix, number, codec));
             let Footer::Index(index) = parse_footer(&live, live.len() as u64, codec).unwrap()
             else {
@@ -131,7 +136,7 @@ fn chunks_that_somebody_took_away_or_damaged_do_not_keep_the_others_from_being_j
     let bench = Bench::new();
     let session = bench.session(&serde_json::Value::Null);
     for number in 0..8 {
-        bench.deliver(&session, number, false);
+        Bench::deliver(&session, number, false);
     }
     let live = |number| layout::live(&session.prefix, number, Codec::Zstd);
     block_on(bench.memory.delete(&live(0))).unwrap();
@@ -150,7 +155,7 @@ fn half_an_object_under_a_chunks_name_is_replaced() {
     let session = bench.session(&serde_json::Value::Null);
     let live = layout::live(&session.prefix, 0, Codec::Zstd);
     bench.put(&live, b"(\xb5/\xfd");
-    bench.deliver(&session, 0, false);
+    Bench::deliver(&session, 0, false);
     assert_eq!(bench.finish(&session, 1).segments[0].lines, 10);
 }
 
@@ -159,10 +164,10 @@ fn the_same_lines_compressed_by_another_version_are_accepted_and_other_lines_are
     let mut bench = Bench::new();
     bench.config.level = 9;
     let before = bench.session(&serde_json::Value::Null);
-    bench.deliver(&before, 0, false);
+    Bench::deliver(&before, 0, false);
     bench.config.level = 1;
     let session = bench.session(&serde_json::Value::Null);
-    let chunk = bench.chunk(&session, 0, false);
+    let chunk = Bench::chunk(&session, 0, false);
     block_on(session.deliver(&chunk)).unwrap();
     session.acknowledged(&chunk.receipt());
     assert_eq!(session.inner().state.chain, before.inner().state.chain);
@@ -184,16 +189,16 @@ fn the_codec_of_a_writer_does_not_change_with_the_stack_file() {
     for keeps_state in [true, false] {
         let mut bench = Bench::new();
         let session = bench.session(&serde_json::Value::Null);
-        bench.deliver(&session, 0, false);
+        Bench::deliver(&session, 0, false);
         let state = if keeps_state { session.state() } else { serde_json::Value::Null };
         bench.config.codec = Codec::Gzip;
         let session = bench.session(&state);
         let found = block_on(session.resume(u64::from(keeps_state))).unwrap();
         assert_eq!(found.chunks.len(), usize::from(!keeps_state));
         if !keeps_state {
-            bench.deliver(&session, 0, false);
+            Bench::deliver(&session, 0, false);
         }
-        bench.deliver(&session, 1, false);
+        Bench::deliver(&session, 1, false);
         let end = bench.finish(&session, 2);
         assert_eq!((end.segments[0].codec, end.segments[0].lines), (Codec::Zstd, 20));
         assert_eq!(bench.names(), ["end.json", "seg/000000000000-000000000001.ndjson.zst"]);
@@ -209,7 +214,7 @@ fn a_segment_is_joined_when_there_are_enough_chunks_or_bytes() {
     block_on(session.upkeep()).unwrap();
     for number in 0..3 {
         assert!(!session.upkeep_due());
-        bench.deliver(&session, number, false);
+        Bench::deliver(&session, number, false);
     }
     assert!(session.upkeep_due());
     block_on(session.upkeep()).unwrap();
@@ -218,7 +223,7 @@ fn a_segment_is_joined_when_there_are_enough_chunks_or_bytes() {
     assert_eq!(session.inner().state.live_bytes, 0);
     bench.config.segment_bytes = 1;
     let session = bench.session(&session.state());
-    bench.deliver(&session, 3, false);
+    Bench::deliver(&session, 3, false);
     assert!(session.upkeep_due());
 }
 
@@ -239,7 +244,7 @@ fn a_run_is_found_by_its_id_and_by_its_day() {
 fn an_end_that_was_written_is_the_end() {
     let bench = Bench::new();
     let session = bench.session(&serde_json::Value::Null);
-    bench.deliver(&session, 0, true);
+    Bench::deliver(&session, 0, true);
     let end = bench.finish(&session, 1);
     assert_eq!(bench.finish(&session, 1), end, "the answer was lost");
     let again = bench.session(&serde_json::Value::Null);

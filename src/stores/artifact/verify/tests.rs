@@ -11,7 +11,7 @@ use crate::read::testing::Spec;
 use crate::record::Level;
 
 fn specs() -> Vec<Spec> {
-    let level = |n: u64| (n % 7 == 0).then_some(Level::Error);
+    let level = |n: u64| n.is_multiple_of(7).then_some(Level::Error);
     (0..40).map(|n| Spec { level: level(n), ..Spec::text(&format!("line {n} é")) }).collect()
 }
 
@@ -64,7 +64,7 @@ impl World {
         layout::live(&self.prefix, n, Codec::Zstd)
     }
 
-    async fn chunk(&self, n: u64) -> Vec<u8> {
+    fn chunk(&self, n: u64) -> Vec<u8> {
         let records = testing::records(&self.writer, &specs());
         testing::chunk(&self.writer, n, &records[n as usize * 8..][..8], &shape()).0
     }
@@ -170,7 +170,7 @@ fn what_was_cut_off_shows() {
 fn chunks_exchanged_doubled_or_of_another_writer_show() {
     testing::block_on(async {
         let world = World::new(&Shape::live()).await;
-        let (one, two) = (world.chunk(1).await, world.chunk(2).await);
+        let (one, two) = (world.chunk(1), world.chunk(2));
         world.store.put(&world.live(1), two.into()).await.unwrap();
         world.store.put(&world.live(2), one.clone().into()).await.unwrap();
         found(
@@ -181,7 +181,7 @@ fn chunks_exchanged_doubled_or_of_another_writer_show() {
         world.store.put(&world.live(1), one.into()).await.unwrap();
         found(&world.verify().await, Some(Kind::Damaged), &["line 8 comes a second time"]);
         let other = World::new(&Shape::live()).await;
-        let foreign = other.chunk(1).await;
+        let foreign = other.chunk(1);
         world.store.put(&world.live(1), foreign.into()).await.unwrap();
         let said = format!("live/000000000001.ndjson.zst is of writer {}", other.writer.id);
         found(&world.verify().await, Some(Kind::Damaged), &[&said]);
@@ -234,7 +234,7 @@ fn every_claim_of_the_end_is_checked() {
 fn a_leftover_that_differs_is_damage() {
     testing::block_on(async {
         let world = World::new(&shape()).await;
-        let wrong = world.chunk(1).await;
+        let wrong = world.chunk(1);
         world.store.put(&world.live(0), wrong.into()).await.unwrap();
         found(
             &world.verify().await,
