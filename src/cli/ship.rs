@@ -125,8 +125,7 @@ impl Tally {
     }
 
     fn sentence(&self) -> String {
-        let spools = if self.delivered == 1 { "spool" } else { "spools" };
-        let mut text = format!("{} {spools} delivered", self.delivered);
+        let mut text = format!("{} delivered", reading::counted(self.delivered, "spool"));
         for (count, what) in [(self.held, "delivered by another process"), (self.left, "left")] {
             if count > 0 {
                 text.push_str(&format!(", {count} {what}"));
