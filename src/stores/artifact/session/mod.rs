@@ -56,6 +56,8 @@ struct Inner {
     state: State,
     /// Of chunks that are in the store and not acknowledged yet.
     proofs: BTreeMap<u64, Proof>,
+    /// Whether a chunk that was sent went into a segment of its own, until it is acknowledged.
+    direct: BTreeMap<u64, bool>,
     /// Segments that hold chunks which are not all acknowledged yet, by their first chunk.
     segments: BTreeMap<u64, SegmentInfo>,
 }
@@ -106,7 +108,12 @@ impl ArtifactSession {
         } else {
             State::deserialize(state)?
         };
-        let inner = Inner { state, proofs: BTreeMap::new(), segments: BTreeMap::new() };
+        let inner = Inner {
+            state,
+            proofs: BTreeMap::new(),
+            direct: BTreeMap::new(),
+            segments: BTreeMap::new(),
+        };
         Ok(Self {
             store,
             config,
@@ -155,10 +162,13 @@ impl ArtifactSession {
     async fn put_chunk(&self, chunk: &Chunk) -> Result<Receipt, DeliverError> {
         let number = chunk.number;
         let (known, codec, direct) = {
-            let inner = self.inner();
+            let mut inner = self.inner();
             let state = &inner.state;
-            let direct = chunk.last && state.live_from == number && state.chunks == number;
-            (inner.proofs.get(&number).cloned(), state.codec, direct)
+            let now = chunk.last && state.live_from == number && state.chunks == number;
+            let codec = state.codec;
+            // Once decided, that stays: the first try may have been done without an answer.
+            let direct = *inner.direct.entry(number).or_insert(now);
+            (inner.proofs.get(&number).cloned(), codec, direct)
         };
         if let Some(known) = known {
             return accept(&known, chunk);
@@ -415,6 +425,7 @@ impl Session for ArtifactSession {
 
     fn acknowledged(&self, receipt: &Receipt) {
         let mut inner = self.inner();
+        inner.direct.remove(&receipt.chunk);
         let Some(proof) = inner.proofs.remove(&receipt.chunk) else { return };
         let state = &mut inner.state;
         state.chain = chain(state.chain, proof.info.sha256);
