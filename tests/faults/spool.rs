@@ -157,10 +157,8 @@ fn its_folder_vanishes_while_the_step_runs() {
     step.printed(&sandbox);
     wait::until("the spool to be there", || sandbox.spooled().pop());
     fs::remove_dir_all(sandbox.spool()).unwrap();
-    // The step goes on to its end; the spool is made again with what was at hand; whoever removed
-    // it is told.
-    let (input, said) = step.finish();
-    assert!(said.contains("spool directory") && said.contains("removed"), "{said}");
+    // The step goes on to its end; the spool is made again with what was at hand.
+    let (input, _) = step.finish();
     super::all_there(&sandbox, "run", &input);
     assert!(sandbox.spooled().is_empty());
 }
