@@ -5,6 +5,7 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::super::object::End;
 use super::*;
 use crate::line::{Block, Eol, Line};
 use crate::record::{IoStream, Nanos, Origin, WriterId};
