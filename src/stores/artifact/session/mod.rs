@@ -12,6 +12,7 @@
 //! soon as the chunks in it are acknowledged; live chunks that a segment holds are deleted again. An
 //! `end.json` that is there means that nothing is left to do.
 
+mod end;
 mod join;
 mod put;
 mod resume;
@@ -28,15 +29,14 @@ use object_store::{Error as StoreError, ObjectStore, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use self::join::{Joined, Place, Range, join};
-use self::put::{Existing, Put, contradiction, create, read_index, read_whole, replace};
+use self::put::{Existing, Put, contradiction, create, read_index, replace};
 use self::resume::{Proof, look, proof};
 use super::failure::{classify, retry};
 use super::object::{
-    End, FrameInfo, Index, SegmentInfo, Sha256, Sha256Builder, Status, VERSION, chain, chain_start,
-    footer,
+    FrameInfo, Index, SegmentInfo, Sha256, Sha256Builder, chain, chain_start, footer,
 };
 use super::{BlockEncoder, Codec, Config, layout};
-use crate::record::{Nanos, Writer};
+use crate::record::Writer;
 use crate::stores::{
     Answer, Chunk, DeliverError, Encoder, Ending, Found, FoundChunk, Receipt, Session, StateError,
     Summary,
@@ -334,59 +334,6 @@ impl ArtifactSession {
         let live = state.chunks.saturating_sub(state.live_from);
         live > 0
             && (live >= self.config.segment_chunks || state.live_bytes >= self.config.segment_bytes)
-    }
-
-    async fn put_end(&self, ending: &Ending) -> Result<(), DeliverError> {
-        let end = self.end(ending);
-        let purpose = "put end.json";
-        let body = serde_json::to_vec(&end)
-            .map_err(|error| retry(format!("failed to {purpose}: {error}")))?;
-        let path = layout::end(&self.prefix);
-        let store = self.store.as_ref();
-        match create(store, &path, body.into(), purpose).await? {
-            Put::Created => Ok(()),
-            Put::Exists => match read_whole(store, &path, purpose).await? {
-                None => Err(contradiction(purpose)),
-                Some(there) => match serde_json::from_slice::<End>(&there) {
-                    Ok(there) if there.chain == end.chain && there.chunks == end.chunks => Ok(()),
-                    _ => Err(DeliverError::Fatal {
-                        message: format!("{path} says something else than what was delivered"),
-                        advice: "see what wrote it; the spool is kept",
-                        not_allowed: false,
-                    }),
-                },
-            },
-        }
-    }
-
-    fn end(&self, ending: &Ending) -> End {
-        let inner = self.inner();
-        let state = &inner.state;
-        let Ending { exit, totals, chunks } = ending;
-        let status = match exit {
-            None => Status::Interrupted,
-            Some(exit) if exit.succeeded() => Status::Succeeded,
-            Some(_) => Status::Failed,
-        };
-        let last_known = totals.last_time.max(self.writer.started);
-        End {
-            version: VERSION,
-            writer: self.writer.clone(),
-            status,
-            first_error: totals.first_error.clone(),
-            lines: totals.lines,
-            bytes: totals.raw_bytes,
-            levels: totals.levels,
-            gaps: totals.gaps,
-            masked: exit.as_ref().map_or(0, |exit| exit.masked),
-            segments: state.segments.clone(),
-            chunks: *chunks,
-            chain: state.chain,
-            started: self.writer.started,
-            ended: exit.as_ref().map_or(last_known, |exit| exit.ended),
-            delivered: Nanos::now(),
-            exit: exit.clone(),
-        }
     }
 }
 
