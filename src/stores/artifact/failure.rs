@@ -76,7 +76,7 @@ fn io_kind(error: &StoreError) -> Option<io::ErrorKind> {
 }
 
 /// A signature may stand in a URL's query; no message shows one.
-fn without_queries(message: &str) -> String {
+pub(crate) fn without_queries(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(start) = rest.find("://") {
