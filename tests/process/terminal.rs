@@ -145,7 +145,7 @@ fn ctrl_z_stops_both_and_fg_lets_both_go_on() {
     screen.type_in("\x1a");
     screen.expect("Stopped");
     screen.expect("ready> ");
-    screen.type_in("ps -o stat=,args= | grep -E 'go; read' | grep -v grep\n");
+    screen.type_in("ps -o s=,args= | grep -E 'go; read' | grep -v grep\n");
     screen.expect("T ");
     screen.expect("T ");
     screen.expect("ready> ");
