@@ -19,6 +19,7 @@ use nix::sys::signal::SigmaskHow;
 use nix::unistd::{Pid, setsid};
 
 use super::process::{How, Signal, set_background_signals};
+use crate::ship::Settings;
 
 /// Where ship's standard error goes, in the spool's directory.
 const LOG: &str = "ship.log";
@@ -26,10 +27,10 @@ const LOG: &str = "ship.log";
 /// How much lower than the step's ship's priority is.
 const NICE: i32 = 5;
 
-/// First pause before ship is started again; doubles.
+/// First pause before ship is started again; doubles. `[ship] retry_initial` can make it shorter.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// Longest pause before ship is started again.
+/// Longest pause before ship is started again. `[ship] retry_max` can make it shorter.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// A ship that has lived this long has not failed at once.
@@ -50,6 +51,8 @@ pub(crate) struct Shipper {
     log: Option<File>,
     said: u64,
     state: State,
+    first_backoff: Duration,
+    longest_backoff: Duration,
     backoff: Duration,
     started: Instant,
     nice: i32,
@@ -77,7 +80,12 @@ pub struct Death {
 
 impl Shipper {
     /// Starts ship on a spool. With a stack file, the same one that this process uses.
-    pub(crate) fn start(spool: &Path, stack: Option<&Path>, now: Instant) -> Self {
+    pub(crate) fn start(
+        spool: &Path,
+        stack: Option<&Path>,
+        settings: &Settings,
+        now: Instant,
+    ) -> Self {
         let log = OpenOptions::new()
             .create(true)
             .read(true)
@@ -91,7 +99,9 @@ impl Shipper {
             log,
             said: 0,
             state: State::Waiting(now),
-            backoff: BACKOFF,
+            first_backoff: BACKOFF.min(settings.retry_initial),
+            longest_backoff: BACKOFF_MAX.min(settings.retry_max),
+            backoff: BACKOFF.min(settings.retry_initial),
             started: now,
             nice: NICE,
         };
@@ -137,7 +147,7 @@ impl Shipper {
 
     fn next_backoff(&mut self) -> Duration {
         let pause = self.backoff;
-        self.backoff = (pause * 2).min(BACKOFF_MAX);
+        self.backoff = (pause * 2).min(self.longest_backoff);
         pause
     }
 
@@ -156,7 +166,7 @@ impl Shipper {
             return None;
         }
         if now.duration_since(self.started) >= SETTLED {
-            self.backoff = BACKOFF;
+            self.backoff = self.first_backoff;
         }
         let final_ = matches!(how, How::Exited(code) if FINAL.contains(&code));
         self.state = if final_ { State::Failed } else { State::Waiting(now + self.next_backoff()) };

@@ -27,6 +27,7 @@ use crate::record::Nanos;
 use crate::stack::{self, Stack};
 use crate::stores;
 use crate::stores::artifact::fetch::Reader;
+use crate::stores::artifact::without_queries;
 
 pub(super) const NO_MATCH: u8 = 1;
 pub(super) const USAGE: u8 = 2;
@@ -59,7 +60,7 @@ impl From<ReadError> for Failure {
             ReadError::Denied(_) => NOT_ALLOWED,
             ReadError::Store(_) => STORE_FAILED,
         };
-        Self { code, message: chain(&error) }
+        Self { code, message: without_queries(&chain(&error)) }
     }
 }
 
@@ -291,6 +292,11 @@ pub(super) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `1 line`, `2,000 lines`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// A progress bar, where somebody sees it.

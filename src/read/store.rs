@@ -234,9 +234,15 @@ impl ReadError {
         use object_store::Error;
         let denied =
             matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. })
-                || denied_by_the_system(&error);
+                || denied_by_the_system(&error)
+                || denied_by_status(&error.to_string());
         if denied { Self::Denied(error) } else { Self::Store(error) }
     }
+}
+
+/// Where the client does not tell kinds apart (listing), its text has the HTTP status.
+fn denied_by_status(message: &str) -> bool {
+    ["status code: 401", "status code: 403"].iter().any(|status| message.contains(status))
 }
 
 /// The local store wraps what the system said, at varying depth.

@@ -59,6 +59,8 @@ pub trait DiskFile: Clone + Send + 'static {
     fn sync(&self) -> io::Result<()>;
     /// Whether the file still has a name.
     fn is_linked(&self) -> io::Result<bool>;
+    /// Whether somebody holds the lock that this file is, with or without a name.
+    fn is_locked(&self) -> io::Result<bool>;
 }
 
 /// What [`Disk::stat`] tells.
@@ -147,12 +149,16 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        // Shared, so that two who ask at the same time do not take each other for the holder.
-        match file.try_lock_shared() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        is_held(&file)
+    }
+}
+
+fn is_held(file: &File) -> io::Result<bool> {
+    // Shared, so that two who ask at the same time do not take each other for the holder.
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -194,6 +200,10 @@ impl DiskFile for RealFile {
 
     fn is_linked(&self) -> io::Result<bool> {
         Ok(self.0.metadata()?.nlink() > 0)
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        is_held(&self.0)
     }
 }
 

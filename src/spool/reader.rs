@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::cursor::{Cursor, Here};
-use super::dir::{EXIT, SpoolState, segments, state};
-use super::disk::{Disk, RealDisk, read_all, remove_if_there};
+use super::dir::{EXIT, SpoolState, WRITER_LOCK, segments, state};
+use super::disk::{Disk, DiskFile as _, RealDisk, read_all, remove_if_there};
 use super::segment::{self, HEADER_LEN, Header, HeaderError};
 use super::{Frame, Kind, frame};
 use crate::record::{Exit, Gap, GapReason, Nanos};
@@ -19,6 +19,8 @@ const PIECE: usize = 1 << 20;
 
 /// Reads the spool of one writer, while that writes or later.
 pub struct SpoolReader<D: Disk = RealDisk> {
+    /// The writer's lock as it was at the start, whatever has become of its name.
+    lock: Option<D::File>,
     disk: D,
     dir: PathBuf,
     /// Offset of the next byte to hand out.
@@ -138,6 +140,7 @@ impl<D: Disk> SpoolReader<D> {
             return Err(OpenError { dir, source });
         }
         Ok(Self {
+            lock: disk.open(&dir.join(WRITER_LOCK)).ok(),
             disk,
             dir,
             expected: from,
@@ -429,7 +432,12 @@ impl<D: Disk> SpoolReader<D> {
     fn end(&self) -> io::Result<Option<End>> {
         Ok(match state(&self.disk, &self.dir)? {
             SpoolState::Live => None,
-            SpoolState::Interrupted => Some(End::Interrupted),
+            SpoolState::Interrupted => match &self.lock {
+                // Somebody is removing the directory file by file, and the lock's name went first:
+                // the writer lives, and makes the directory again.
+                Some(lock) if lock.is_locked()? => None,
+                _ => Some(End::Interrupted),
+            },
             SpoolState::Finished => {
                 let exit = read_all(&self.disk, &self.dir.join(EXIT))?;
                 // A record that is damaged still says that the writer has finished.

@@ -419,6 +419,10 @@ impl DiskFile for SimulatedFile {
     fn is_linked(&self) -> io::Result<bool> {
         Ok(self.disk.reading()?.names.values().any(|inode| *inode == self.inode))
     }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.disk.reading()?.inodes[self.inode].locked)
+    }
 }
 
 /// A lock on [`SimulatedDisk`]; the death of its holder drops it.

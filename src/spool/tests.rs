@@ -306,6 +306,19 @@ fn a_directory_that_vanishes_is_made_again_and_its_reader_loses_nothing() {
     assert_eq!(drain(&mut another).1, Next::Finished);
 }
 
+#[test]
+fn a_directory_that_is_being_removed_is_not_taken_for_the_end_of_its_writer() {
+    let root = tempfile::tempdir().unwrap();
+    let mut writer = SpoolWriter::create(&settings(root.path()), &meta()).unwrap();
+    let mut reader = SpoolReader::open(writer.dir(), 0).unwrap();
+    append(&mut writer, "before\n");
+    // Whoever removes it begins with the lock.
+    fs::remove_file(writer.dir().join("writer.lock")).unwrap();
+    assert_eq!(drain(&mut reader), (vec!["before\n".into()], Next::Pending));
+    drop(writer);
+    assert_eq!(drain(&mut reader).1, Next::Interrupted);
+}
+
 /// A file system of one MiB, if this user may mount one.
 struct SmallDisk(tempfile::TempDir);
 

@@ -9,6 +9,7 @@ pub(crate) mod gcs;
 pub(crate) mod proxy;
 pub(crate) mod seaweed;
 
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -76,7 +77,7 @@ impl Server {
         let output = std::fs::File::create(&log).unwrap();
         let mut shell = Command::new("sh")
             .arg("-c")
-            .arg(r#""$@" </dev/null & server=$!; cat >/dev/null; kill -9 $server; rm -rf "$0""#)
+            .arg(r#""$@" </dev/null & server=$!; cat >/dev/null; kill -9 $server; wait; rm -rf "$0""#)
             .arg(folder.path())
             .args(command(&folder))
             .current_dir(folder.path())
@@ -129,23 +130,28 @@ fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// The first line of the answer to a bare GET, if there is one.
+/// The status line of the answer to a bare GET, if there is one.
 fn answers(address: SocketAddr, path: &str) -> Option<String> {
-    request(
-        address,
-        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"),
-    )
+    let (head, _) = http(address, "GET", path, "")?;
+    Some(head.lines().next()?.to_owned())
 }
 
-/// Sends a whole request, returns the status line.
-fn request(address: SocketAddr, text: &str) -> Option<String> {
-    use std::io::{BufRead, BufReader, Write};
+/// One request on a connection of its own; gives the answer's head and body.
+fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<(String, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    stream.write_all(text.as_bytes()).ok()?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).ok()?;
-    (!line.is_empty()).then(|| line.trim_end().to_owned())
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.to_owned(), body.to_owned()))
 }
 
 /// Runs rclone, an independent client, to its end; gives what it printed.

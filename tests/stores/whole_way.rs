@@ -13,7 +13,7 @@ fn whole_way(stack: &str, run: &str) -> Sandbox {
     let input = sandbox.path("input").display().to_string();
     let step = step("lines.py").display().to_string();
     let ran = finish(&mut sandbox.wrap(run, ["python3", &step, &input, "1"])).expect(0);
-    assert_eq!(ran.errors(), "");
+    assert_eq!(ran.errors(), "", "{}", sandbox.ship_said());
 
     lines::assert_same("logs -o raw", expected.as_bytes(), &sandbox.raw(run));
     sandbox.verify(run);

@@ -12,13 +12,13 @@ pub(crate) fn numbered(count: usize) -> String {
     text
 }
 
-/// The line of that number in [`numbered`].
+/// The line of that number in [`numbered`]; all are of the same length.
 pub(crate) fn numbered_line(number: usize) -> String {
     let level = ["INFO", "DEBUG", "WARNING", "ERROR"]
         [usize::from(number.is_multiple_of(97)) + 2 * usize::from(number.is_multiple_of(1009))];
     let hash = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     format!(
-        "2026-11-23 10:00:00,123 {level} trainer.loop line={number:08} step={hash:016x} loss=0.123456 lr=0.000100 gpu=0 mem=12345MiB"
+        "2026-11-23 10:00:00,123 {level:<7} trainer.loop line={number:08} step={hash:016x} loss=0.123456 lr=0.000100 gpu=0 mem=12345MiB"
     )
 }
 

@@ -8,8 +8,6 @@ pub(crate) mod wait;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use sandbox::{Output, Sandbox};
-
 /// A path inside the project.
 pub(crate) fn project(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)

@@ -178,6 +178,12 @@ impl Sandbox {
         found
     }
 
+    /// What the ships of [`Sandbox::local`]'s spools have said.
+    pub(crate) fn ship_said(&self) -> String {
+        let logs = self.spooled().into_iter().map(|spool| spool.join("ship.log"));
+        logs.filter_map(|log| fs::read_to_string(log).ok()).collect()
+    }
+
     /// Writer folders in the spool of [`Sandbox::local`].
     pub(crate) fn spooled(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(self.spool()) else { return Vec::new() };

@@ -25,6 +25,8 @@ pub(super) fn classify(purpose: &str, error: &StoreError) -> DeliverError {
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
             fatal(CREDENTIALS, true)
         }
+        // A folder that others make and remove at the same time; it is made again.
+        StoreError::NotFound { .. } if io_kind(error).is_some() => retry(message),
         StoreError::NotFound { .. } => fatal(PLACE, false),
         StoreError::NotSupported { .. }
         | StoreError::NotImplemented { .. }
@@ -74,7 +76,7 @@ fn io_kind(error: &StoreError) -> Option<io::ErrorKind> {
 }
 
 /// A signature may stand in a URL's query; no message shows one.
-fn without_queries(message: &str) -> String {
+pub(crate) fn without_queries(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(start) = rest.find("://") {
@@ -116,6 +118,8 @@ mod tests {
         check(&StoreError::PermissionDenied { path: path(), source: source() }, "not allowed");
         check(&StoreError::Unauthenticated { path: path(), source: source() }, "not allowed");
         check(&StoreError::NotFound { path: path(), source: source() }, "place");
+        let gone = Box::new(io::Error::from(io::ErrorKind::NotFound));
+        check(&StoreError::NotFound { path: path(), source: gone }, "retry");
         check(&generic("error sending request"), "retry");
         for (status, expected) in [
             (500, "retry"),

@@ -38,6 +38,7 @@ use object_store::ObjectStore;
 
 pub use self::config::{Codec, Config, Location};
 pub use self::encode::BlockEncoder;
+pub(crate) use self::failure::without_queries;
 pub use self::open::OpenError;
 use self::session::ArtifactSession;
 use super::{Limits, LogStore, SealAge, Session, StateError};
