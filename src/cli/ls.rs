@@ -4,14 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::reading::{self, Access, Failure, grouped, short_duration};
-use crate::read::store::{LogReader, Status, Stream};
+use crate::read::store::{LogReader, ReadError, Status, Stream};
 use crate::read::target::{self, Attempts, Selection, Target};
 use crate::record::Nanos;
+
+/// Runs looked at at the same time.
+const RUNS_AT_A_TIME: usize = 8;
 
 /// List runs, or the steps of a run
 ///
@@ -83,14 +87,20 @@ struct RunRow {
 }
 
 fn runs(access: &Access, limit: usize) -> Result<Vec<RunRow>, Failure> {
-    let runs = access.runtime.block_on(access.reader.runs(limit))?;
-    let mut rows = Vec::new();
-    for run in runs {
-        let id = run.pipeline_run_id;
-        let streams = access.runtime.block_on(access.reader.streams(&id, None, &[]))?;
-        rows.push(RunRow::new(id, run.started, &streams));
-    }
-    Ok(rows)
+    let rows = async {
+        let runs = access.reader.runs(limit).await?;
+        // Each run takes several requests, one after the other.
+        stream::iter(runs)
+            .map(async |run| {
+                let id = run.pipeline_run_id;
+                let streams = access.reader.streams(&id, None, &[]).await?;
+                Ok(RunRow::new(id, run.started, &streams))
+            })
+            .buffered(RUNS_AT_A_TIME)
+            .try_collect()
+            .await
+    };
+    access.runtime.block_on(rows).map_err(|error: ReadError| error.into())
 }
 
 impl RunRow {
