@@ -294,6 +294,11 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// `1 line`, `2,000 lines`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// A progress bar, where somebody sees it.
 pub(super) fn bar(total: u64, what: &str) -> indicatif::ProgressBar {
     if !std::io::stderr().is_terminal() {

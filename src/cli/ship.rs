@@ -2,29 +2,36 @@
 //!
 //! | code | |
 //! |---|---|
-//! | 0 | everything is delivered, or another process is at it |
+//! | 0 | everything is delivered, or another process is delivering it |
 //! | 1 | something is left in a spool: it was stopped, or a store or a disk failed |
 //! | 2 | usage, or the stack file is wrong |
 //! | 4 | the log store does not allow it |
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
+use indicatif::ProgressBar;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tokio::runtime::Runtime;
 
 use super::reading::{self, Failure, NOT_ALLOWED, USAGE};
 use super::wrap::{chain, say};
 use crate::ship::{self, Error, Outcome, Progress, SpoolError, Stop, Stopper, Target};
-use crate::spool::{self, SpoolEntry, SpoolState};
+use crate::spool::{self, Meta, SpoolState};
 use crate::stack::{self, Stack};
+use crate::stores::LogStore;
 
 /// Something is left in a spool.
 const LEFT: u8 = 1;
+/// Spools that are shipped at the same time.
+const AT_ONCE: usize = 4;
 /// How often the progress bar moves.
 const REFRESH: Duration = Duration::from_millis(100);
 
@@ -35,8 +42,8 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// was restarted.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The spool of one writer
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    /// The spool of one writer, or a folder of them
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "SPOOL|DIR")]
     spools: Vec<PathBuf>,
     /// Every spool whose writer has ended and that nobody delivers
     #[arg(long)]
@@ -51,113 +58,214 @@ pub(super) fn run(args: Args) -> ExitCode {
 }
 
 fn deliver(args: &Args) -> Result<u8, Failure> {
-    let stop = stop_on_signals()
-        .map_err(|error| Failure { code: LEFT, message: format!("wait for signals: {error}") })?;
-    if args.all {
-        return deliver_all(args.stack.as_deref(), &stop);
-    }
-    let mut code = 0;
-    for dir in &args.spools {
-        match one(dir, args.stack.as_deref(), &stop, None) {
-            Ok(Outcome::Delivered) => {}
-            Ok(Outcome::Stopped) => code = code.max(LEFT),
-            Err(failure) => {
-                say(&failure.message);
-                code = code.max(failure.code);
-            }
-        }
-    }
-    Ok(code)
-}
-
-/// What earlier runs have left behind.
-fn deliver_all(stack: Option<&Path>, stop: &Stop) -> Result<u8, Failure> {
-    let root = stack::load(stack).map_err(Failure::usage)?.spool.dir;
-    let entries = spool::list(&root).map_err(|error| Failure {
-        code: LEFT,
-        message: format!("list the spools in {}: {error}", root.display()),
-    })?;
-    let entries: Vec<SpoolEntry> =
-        entries.into_iter().filter(|entry| entry.state != SpoolState::Live).collect();
-    let bar = reading::bar(entries.iter().map(|entry| entry.bytes).sum(), "delivering");
-    let (mut delivered, mut left, mut code) = (0_u64, 0_u64, 0);
-    for entry in &entries {
-        if stop.is_set() {
-            left += 1;
+    let stop = stop_on_signals().map_err(|error| left(format!("wait for signals: {error}")))?;
+    let stack = args.stack.as_deref();
+    let root =
+        if args.all { Some(stack::load(stack).map_err(Failure::usage)?.spool.dir) } else { None };
+    let (mut spools, mut total) = (Vec::new(), 0);
+    for path in root.iter().chain(&args.spools) {
+        if root.is_none() && is_spool(path) {
+            spools.push(path.clone());
             continue;
         }
-        match one(&entry.path, stack, stop, Some(&bar)) {
-            Ok(Outcome::Delivered) => delivered += 1,
-            Ok(Outcome::Stopped) => left += 1,
-            Err(failure) => {
-                left += 1;
-                code = code.max(failure.code);
-                bar.suspend(|| say(&failure.message));
-            }
+        let entries = spool::list(path)
+            .map_err(|error| left(format!("list the spools in {}: {error}", path.display())))?;
+        // One that is written to has a ship of its own.
+        for entry in entries.into_iter().filter(|entry| entry.state != SpoolState::Live) {
+            total += entry.bytes;
+            spools.push(entry.path);
         }
     }
+    let bar = reading::bar(total, "delivering");
+    let shipping = Shipping { stack, stop: &stop, bar: &bar, prepared: Mutex::default() };
+    let tally = shipping.ship(&spools);
     bar.finish_and_clear();
-    if let Err(error) = spool::clean(&root) {
-        say(format!("clean up {}: {error}", root.display()));
+    if let Some(root) = root {
+        if let Err(error) = spool::clean(&root) {
+            say(format!("clean up {}: {error}", root.display()));
+        }
+        say(tally.sentence());
     }
-    let rest = if left == 0 { String::new() } else { format!(", {left} left") };
-    say(format!("{delivered} spools delivered{rest}"));
-    Ok(if left > 0 { code.max(LEFT) } else { code })
+    Ok(tally.code)
 }
 
-/// One spool, by the stack that its writer used.
-fn one(
-    dir: &Path,
-    stack: Option<&Path>,
-    stop: &Stop,
-    bar: Option<&indicatif::ProgressBar>,
-) -> Result<Outcome, Failure> {
-    let left = |message: String| Failure { code: LEFT, message };
-    let meta = spool::read_meta(dir)
-        .map_err(|error| left(format!("read the spool {}: {}", dir.display(), chain(&error))))?;
-    let file = stack.or(meta.stack_file.as_deref().filter(|file| file.exists()));
-    let stack = match &meta.stack {
-        Some(name) => stack::load_named(file, name),
-        None => stack::load(file),
-    };
-    let stack = stack.map_err(Failure::usage)?;
-    let targets = targets(&stack)?;
-    let runtime = ship::runtime(&stack.ship)
-        .map_err(|error| left(format!("start the threads for requests: {error}")))?;
-    let over = AtomicBool::new(false);
-    let result = thread::scope(|scope| {
-        if let Some(bar) = bar.filter(|bar| !bar.is_hidden()) {
-            scope.spawn(|| show(bar, &targets, &over));
-        }
-        let result = ship::ship_spool(
-            dir,
-            &meta,
-            &targets,
-            &stack.ship,
-            stack.spool.max_bytes,
-            runtime.handle(),
-            stop,
-        );
-        over.store(true, Ordering::Relaxed);
-        result
-    });
-    runtime.shutdown_background();
-    match result {
-        Ok(Outcome::Stopped) => {
-            for error in targets.iter().filter_map(|target| target.progress.error()) {
-                say(error);
+/// A writer's directory, or what may have been one: a folder of them has other folders only.
+fn is_spool(path: &Path) -> bool {
+    path.join("meta.json").exists() || !path.is_dir()
+}
+
+fn left(message: String) -> Failure {
+    Failure { code: LEFT, message }
+}
+
+/// What came of several spools.
+#[derive(Default)]
+struct Tally {
+    delivered: u64,
+    /// Others are at it.
+    held: u64,
+    left: u64,
+    code: u8,
+}
+
+impl Tally {
+    fn count(&mut self, result: &Result<Done, Failure>) {
+        match result {
+            Ok(Done::Delivered) => self.delivered += 1,
+            Ok(Done::Held) => self.held += 1,
+            Ok(Done::Stopped) => {
+                self.left += 1;
+                self.code = self.code.max(LEFT);
             }
-            Ok(Outcome::Stopped)
+            Err(failure) => {
+                self.left += 1;
+                self.code = self.code.max(failure.code);
+            }
         }
-        Ok(outcome) => Ok(outcome),
-        // Whoever holds it delivers it.
-        Err(SpoolError::Held { .. }) => Ok(Outcome::Delivered),
-        Err(error) => {
-            let not_allowed =
-                matches!(error, SpoolError::Delivery(Error::Refused { not_allowed: true, .. }));
-            let code = if not_allowed { NOT_ALLOWED } else { LEFT };
-            Err(Failure { code, message: chain(&error) })
+    }
+
+    fn sentence(&self) -> String {
+        let mut text = format!("{} delivered", reading::counted(self.delivered, "spool"));
+        for (count, what) in [(self.held, "delivered by another process"), (self.left, "left")] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {what}"));
+            }
         }
+        text
+    }
+}
+
+enum Done {
+    Delivered,
+    Stopped,
+    /// Whoever holds it delivers it.
+    Held,
+}
+
+/// What all spools of one call have in common.
+struct Shipping<'a> {
+    stack: Option<&'a Path>,
+    stop: &'a Stop,
+    bar: &'a ProgressBar,
+    /// Stores are opened once for all spools of a stack: connections are worth keeping.
+    prepared: Mutex<HashMap<StackKey, Arc<Prepared>>>,
+}
+
+/// The file and the name of a stack.
+type StackKey = (Option<PathBuf>, Option<String>);
+
+/// A stack whose stores are open.
+struct Prepared {
+    stack: Stack,
+    stores: Vec<(String, Arc<dyn LogStore>)>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A request that hangs must not keep the process.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Shipping<'_> {
+    /// Ships all of them, a few at a time.
+    fn ship(&self, spools: &[PathBuf]) -> Tally {
+        let tally = Mutex::new(Tally::default());
+        let queue = Mutex::new(spools.iter());
+        let work = || {
+            loop {
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(dir) = next else { return };
+                let result =
+                    if self.stop.is_set() { Ok(Done::Stopped) } else { self.ship_one(dir) };
+                if let Err(failure) = &result {
+                    self.bar.suspend(|| say(&failure.message));
+                }
+                tally.lock().unwrap_or_else(PoisonError::into_inner).count(&result);
+            }
+        };
+        match spools {
+            [] => {}
+            [_] => work(),
+            _ => thread::scope(|scope| {
+                for _ in spools.iter().take(AT_ONCE) {
+                    scope.spawn(work);
+                }
+            }),
+        }
+        tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One spool, by the stack that its writer used.
+    fn ship_one(&self, dir: &Path) -> Result<Done, Failure> {
+        let meta = spool::read_meta(dir).map_err(|error| {
+            left(format!("read the spool {}: {}", dir.display(), chain(&error)))
+        })?;
+        let prepared = self.prepare(&meta)?;
+        let Some(runtime) = &prepared.runtime else { return Ok(Done::Stopped) };
+        let target = |(name, store): &(String, Arc<dyn LogStore>)| Target {
+            name: name.clone(),
+            store: Arc::clone(store),
+            progress: Progress::default(),
+        };
+        let targets: Vec<_> = prepared.stores.iter().map(target).collect();
+        let over = AtomicBool::new(false);
+        let result = thread::scope(|scope| {
+            if !self.bar.is_hidden() {
+                scope.spawn(|| show(self.bar, &targets, &over));
+            }
+            let result = ship::ship_spool(
+                dir,
+                &meta,
+                &targets,
+                &prepared.stack.ship,
+                prepared.stack.spool.max_bytes,
+                runtime.handle(),
+                self.stop,
+            );
+            over.store(true, Ordering::Relaxed);
+            result
+        });
+        match result {
+            Ok(Outcome::Delivered) => Ok(Done::Delivered),
+            Ok(Outcome::Stopped) => {
+                for error in targets.iter().filter_map(|target| target.progress.error()) {
+                    self.bar.suspend(|| say(error));
+                }
+                Ok(Done::Stopped)
+            }
+            Err(SpoolError::Held { .. }) => Ok(Done::Held),
+            Err(error) => {
+                let not_allowed =
+                    matches!(error, SpoolError::Delivery(Error::Refused { not_allowed: true, .. }));
+                let code = if not_allowed { NOT_ALLOWED } else { LEFT };
+                Err(Failure { code, message: chain(&error) })
+            }
+        }
+    }
+
+    fn prepare(&self, meta: &Meta) -> Result<Arc<Prepared>, Failure> {
+        let file = self.stack.or(meta.stack_file.as_deref().filter(|file| file.exists()));
+        let key = (file.map(Path::to_owned), meta.stack.clone());
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = prepared.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let stack = match &meta.stack {
+            Some(name) => stack::load_named(file, name),
+            None => stack::load(file),
+        };
+        let stack = stack.map_err(Failure::usage)?;
+        let stores =
+            targets(&stack)?.into_iter().map(|target| (target.name, target.store)).collect();
+        let runtime = ship::runtime(&stack.ship)
+            .map_err(|error| left(format!("start the threads for requests: {error}")))?;
+        let new = Arc::new(Prepared { stack, stores, runtime: Some(runtime) });
+        prepared.insert(key, Arc::clone(&new));
+        Ok(new)
     }
 }
 
@@ -181,11 +289,16 @@ fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Moves the bar by what the slowest store has acknowledged, until it is `over`.
-fn show(bar: &indicatif::ProgressBar, targets: &[Target], over: &AtomicBool) {
-    let before = bar.position();
-    while !over.load(Ordering::Relaxed) {
-        let slowest = targets.iter().map(|target| target.progress.offset()).min();
-        bar.set_position(before + slowest.unwrap_or(0));
+fn show(bar: &ProgressBar, targets: &[Target], over: &AtomicBool) {
+    let mut shown = 0;
+    loop {
+        let last = over.load(Ordering::Relaxed);
+        let slowest = targets.iter().map(|target| target.progress.offset()).min().unwrap_or(0);
+        bar.inc(slowest.saturating_sub(shown));
+        shown = shown.max(slowest);
+        if last {
+            return;
+        }
         thread::sleep(REFRESH);
     }
 }

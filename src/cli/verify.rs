@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::reading::{self, Access, DAMAGED, Failure, INCOMPLETE, NOT_FOUND, bar, grouped};
+use super::reading::{self, Access, DAMAGED, Failure, INCOMPLETE, NOT_FOUND, bar, counted};
 use crate::read::target::{Selection, Target};
 use crate::record::{Origin, Writer};
 use crate::stores::artifact::verify::{self, Kind, Report};
@@ -114,13 +114,13 @@ fn print(form: Form, report: &Report) {
         return;
     }
     println!(
-        "{}: {}: {} lines, {} bytes, {} chunks in {} objects",
+        "{}: {}: {}, {}, {} in {}",
         name(&report.writer),
         verdict(report),
-        grouped(report.lines),
-        grouped(report.bytes),
-        grouped(report.chunks),
-        grouped(report.objects)
+        counted(report.lines, "line"),
+        counted(report.bytes, "byte"),
+        counted(report.chunks, "chunk"),
+        counted(report.objects, "object")
     );
     for finding in &report.findings {
         println!("  {}", finding.what);

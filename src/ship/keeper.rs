@@ -8,6 +8,7 @@
 //! what they have. It only keeps segments from being deleted.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -37,13 +38,10 @@ pub struct Keeper {
     stores: Vec<String>,
     /// The checkpoint is made durable each time this many bytes more are acknowledged.
     step: u64,
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    checkpoint: Checkpoint<Mark>,
-    /// All stores have acknowledged what is before this, for certain.
-    released: u64,
+    checkpoint: Mutex<Checkpoint<Mark>>,
+    /// All stores have acknowledged what is before this, for certain. Not behind the lock: readers
+    /// ask all the time, and must not wait for a disk.
+    released: AtomicU64,
 }
 
 /// Most bytes that are acknowledged before the checkpoint is made durable.
@@ -59,41 +57,51 @@ impl Keeper {
             Err(error) => return Err(error),
         };
         let step = (spool_bytes / 16).clamp(1, STEP);
-        let inner = Mutex::new(Inner { checkpoint, released: 0 });
-        Ok(Self { dir: Some(dir.to_owned()), stores, step, inner })
+        Ok(Self {
+            dir: Some(dir.to_owned()),
+            stores,
+            step,
+            checkpoint: Mutex::new(checkpoint),
+            released: AtomicU64::new(0),
+        })
     }
 
     /// Where there is no spool: nothing outlives the process.
     pub fn in_memory(stores: Vec<String>) -> Self {
-        let inner = Mutex::new(Inner { checkpoint: Checkpoint::default(), released: 0 });
-        Self { dir: None, stores, step: u64::MAX, inner }
+        Self {
+            dir: None,
+            stores,
+            step: u64::MAX,
+            checkpoint: Mutex::new(Checkpoint::default()),
+            released: AtomicU64::new(0),
+        }
     }
 
     /// A store's part; none if it has never had one.
     pub fn get(&self, store: &str) -> Option<StoreCheckpoint> {
-        self.inner().checkpoint.stores.get(store).cloned()
+        self.checkpoint().stores.get(store).cloned()
     }
 
     /// Replaces a store's part.
     pub fn put(&self, store: &str, part: StoreCheckpoint) {
-        let mut inner = self.inner();
-        inner.checkpoint.stores.insert(store.to_owned(), part);
+        let mut checkpoint = self.checkpoint();
+        checkpoint.stores.insert(store.to_owned(), part);
         let Some(dir) = &self.dir else { return };
-        let acked = self.acknowledged(&inner.checkpoint);
-        let durability = if acked.saturating_sub(inner.released) >= self.step {
+        let acked = self.acknowledged(&checkpoint);
+        let durability = if acked.saturating_sub(self.released()) >= self.step {
             Durability::Power
         } else {
             Durability::Process
         };
-        let stored = inner.checkpoint.store(dir, durability);
+        let stored = checkpoint.store(dir, durability);
         if stored.is_ok() && durability == Durability::Power {
-            inner.released = acked;
+            self.released.store(acked, Ordering::Relaxed);
         }
     }
 
     /// Bytes before this are acknowledged by every store, and that is on disk.
     pub fn released(&self) -> u64 {
-        self.inner().released
+        self.released.load(Ordering::Relaxed)
     }
 
     fn acknowledged(&self, checkpoint: &Checkpoint<Mark>) -> u64 {
@@ -105,8 +113,8 @@ impl Keeper {
         self.stores.iter().map(offset).min().unwrap_or(0)
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn checkpoint(&self) -> MutexGuard<'_, Checkpoint<Mark>> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -65,7 +65,7 @@ pub enum SpoolError {
 pub fn runtime(settings: &Settings) -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(1)
-        .max_blocking_threads(settings.concurrency.max(1) + 1)
+        .max_blocking_threads(4 * settings.concurrency.max(1) + 1)
         .thread_name("ship requests")
         .enable_all()
         .build()

@@ -1,7 +1,7 @@
 //! What `run` does about delivery: keeps ship alive, waits for it, and does without a spool where
 //! there cannot be one.
 
-use super::{exit_record, start, wrapped};
+use super::{exit_record, numbers, start, wrapped};
 use crate::support::sandbox::{Sandbox, collect, finish};
 use crate::support::{lines, wait};
 
@@ -32,7 +32,7 @@ fn a_ship_that_is_killed_is_started_again() {
     }
     std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"\n").unwrap();
     collect(child).expect(0);
-    let expected: String = (1..=40_000).map(|n| format!("{n}\n")).collect();
+    let expected = numbers(1..40_001);
     lines::assert_same("logs", expected.as_bytes(), &sandbox.raw("r"));
     assert!(sandbox.spooled().is_empty());
 }

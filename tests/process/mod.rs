@@ -106,6 +106,12 @@ fn captured(sandbox: &Sandbox, iostream: IoStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// Numbers, one a line.
+fn numbers(range: std::ops::Range<usize>) -> String {
+    let lines: Vec<String> = range.map(|number| number.to_string()).collect();
+    lines.join("\n") + "\n"
+}
+
 /// All frames of a spool.
 fn frames(spool: &std::path::Path) -> Vec<(Kind, Vec<u8>)> {
     let mut reader = SpoolReader::open(spool, 0).unwrap();

@@ -29,7 +29,7 @@ fn a_secret_added_at_run_time_is_masked_from_then_on() {
          echo fresh-secret-$n | {steplog} redact add; echo \"$n: fresh-secret-$n\"; done"
     );
     let output = finish(&mut wrapped(&sandbox, &[], &["sh", "-c", &script])).expect(0);
-    let expected: String = (1..10).map(|n| format!("{n}: ***\n")).collect();
+    let expected = super::numbers(1..10).replace('\n', ": ***\n");
     assert_eq!(output.text(), format!("fresh-secret-1\n{expected}"));
     assert_eq!(captured(&sandbox, IoStream::Stdout), output.text());
 }

@@ -8,7 +8,7 @@ use nix::libc;
 use steplog::record::IoStream;
 use steplog::spool::Kind;
 
-use super::{captured, exit_record, run, run_script, sandbox, start, wrapped};
+use super::{captured, exit_record, numbers, run, run_script, sandbox, start, wrapped};
 use crate::support::sandbox::{collect, finish};
 use crate::support::wait;
 
@@ -34,7 +34,7 @@ fn each_stream_has_its_own_frames() {
 fn merged_streams_keep_the_order_of_writing() {
     let script = "import os\nfor n in range(2000): os.write(1 + n % 2, b'%d\\n' % n)";
     let ran = run(&["--merge-streams"], &["python3", "-c", script]);
-    let expected: String = (0..2000).map(|n| format!("{n}\n")).collect();
+    let expected = numbers(0..2000);
     assert_eq!(ran.output.text(), expected);
     assert_eq!(ran.captured(IoStream::Stdout), expected);
 }
@@ -167,7 +167,7 @@ fn a_partial_line_is_flushed_when_quiet() {
 fn lines_written_one_by_one_are_collected_and_complete() {
     let script = "import os\nfor n in range(20000): os.write(1, b'%d\\n' % n)";
     let ran = run(&["--quiet"], &["python3", "-c", script]);
-    let expected: String = (0..20000).map(|n| format!("{n}\n")).collect();
+    let expected = numbers(0..20_000);
     assert_eq!(ran.captured(IoStream::Stdout), expected);
     let frames = super::frames(&ran.sandbox.spooled()[0]).len();
     assert!(frames < 5000, "{frames} frames for 20000 writes");

@@ -25,6 +25,8 @@ pub(super) fn classify(purpose: &str, error: &StoreError) -> DeliverError {
         StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
             fatal(CREDENTIALS, true)
         }
+        // A folder that others make and remove at the same time; it is made again.
+        StoreError::NotFound { .. } if io_kind(error).is_some() => retry(message),
         StoreError::NotFound { .. } => fatal(PLACE, false),
         StoreError::NotSupported { .. }
         | StoreError::NotImplemented { .. }
@@ -116,6 +118,8 @@ mod tests {
         check(&StoreError::PermissionDenied { path: path(), source: source() }, "not allowed");
         check(&StoreError::Unauthenticated { path: path(), source: source() }, "not allowed");
         check(&StoreError::NotFound { path: path(), source: source() }, "place");
+        let gone = Box::new(io::Error::from(io::ErrorKind::NotFound));
+        check(&StoreError::NotFound { path: path(), source: gone }, "retry");
         check(&generic("error sending request"), "retry");
         for (status, expected) in [
             (500, "retry"),

@@ -12,6 +12,7 @@
 //! soon as the chunks in it are acknowledged; live chunks that a segment holds are deleted again. An
 //! `end.json` that is there means that nothing is left to do.
 
+mod end;
 mod join;
 mod put;
 mod resume;
@@ -28,15 +29,14 @@ use object_store::{Error as StoreError, ObjectStore, PutPayload};
 use serde::{Deserialize, Serialize};
 
 use self::join::{Joined, Place, Range, join};
-use self::put::{Existing, Put, contradiction, create, read_index, read_whole, replace};
+use self::put::{Existing, Put, contradiction, create, read_index, replace};
 use self::resume::{Proof, look, proof};
 use super::failure::{classify, retry};
 use super::object::{
-    End, FrameInfo, Index, SegmentInfo, Sha256, Sha256Builder, Status, VERSION, chain, chain_start,
-    footer,
+    FrameInfo, Index, SegmentInfo, Sha256, Sha256Builder, chain, chain_start, footer,
 };
 use super::{BlockEncoder, Codec, Config, layout};
-use crate::record::{Nanos, Writer};
+use crate::record::Writer;
 use crate::stores::{
     Answer, Chunk, DeliverError, Encoder, Ending, Found, FoundChunk, Receipt, Session, StateError,
     Summary,
@@ -56,6 +56,8 @@ struct Inner {
     state: State,
     /// Of chunks that are in the store and not acknowledged yet.
     proofs: BTreeMap<u64, Proof>,
+    /// Whether a chunk that was sent went into a segment of its own, until it is acknowledged.
+    direct: BTreeMap<u64, bool>,
     /// Segments that hold chunks which are not all acknowledged yet, by their first chunk.
     segments: BTreeMap<u64, SegmentInfo>,
 }
@@ -106,7 +108,12 @@ impl ArtifactSession {
         } else {
             State::deserialize(state)?
         };
-        let inner = Inner { state, proofs: BTreeMap::new(), segments: BTreeMap::new() };
+        let inner = Inner {
+            state,
+            proofs: BTreeMap::new(),
+            direct: BTreeMap::new(),
+            segments: BTreeMap::new(),
+        };
         Ok(Self {
             store,
             config,
@@ -155,10 +162,13 @@ impl ArtifactSession {
     async fn put_chunk(&self, chunk: &Chunk) -> Result<Receipt, DeliverError> {
         let number = chunk.number;
         let (known, codec, direct) = {
-            let inner = self.inner();
+            let mut inner = self.inner();
             let state = &inner.state;
-            let direct = chunk.last && state.live_from == number && state.chunks == number;
-            (inner.proofs.get(&number).cloned(), state.codec, direct)
+            let now = chunk.last && state.live_from == number && state.chunks == number;
+            let codec = state.codec;
+            // Once decided, that stays: the first try may have been done without an answer.
+            let direct = *inner.direct.entry(number).or_insert(now);
+            (inner.proofs.get(&number).cloned(), codec, direct)
         };
         if let Some(known) = known {
             return accept(&known, chunk);
@@ -325,59 +335,6 @@ impl ArtifactSession {
         live > 0
             && (live >= self.config.segment_chunks || state.live_bytes >= self.config.segment_bytes)
     }
-
-    async fn put_end(&self, ending: &Ending) -> Result<(), DeliverError> {
-        let end = self.end(ending);
-        let purpose = "put end.json";
-        let body = serde_json::to_vec(&end)
-            .map_err(|error| retry(format!("failed to {purpose}: {error}")))?;
-        let path = layout::end(&self.prefix);
-        let store = self.store.as_ref();
-        match create(store, &path, body.into(), purpose).await? {
-            Put::Created => Ok(()),
-            Put::Exists => match read_whole(store, &path, purpose).await? {
-                None => Err(contradiction(purpose)),
-                Some(there) => match serde_json::from_slice::<End>(&there) {
-                    Ok(there) if there.chain == end.chain && there.chunks == end.chunks => Ok(()),
-                    _ => Err(DeliverError::Fatal {
-                        message: format!("{path} says something else than what was delivered"),
-                        advice: "see what wrote it; the spool is kept",
-                        not_allowed: false,
-                    }),
-                },
-            },
-        }
-    }
-
-    fn end(&self, ending: &Ending) -> End {
-        let inner = self.inner();
-        let state = &inner.state;
-        let Ending { exit, totals, chunks } = ending;
-        let status = match exit {
-            None => Status::Interrupted,
-            Some(exit) if exit.succeeded() => Status::Succeeded,
-            Some(_) => Status::Failed,
-        };
-        let last_known = totals.last_time.max(self.writer.started);
-        End {
-            version: VERSION,
-            writer: self.writer.clone(),
-            status,
-            first_error: totals.first_error.clone(),
-            lines: totals.lines,
-            bytes: totals.raw_bytes,
-            levels: totals.levels,
-            gaps: totals.gaps,
-            masked: exit.as_ref().map_or(0, |exit| exit.masked),
-            segments: state.segments.clone(),
-            chunks: *chunks,
-            chain: state.chain,
-            started: self.writer.started,
-            ended: exit.as_ref().map_or(last_known, |exit| exit.ended),
-            delivered: Nanos::now(),
-            exit: exit.clone(),
-        }
-    }
 }
 
 impl Inner {
@@ -415,6 +372,7 @@ impl Session for ArtifactSession {
 
     fn acknowledged(&self, receipt: &Receipt) {
         let mut inner = self.inner();
+        inner.direct.remove(&receipt.chunk);
         let Some(proof) = inner.proofs.remove(&receipt.chunk) else { return };
         let state = &mut inner.state;
         state.chain = chain(state.chain, proof.info.sha256);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::super::object::End;
 use super::*;
 use crate::line::{Block, Eol, Line};
 use crate::record::{IoStream, Nanos, Origin, WriterId};
@@ -253,4 +254,23 @@ fn an_end_that_was_written_is_the_end() {
         block_on(session.finish(&Ending { exit: None, totals: Summary::default(), chunks: 7 }))
             .unwrap_err();
     assert!(matches!(error, DeliverError::Fatal { .. }), "{error}");
+}
+
+#[test]
+fn a_last_chunk_that_was_put_among_the_live_ones_is_not_put_again_as_a_segment() {
+    let bench = Bench::new();
+    let session = bench.session(&serde_json::Value::Null);
+    let (first, last) = (Bench::chunk(&session, 0, false), Bench::chunk(&session, 1, true));
+    // Both are sent; of the last one the answer is lost.
+    block_on(session.deliver(&last)).unwrap();
+    session.inner().proofs.clear();
+    let receipt = block_on(session.deliver(&first)).unwrap();
+    session.acknowledged(&receipt);
+    block_on(session.announce()).unwrap();
+    block_on(session.join_next()).unwrap();
+    // Now nothing else is live.
+    let receipt = block_on(session.deliver(&last)).unwrap();
+    session.acknowledged(&receipt);
+    assert_eq!(bench.finish(&session, 2).segments.len(), 2);
+    assert_eq!(bench.names().len(), 3, "{:?}", bench.names());
 }
