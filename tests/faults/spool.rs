@@ -109,7 +109,7 @@ fn its_disk_fills_up() {
     // When the spool is there, the step fills the disk that it is on, prints, and makes room at the
     // end.
     let step = format!(
-        "until ls {spool}/*/meta.json; do sleep 0.01; done >&2; head -c 10M /dev/zero > {spool}/ballast 2>/dev/null; cat {input}; rm {spool}/ballast",
+        "until ls {spool}/*/meta.json; do sleep 0.01; done >/dev/null 2>&1; head -c 10M /dev/zero > {spool}/ballast 2>/dev/null; cat {input}; rm {spool}/ballast",
         spool = sandbox.spool().display(),
         input = sandbox.path("input").display()
     );
