@@ -134,7 +134,8 @@ fn is_down_all_the_time() {
 
 #[test]
 fn answers_503_all_the_time() {
-    left_behind("always-503", Some(&Action::status(503)));
+    let said = left_behind("always-503", Some(&Action::status(503)));
+    assert!(said.contains("503"), "it says why: {said}");
 }
 
 #[test]

@@ -91,6 +91,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) stopped: bool,
     pub(super) fault_told: bool,
     pub(super) death_told: String,
+    /// What ship said when it was asked to end.
+    pub(super) death_words: String,
     pub(super) notify: &'a mut dyn FnMut(Notice<'_>),
 }
 
@@ -124,6 +126,7 @@ impl<'a> Supervisor<'a> {
             stopped: false,
             fault_told: false,
             death_told: String::new(),
+            death_words: String::new(),
             notify,
         }
     }
@@ -140,7 +143,10 @@ impl<'a> Supervisor<'a> {
                 }
                 let words = match (&mut self.courier, delivery) {
                     (_, Delivery::Delivered) | (Courier::Nobody, _) => String::new(),
-                    (Courier::Process(shipper), _) => shipper.last_words(),
+                    (Courier::Process(shipper), _) => {
+                        let words = std::mem::take(&mut self.death_words);
+                        if words.is_empty() { shipper.last_words() } else { words }
+                    }
                     (Courier::Thread(thread), _) => thread.last_words(),
                 };
                 return Outcome { exit: self.exit, code: self.code, delivery, words };
@@ -326,7 +332,11 @@ impl<'a> Supervisor<'a> {
     fn on_ship_end(&mut self, how: How, now: Instant) {
         let Courier::Process(shipper) = &mut self.courier else { return };
         let Some(death) = shipper.ended(how, now) else { return };
-        if matches!(self.phase, Phase::Leaving { .. }) || death.words == self.death_told {
+        if matches!(self.phase, Phase::Leaving { .. }) {
+            self.death_words = death.words;
+            return;
+        }
+        if death.words == self.death_told {
             return;
         }
         (self.notify)(Notice::ShipDied(&death));
