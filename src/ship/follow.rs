@@ -16,8 +16,11 @@ use super::stop::Stop;
 
 /// Between looks, where nothing tells.
 const BLIND: Duration = Duration::from_millis(40);
-/// Between looks, where hints have come in time.
+/// Between looks, where hints have come in time, or nothing has come for long.
 const TRUSTING: Duration = Duration::from_millis(500);
+/// A blind look comes after this part of the time that it has been quiet: who prints a line a second
+/// is looked after closely, who sleeps for an hour is not woken for.
+const QUIET_PART: u32 = 20;
 /// Not more often than this, however busy the writer: what comes in between is read at once.
 const PACE: Duration = Duration::from_millis(5);
 
@@ -30,6 +33,7 @@ pub(super) struct Follower {
     /// A hint was followed by a find.
     trusted: bool,
     woken: Option<Instant>,
+    quiet_since: Instant,
 }
 
 enum Watch {
@@ -50,6 +54,7 @@ impl Follower {
             hinted: false,
             trusted: false,
             woken: None,
+            quiet_since: Instant::now(),
         }
     }
 
@@ -59,7 +64,9 @@ impl Follower {
             self.trusted = self.hinted;
         }
         self.hinted = false;
-        self.woken = None;
+        if self.woken.take().is_some() {
+            self.quiet_since = Instant::now();
+        }
     }
 
     pub(super) fn wait(&mut self, until: Option<Instant>, halt: &Stop) {
@@ -69,7 +76,9 @@ impl Follower {
             return;
         }
         let start = Instant::now();
-        let poll = if self.trusted { TRUSTING } else { BLIND };
+        let quiet = start.saturating_duration_since(self.quiet_since);
+        let poll =
+            if self.trusted { TRUSTING } else { (quiet / QUIET_PART).clamp(BLIND, TRUSTING) };
         let until = until.map_or(start + poll, |until| until.min(start + poll));
         let silent = never();
         let hints = match &self.watch {

@@ -19,9 +19,11 @@ use crate::stores::artifact::object::{
 use crate::stores::artifact::{Codec, layout};
 
 /// A part of an upload in parts: the least that S3 takes, and all of one size as R2 wants it.
-const PART: usize = if cfg!(test) { 4 << 10 } else { 5 << 20 };
+const PART: usize = 5 << 20;
+/// The same where no store has a say.
+const LOCAL_PART: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
 /// Bytes of chunks that are fetched ahead.
-const AHEAD: u64 = 4 << 20;
+const AHEAD: u64 = 2 << 20;
 /// Chunks that are fetched ahead, however small.
 const MOST_AHEAD: usize = 16;
 
@@ -32,6 +34,8 @@ pub(super) struct Place<'a> {
     pub(super) prefix: &'a Path,
     pub(super) writer: WriterId,
     pub(super) codec: Codec,
+    /// A folder of this machine.
+    pub(super) local: bool,
 }
 
 /// Chunks to join.
@@ -56,7 +60,7 @@ pub(super) async fn join(place: Place<'_>, range: Range) -> Result<Joined, Deliv
     let Range { first, last, bytes } = range;
     let path = layout::seg(place.prefix, first, last, place.codec);
     let purpose = format!("put the segment of chunks {first} to {last}");
-    let mut upload = Upload::new(place.store, path.clone(), purpose);
+    let mut upload = Upload::new(place, path.clone(), purpose);
     let mut index = Index::new(place.writer, place.codec);
     let ahead = (AHEAD / (bytes / (last - first + 1)).max(1)).clamp(1, MOST_AHEAD as u64);
     let mut chunks = futures_util::stream::iter(first..=last)
@@ -149,6 +153,8 @@ async fn fetch(place: Place<'_>, number: u64) -> Result<Fetched, DeliverError> {
 /// An object on its way: in one put if it fits a part, else in parts.
 struct Upload<'a> {
     store: &'a dyn ObjectStore,
+    /// Bytes of a part.
+    part: usize,
     path: Path,
     purpose: String,
     parts: Option<Box<dyn MultipartUpload>>,
@@ -165,9 +171,10 @@ enum Done {
 }
 
 impl<'a> Upload<'a> {
-    fn new(store: &'a dyn ObjectStore, path: Path, purpose: String) -> Self {
+    fn new(place: Place<'a>, path: Path, purpose: String) -> Self {
         Self {
-            store,
+            store: place.store,
+            part: if place.local { LOCAL_PART } else { PART },
             path,
             purpose,
             parts: None,
@@ -181,8 +188,8 @@ impl<'a> Upload<'a> {
     async fn write(&mut self, mut bytes: Bytes) -> Result<(), DeliverError> {
         self.digest.update(&bytes);
         self.size += bytes.len() as u64;
-        while self.waiting_bytes + bytes.len() > PART {
-            let head = bytes.split_to(PART - self.waiting_bytes);
+        while self.waiting_bytes + bytes.len() > self.part {
+            let head = bytes.split_to(self.part - self.waiting_bytes);
             self.wait_with(head);
             self.send_part().await?;
         }

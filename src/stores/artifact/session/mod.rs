@@ -35,7 +35,7 @@ use super::failure::{classify, retry};
 use super::object::{
     FrameInfo, Index, SegmentInfo, Sha256, Sha256Builder, chain, chain_start, footer,
 };
-use super::{BlockEncoder, Codec, Config, layout};
+use super::{BlockEncoder, Codec, Config, Location, layout};
 use crate::record::Writer;
 use crate::stores::{
     Answer, Chunk, DeliverError, Encoder, Ending, Found, FoundChunk, Receipt, Session, StateError,
@@ -137,6 +137,7 @@ impl ArtifactSession {
             prefix: &self.prefix,
             writer: self.writer.id,
             codec: self.codec(),
+            local: matches!(self.config.location, Location::Local { .. }),
         }
     }
 

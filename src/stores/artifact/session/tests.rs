@@ -10,7 +10,6 @@ use super::*;
 use crate::line::{Block, Eol, Line};
 use crate::record::{IoStream, Nanos, Origin, WriterId};
 use crate::stores::Summary;
-use crate::stores::artifact::Location;
 use crate::stores::artifact::object::{Footer, parse_footer};
 
 fn block_on<F: Future>(future: F) -> F::Output {
