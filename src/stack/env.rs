@@ -171,14 +171,14 @@ mod tests {
         );
         check(
             0,
-            [("HOME", "/root")],
-            "/root/.local/share/steplog",
-            "/root/.local/state/steplog/spool",
+            [("HOME", "/home/super")],
+            "/home/super/.local/share/steplog",
+            "/home/super/.local/state/steplog/spool",
         );
         check(0, [], "/var/lib/steplog", "/var/lib/steplog/spool");
         check(
             0,
-            [("HOME", "/root"), ("STATE_DIRECTORY", "/var/lib/steplog:/var/lib/more")],
+            [("HOME", "/home/super"), ("STATE_DIRECTORY", "/var/lib/steplog:/var/lib/more")],
             "/var/lib/steplog",
             "/var/lib/steplog/spool",
         );

@@ -1,3 +1,5 @@
+//! The pump between pipes, step by step: what goes to the sink, what to the tee, and when.
+
 use std::cell::RefCell;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::rc::Rc;
