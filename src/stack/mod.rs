@@ -22,7 +22,10 @@
 
 mod document;
 mod env;
+mod keys;
+mod kind;
 mod kinds;
+mod manual;
 mod problem;
 mod reader;
 mod reference;

@@ -66,6 +66,7 @@ pub(super) fn resolve(
         found: Vec::new(),
         secrets: Vec::new(),
         literals: Vec::new(),
+        recorder: None,
     };
     let active = read_top(&mut context, &document, only_stack);
     let name = match choose {

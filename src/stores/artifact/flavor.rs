@@ -127,13 +127,13 @@ fn remote(reader: &mut Reader<'_, '_, '_>, service: Service, example: &str) -> C
             }
         }
     }
-    reader.rest(
+    reader.options(
+        service.options(),
         |name| service.option(name),
         |name, value| {
             options.insert(name.to_owned(), value);
         },
     );
-    reader.also_known(service.options());
     config.location = Location::Remote { uri, options };
     config
 }
