@@ -14,18 +14,32 @@ use super::reader::Secret;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An integer.
-    Count { least: u64, most: u64 },
+    Count {
+        least: u64,
+        most: u64,
+    },
     /// A number of bytes: an integer, or text with a unit.
-    Bytes { least: u64, most: u64 },
+    Bytes {
+        least: u64,
+        most: u64,
+    },
     /// A time span: text with a unit.
-    Duration { least: Duration, most: Duration, inf: bool },
+    Duration {
+        least: Duration,
+        most: Duration,
+        inf: bool,
+    },
     Flag,
     /// One of a few words.
     Choice(Vec<String>),
     Path,
-    Text { example: String },
+    Text {
+        example: String,
+    },
     /// A list of texts; the example is TOML.
-    Texts { example: String },
+    Texts {
+        example: String,
+    },
     /// A table; what stands in it is recorded below its path.
     Table,
     /// Text, or what can stand for it without quotes.

@@ -76,10 +76,16 @@ impl Reader<'_, '_, '_> {
         let default = |value: &Option<Duration>| {
             Some(Value::Text(value.map_or_else(|| "inf".to_owned(), span)))
         };
-        self.set(key, || duration(&range, true), default, into, |scalar| match scalar {
-            Scalar::Text(text) if text == "inf" => Some(None),
-            scalar => parse_duration(scalar, &range).map(Some),
-        });
+        self.set(
+            key,
+            || duration(&range, true),
+            default,
+            into,
+            |scalar| match scalar {
+                Scalar::Text(text) if text == "inf" => Some(None),
+                scalar => parse_duration(scalar, &range).map(Some),
+            },
+        );
     }
 
     /// A time span within `range`, kept as milliseconds.
@@ -97,10 +103,16 @@ impl Reader<'_, '_, '_> {
     /// `true` or `false`.
     pub(crate) fn flag(&mut self, key: &str, into: &mut bool) {
         let default = |value: &bool| Some(Value::Flag(*value));
-        self.set(key, || Kind::Flag, default, into, |scalar| match scalar {
-            Scalar::Flag(flag) => Some(*flag),
-            _ => None,
-        });
+        self.set(
+            key,
+            || Kind::Flag,
+            default,
+            into,
+            |scalar| match scalar {
+                Scalar::Flag(flag) => Some(*flag),
+                _ => None,
+            },
+        );
     }
 
     /// One of a few words.
@@ -124,10 +136,16 @@ impl Reader<'_, '_, '_> {
     /// A path.
     pub(crate) fn path(&mut self, key: &str, into: &mut PathBuf) {
         let (env, folder) = self.origin();
-        self.set(key, || Kind::Path, |_| None, into, |scalar| match scalar {
-            Scalar::Text(text) if !text.is_empty() => Some(env.path(text, folder)),
-            _ => None,
-        });
+        self.set(
+            key,
+            || Kind::Path,
+            |_| None,
+            into,
+            |scalar| match scalar {
+                Scalar::Text(text) if !text.is_empty() => Some(env.path(text, folder)),
+                _ => None,
+            },
+        );
     }
 
     /// Text that must be there; `None` if it is not, or is not known (see [`Secrets::Unread`]).
@@ -140,10 +158,16 @@ impl Reader<'_, '_, '_> {
     pub(crate) fn optional_text(&mut self, key: &str, example: &str) -> Option<String> {
         let mut into = None;
         let kind = || Kind::Text { example: example.to_owned() };
-        self.set(key, kind, |_| None, &mut into, |scalar| match scalar {
-            Scalar::Text(text) if !text.is_empty() => Some(Some(text.clone())),
-            _ => None,
-        });
+        self.set(
+            key,
+            kind,
+            |_| None,
+            &mut into,
+            |scalar| match scalar {
+                Scalar::Text(text) if !text.is_empty() => Some(Some(text.clone())),
+                _ => None,
+            },
+        );
         into
     }
 

@@ -35,7 +35,8 @@ pub(crate) fn example(flavor: &str) -> Option<&'static str> {
 /// What a key of a flavor is for.
 pub(crate) fn about_flavor_key(flavor: &str, key: &str) -> String {
     let own = page(flavor).into_iter().flat_map(rows);
-    let stores = ["## Artifact stores", "## Log stores"].into_iter().flat_map(section).flat_map(rows);
+    let stores =
+        ["## Artifact stores", "## Log stores"].into_iter().flat_map(section).flat_map(rows);
     let mut all = own.chain(rows(SHARED).filter(|_| page(flavor).is_some())).chain(stores);
     all.find(|row| row.is_of(key)).map_or_else(String::new, |row| row.about())
 }

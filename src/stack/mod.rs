@@ -21,6 +21,7 @@
 //! machine, no network and no store.
 
 mod document;
+pub(crate) mod edit;
 mod env;
 mod keys;
 mod kind;
@@ -149,7 +150,7 @@ pub fn init(env: &Env, path: Option<&Path>, existing: Existing) -> Result<PathBu
     let usual = || env.stack_files().into_iter().next();
     let path = path.map(|path| env.absolute(path)).or_else(usual).unwrap_or_default();
     // It holds no secret, so everybody may read it.
-    write::write(&path, DEFAULT, 0o644, existing)?;
+    write::write(&path, DEFAULT, write::Access { mode: 0o644, owner: None }, existing)?;
     Ok(path)
 }
 

@@ -179,8 +179,15 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
     /// The table below `key`, to be read in turn.
     pub(crate) fn table(&mut self, key: &str) -> Option<Reader<'_, 'c, 'd>> {
         self.record(key, || Kind::Table, || None);
-        match self.entry(key) {
-            Some(entry) => self.below(entry, "a table"),
+        self.asked.push(key.to_owned());
+        match self.table.get(key) {
+            Some(entry) => {
+                // What stands in it is marked one by one as it is read.
+                if self.secret_keys.contains(&key) && !matches!(entry.node.value, Value::Table(_)) {
+                    self.mark_secret(entry);
+                }
+                self.below(entry, "a table")
+            }
             None if self.context.recorder.is_some() => {
                 let path = self.path_of(key);
                 Some(Reader::new(self.context, &EMPTY, &path, None, self.secrets))

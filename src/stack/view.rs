@@ -6,8 +6,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::document::{Entry, Layer, Node, Place, Table, Value, parse, quote, spell};
+use super::document::{Entry, Layer, Node, Place, Table, Value, quote, spell};
+use super::keys;
 use super::reader::Literal;
+use crate::stores::custom::Registered;
 use crate::stores::{Component, Flavor};
 
 /// Stands where a secret was written out.
@@ -30,6 +32,8 @@ pub struct View {
     /// What the stack uses, by name.
     pub(super) artifact_stores: Vec<String>,
     pub(super) log_stores: Vec<String>,
+    /// All flavors of the user's own.
+    pub(super) flavors: Vec<Registered>,
     /// What is used where the file names no folder.
     pub(super) spool_dir: PathBuf,
     pub(super) data: PathBuf,
@@ -90,16 +94,16 @@ impl View {
     fn effective(&self) -> Table {
         let mut top = Table::default();
         push(&mut top, "active", Value::Text(self.name.clone()));
+        let flavors = self.flavors_used();
         for (section, used) in [
             ("stacks", std::slice::from_ref(&self.name)),
             ("artifact_stores", &self.artifact_stores),
             ("log_stores", &self.log_stores),
+            ("flavors", &flavors),
         ] {
             let mut tables = Table::default();
             for name in used {
-                if let Some(table) = self.document.table(section).and_then(|it| it.table(name)) {
-                    let mut table = self.masked(table);
-                    self.fill(section, &mut table);
+                if let Some(table) = self.component(section, name) {
                     push(&mut tables, name, Value::Table(table));
                 }
             }
@@ -115,6 +119,28 @@ impl View {
         top
     }
 
+    /// The table of one component, masked and with its defaults.
+    fn component(&self, section: &str, name: &str) -> Option<Table> {
+        let table = self.document.table(section)?.table(name)?;
+        let mut table = self.masked(table);
+        self.fill(section, &mut table);
+        Some(table)
+    }
+
+    /// The flavors of the user's own that the stack's log stores have.
+    fn flavors_used(&self) -> Vec<String> {
+        let used = |flavor: &&Registered| {
+            let mut flavors =
+                self.log_stores.iter().filter_map(|name| self.flavor("log_stores", name));
+            flavors.any(|name| name == flavor.name)
+        };
+        self.flavors.iter().filter(used).map(|flavor| flavor.name.clone()).collect()
+    }
+
+    fn flavor(&self, section: &str, name: &str) -> Option<&str> {
+        self.document.table(section)?.table(name)?.text("flavor")
+    }
+
     /// Adds the defaults of a component's flavor.
     fn fill(&self, section: &str, table: &mut Table) {
         let component = [Component::ArtifactStore, Component::LogStore]
@@ -127,11 +153,12 @@ impl View {
             fill_path(table, "path", &self.data);
         }
         // A log store that is an artifact store has that one's settings, not the flavor's.
-        for key in flavor.keys().filter(|_| component == Component::ArtifactStore) {
-            let default = parse(&format!("value = {}", key.default), Layer::Default);
-            let value = default.ok().and_then(|it| it.get("value").map(|it| it.node.value.clone()));
-            if let (None, Some(value)) = (table.get(key.name), value) {
-                push(table, key.name, value);
+        if name == "artifact" {
+            return;
+        }
+        for key in keys::of_flavor(flavor) {
+            if let (None, Some(default)) = (table.get(&key.name), key.default) {
+                push(table, &key.name, default);
             }
         }
     }

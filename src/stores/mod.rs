@@ -17,6 +17,7 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod custom;
 pub mod http;
 
 mod flavor;
@@ -34,7 +35,6 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use self::artifact::object::{FirstError, Gaps};
-#[cfg(test)]
 pub(crate) use self::flavor::FLAVORS;
 pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
 use self::records::dead_letter::DeadLetter;
