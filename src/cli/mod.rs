@@ -7,10 +7,15 @@
     reason = "only the command line speaks to the person who called"
 )]
 
+mod artifact_store;
+mod attribute;
 mod check;
 mod download;
+mod edit;
+mod flavor;
 mod gc;
 mod in_memory;
+mod log_store;
 mod logs;
 mod ls;
 mod pipe;
@@ -19,12 +24,14 @@ mod redact;
 mod run;
 mod ship;
 mod stack;
+mod store;
+mod try_store;
 mod verify;
 mod wrap;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Captures what pipeline steps print, keeps it safe, ships it to a log store and reads it back.
 #[derive(Debug, Parser)]
@@ -45,13 +52,17 @@ enum Command {
     Ship(ship::Args),
     Gc(gc::Args),
     Redact(redact::Args),
+    LogStore(log_store::Args),
+    ArtifactStore(artifact_store::Args),
     Stack(stack::Args),
     Check(check::Args),
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments = std::env::args_os().collect();
+    let arguments = attribute::adapt(Cli::command, arguments);
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         // To whoever called `run`, a code below 125 is the step's own.
         Err(error)
@@ -72,6 +83,8 @@ pub fn main() -> ExitCode {
         Command::Ship(args) => ship::run(args),
         Command::Gc(args) => gc::run(&args),
         Command::Redact(args) => redact::run(args),
+        Command::LogStore(args) => log_store::run(args),
+        Command::ArtifactStore(args) => artifact_store::run(args),
         Command::Stack(args) => stack::run(args),
         Command::Check(args) => check::run(args),
     }

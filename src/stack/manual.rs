@@ -48,6 +48,13 @@ pub(crate) fn about_section_key(name: &str, key: &str) -> String {
     all.find(|row| row.is_of(key)).map_or_else(String::new, |row| row.about())
 }
 
+/// What a settings table is for: the words of its heading.
+pub(crate) fn about_section(name: &str) -> String {
+    let heading = format!("## `[{name}]`:");
+    let line = STACK_FILE.lines().find_map(|line| line.strip_prefix(heading.as_str()));
+    line.unwrap_or_default().trim().to_owned()
+}
+
 fn page(flavor: &str) -> Option<&'static str> {
     FLAVORS.iter().find(|(name, _)| *name == flavor).map(|(_, page)| *page)
 }

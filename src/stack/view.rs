@@ -53,7 +53,71 @@ pub struct StackLine {
     pub log_stores: Vec<String>,
 }
 
+/// A store in one line.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct StoreLine {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its flavor.
+    pub(crate) flavor: String,
+    /// The active stack uses it.
+    pub(crate) active: bool,
+    /// Stacks that use it.
+    pub(crate) stacks: Vec<String>,
+}
+
 impl View {
+    /// All stores of the file, in its order.
+    pub(crate) fn stores(&self, component: Component) -> Vec<StoreLine> {
+        let section = component.section();
+        let entries = self.document.table(section).into_iter().flat_map(|table| &table.entries);
+        let line = |entry: &Entry| {
+            let name = entry.key.clone();
+            let users = self.stacks.iter().filter(|stack| self.uses(stack, component, &name));
+            let stacks: Vec<String> = users.map(|stack| stack.name.clone()).collect();
+            let active = self.active.as_ref().is_some_and(|active| stacks.contains(active));
+            let flavor = self.flavor(section, &name).unwrap_or_default().to_owned();
+            StoreLine { name, flavor, active, stacks }
+        };
+        entries.map(line).collect()
+    }
+
+    /// The stack that is active.
+    pub(crate) fn active_stack(&self) -> Option<&StackLine> {
+        self.stacks.iter().find(|stack| Some(&stack.name) == self.active.as_ref())
+    }
+
+    fn uses(&self, stack: &StackLine, component: Component, name: &str) -> bool {
+        match component {
+            Component::LogStore => stack.log_stores.iter().any(|store| store == name),
+            Component::ArtifactStore => {
+                let behind = |store: &String| {
+                    let table = self.document.table("log_stores").and_then(|it| it.table(store));
+                    table.and_then(|table| table.text("artifact_store")) == Some(name)
+                };
+                stack.artifact_store == name || stack.log_stores.iter().any(behind)
+            }
+        }
+    }
+
+    /// The table of a store as TOML, with its defaults and without its secrets.
+    pub(crate) fn store_toml(&self, component: Component, name: &str) -> Option<String> {
+        let table = self.component(component.section(), name)?;
+        let mut toml = String::new();
+        write_table(&mut toml, &super::reader::join(component.section(), name), &table);
+        Some(toml)
+    }
+
+    /// The same as JSON, without the header.
+    pub(crate) fn store_json(&self, component: Component, name: &str) -> Option<serde_json::Value> {
+        self.component(component.section(), name).map(|table| json_table(&table))
+    }
+
+    /// Flavors of the user's own.
+    pub(crate) fn flavors(&self) -> &[Registered] {
+        &self.flavors
+    }
+
     /// As a stack file: only this stack and what it uses, with every default filled in.
     pub fn to_toml(&self) -> String {
         let mut toml = String::new();
@@ -275,7 +339,8 @@ fn line(toml: &mut String, key: &str, value: &Value) {
     }
 }
 
-fn spelled(value: &Value) -> String {
+/// A value as TOML, on one line.
+pub(crate) fn spelled(value: &Value) -> String {
     match value {
         Value::Text(text) => quote(text),
         Value::Integer(value) => value.to_string(),
@@ -301,7 +366,8 @@ fn json_table(table: &Table) -> serde_json::Value {
     entries.map(|entry| (entry.key.clone(), json(&entry.node.value))).collect()
 }
 
-fn json(value: &Value) -> serde_json::Value {
+/// A value as JSON.
+pub(crate) fn json(value: &Value) -> serde_json::Value {
     match value {
         Value::Text(text) => text.as_str().into(),
         Value::Integer(value) => (*value).into(),

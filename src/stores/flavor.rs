@@ -59,6 +59,11 @@ impl Flavor {
         self.keys.iter().copied().flatten()
     }
 
+    /// Other names that its client knows its options by: what they may begin with, and all others.
+    pub(crate) fn other_options(&self) -> Option<(&'static str, Vec<&'static str>)> {
+        artifact::flavor::other_options(self.name)
+    }
+
     fn component(&self) -> Component {
         match self.read {
             Read::ArtifactStore(_) => Component::ArtifactStore,

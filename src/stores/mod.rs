@@ -116,6 +116,18 @@ pub trait LogStore: Send + Sync {
         writer: &Writer,
         state: &serde_json::Value,
     ) -> Result<Arc<dyn Session>, StateError>;
+
+    /// Tries the store for real, once, with something harmless that no reader takes for a log.
+    fn probe(&self) -> Answer<'_, Probed>;
+}
+
+/// What a store did when it was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// In a sentence: "took a test record".
+    pub did: &'static str,
+    /// What should be better.
+    pub warning: Option<&'static str>,
 }
 
 /// When a chunk is sealed.

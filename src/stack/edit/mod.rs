@@ -27,7 +27,7 @@ mod tests;
 mod tree;
 mod value;
 
-pub(crate) use self::file::{Edited, FileError, edit};
+pub(crate) use self::file::{FileError, edit};
 pub(crate) use self::value::Attribute;
 
 use crate::stack::problem::suggest;

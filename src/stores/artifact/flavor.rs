@@ -138,6 +138,32 @@ fn remote(reader: &mut Reader<'_, '_, '_>, service: Service, example: &str) -> C
     config
 }
 
+/// What other names than those of [`Service::options`] a flavor's client knows its options by: what they
+/// may begin with, and all others.
+pub(crate) fn other_options(flavor: &str) -> Option<(&'static str, Vec<&'static str>)> {
+    let service = [Service::S3, Service::Gcs, Service::Azure]
+        .into_iter()
+        .find(|service| service.flavor() == flavor)?;
+    let (prefix, own) = service.other_options();
+    Some((prefix, [own, CLIENT_OPTIONS].concat()))
+}
+
+/// Options of every client that hardly anybody needs.
+const CLIENT_OPTIONS: &[&str] = &[
+    "default_content_type",
+    "http1_only",
+    "http2_only",
+    "http2_keep_alive_interval",
+    "http2_keep_alive_timeout",
+    "http2_keep_alive_while_idle",
+    "http2_max_frame_size",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
+    "randomize_addresses",
+    "read_timeout",
+    "user_agent",
+];
+
 impl Service {
     /// The options of its client, by the shorter of their names.
     pub(crate) fn options(self) -> &'static [&'static str] {
@@ -222,6 +248,41 @@ impl Service {
         }
     }
 
+    fn flavor(self) -> &'static str {
+        match self {
+            Self::S3 => S3.name,
+            Self::Gcs => GCS.name,
+            Self::Azure => AZURE.name,
+        }
+    }
+
+    fn other_options(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::S3 => {
+                ("aws_", &["default_region", "endpoint_url", "token", "copy_if_not_exists"])
+            }
+            Self::Gcs => ("google_", &["service_account"]),
+            Self::Azure => (
+                "azure_",
+                &[
+                    "access_key",
+                    "master_key",
+                    "authority_id",
+                    "sas_key",
+                    "token",
+                    "identity_endpoint",
+                    "use_fabric_endpoint",
+                    "fabric_token_service_url",
+                    "fabric_workload_host",
+                    "fabric_session_token",
+                    "fabric_cluster_identifier",
+                    "credential_type",
+                    "encryption_key",
+                ],
+            ),
+        }
+    }
+
     /// Whether its client has an option of this name, and whether that is secret. The bucket is
     /// none: it comes from the URI.
     pub(crate) fn option(self, name: &str) -> Option<Secret> {
@@ -260,9 +321,11 @@ mod tests {
     #[test]
     fn every_listed_option_is_known_to_the_client() {
         for service in [Service::S3, Service::Gcs, Service::Azure] {
-            for name in service.options() {
+            let (prefix, others) = other_options(service.flavor()).unwrap();
+            for name in service.options().iter().chain(&others) {
                 assert!(service.option(name).is_some(), "{service:?} {name}");
             }
+            assert!(service.option(&format!("{prefix}allow_http")).is_some(), "{prefix}");
         }
         assert_eq!(Service::S3.option("bucket"), None);
     }

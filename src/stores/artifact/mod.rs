@@ -34,6 +34,7 @@ pub mod verify;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use object_store::ObjectStore;
 
 pub use self::config::{Codec, Config, Location};
@@ -41,7 +42,7 @@ pub use self::encode::BlockEncoder;
 pub(crate) use self::failure::without_queries;
 pub use self::open::OpenError;
 use self::session::ArtifactSession;
-use super::{Limits, LogStore, SealAge, Session, StateError};
+use super::{Answer, Limits, LogStore, Probed, SealAge, Session, StateError};
 use crate::record::Writer;
 
 /// The artifact store, to write to.
@@ -91,5 +92,17 @@ impl LogStore for ArtifactLogStore {
     ) -> Result<Arc<dyn Session>, StateError> {
         let store = Arc::clone(&self.store);
         Ok(Arc::new(ArtifactSession::new(store, self.config.clone(), writer.clone(), state)?))
+    }
+
+    fn probe(&self) -> Answer<'_, Probed> {
+        async {
+            let probe = probe::probe(&*self.store).await.map_err(|error| error.judge())?;
+            let overwrites = "it overwrites objects where it is asked not to";
+            Ok(Probed {
+                did: "wrote, read and deleted an object",
+                warning: (!probe.creates_once).then_some(overwrites),
+            })
+        }
+        .boxed()
     }
 }

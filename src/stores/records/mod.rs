@@ -35,10 +35,12 @@ pub(crate) mod fetch;
 pub mod http;
 mod session;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
@@ -47,7 +49,7 @@ use self::dead_letter::DeadLetter;
 use self::session::RecordSession;
 use super::view::View;
 use super::{Chunk, LogStore, SealAge, Session, StateError};
-use crate::record::Writer;
+use crate::record::{Origin, Writer, WriterId};
 
 /// A service that takes records in requests.
 pub(crate) trait Service: Send + Sync {
@@ -224,6 +226,28 @@ impl LogStore for RecordStore {
     ) -> Result<Arc<dyn Session>, StateError> {
         let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
         Ok(Arc::new(RecordSession::new(service, dead_letter, writer.clone(), state)?))
+    }
+
+    fn probe(&self) -> super::Answer<'_, super::Probed> {
+        let origin = Origin {
+            pipeline_run_id: "steplog-test".to_owned(),
+            step_id: "test".to_owned(),
+            attempt: 1,
+            source: "test".to_owned(),
+        };
+        let id = WriterId::new();
+        let writer = Writer { id, origin, started: id.started(), attributes: BTreeMap::new() };
+        async move {
+            let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
+            let session = RecordSession::new(service, dead_letter, writer, &Value::Null);
+            let session = session.map_err(|error| super::DeliverError::Retry {
+                message: error.to_string(),
+                after: None,
+            })?;
+            session.probe().await?;
+            Ok(super::Probed { did: "took a test record", warning: None })
+        }
+        .boxed()
     }
 }
 
