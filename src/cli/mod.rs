@@ -10,6 +10,7 @@
 mod artifact_store;
 mod attribute;
 mod check;
+mod complete;
 mod download;
 mod edit;
 mod flavor;
@@ -18,6 +19,7 @@ mod in_memory;
 mod log_store;
 mod logs;
 mod ls;
+mod man;
 mod pipe;
 mod reading;
 mod redact;
@@ -56,10 +58,15 @@ enum Command {
     ArtifactStore(artifact_store::Args),
     Stack(stack::Args),
     Check(check::Args),
+    Completions(complete::Args),
+    Man(man::Args),
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    if let Some(answered) = complete::answer() {
+        return answered;
+    }
     let arguments = std::env::args_os().collect();
     let arguments = attribute::adapt(Cli::command, arguments);
     let cli = match Cli::try_parse_from(arguments) {
@@ -87,5 +94,7 @@ pub fn main() -> ExitCode {
         Command::ArtifactStore(args) => artifact_store::run(args),
         Command::Stack(args) => stack::run(args),
         Command::Check(args) => check::run(args),
+        Command::Completions(args) => complete::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -46,7 +46,7 @@ pub use problem::{Errors, Problem};
 pub(crate) use reader::{Reader, Secret};
 pub(crate) use schema::schema;
 pub use view::{MASK, StackLine, View};
-pub(crate) use view::{json as to_json, spelled};
+pub(crate) use view::{StoreLine, json as to_json, spelled};
 pub use write::{Existing, WriteError};
 
 use std::path::{Path, PathBuf};

@@ -51,7 +51,7 @@ pub(crate) struct Siblings<'a> {
 impl Flavor {
     /// The flavors of artifact stores, or else those of log stores.
     pub(crate) fn of(component: Component) -> impl Iterator<Item = &'static Self> {
-        FLAVORS.iter().filter(move |flavor| flavor.component() == component)
+        FLAVORS.iter().filter(move |flavor| flavor.is(component))
     }
 
     /// Its keys, one by one.
@@ -64,10 +64,11 @@ impl Flavor {
         artifact::flavor::other_options(self.name)
     }
 
-    fn component(&self) -> Component {
+    /// Whether it is one of this component.
+    pub(crate) fn is(&self, component: Component) -> bool {
         match self.read {
-            Read::ArtifactStore(_) => Component::ArtifactStore,
-            Read::LogStore(_) => Component::LogStore,
+            Read::ArtifactStore(_) => component == Component::ArtifactStore,
+            Read::LogStore(_) => component == Component::LogStore,
         }
     }
 }
