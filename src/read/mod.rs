@@ -30,6 +30,8 @@ pub mod format;
 pub mod group;
 pub mod join;
 pub mod merge;
+#[cfg(test)]
+pub(crate) mod model;
 pub mod page;
 mod parse;
 pub mod pattern;

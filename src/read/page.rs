@@ -113,15 +113,20 @@ pub struct PartOf {
 }
 
 impl Page {
-    /// A page of records that were not NDJSON in the first place; all of stream `stream`.
-    pub fn of_records<'a>(records: impl IntoIterator<Item = &'a Record>, stream: u32) -> Self {
+    /// What the filter leaves of records that were not NDJSON in the first place; all of stream
+    /// `stream`.
+    pub fn of_records<'a>(
+        records: impl IntoIterator<Item = &'a Record>,
+        filter: &super::filter::Filter,
+        stream: u32,
+    ) -> Self {
         let mut text = Vec::new();
         for record in records {
             if serde_json::to_writer(&mut text, record).is_ok() {
                 text.push(b'\n');
             }
         }
-        super::filter::Filter::default().select(text, stream)
+        filter.select(text, stream)
     }
 
     /// Its lines.
