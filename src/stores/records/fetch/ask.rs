@@ -142,3 +142,105 @@ impl Asker {
 pub(crate) fn store(error: impl std::error::Error + Send + Sync + 'static) -> ReadError {
     ReadError::Store(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::stores::artifact::testing::block_on;
+
+    /// What a server that gives these answers, one a connection, is asked; and the last answer.
+    fn ask(answers: &'static [&'static str]) -> (usize, Result<Answer, ReadError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            for (number, answer) in answers.iter().enumerate() {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\nbody") {
+                    let mut some = [0; 1024];
+                    let count = stream.read(&mut some).unwrap();
+                    if count == 0 {
+                        return number;
+                    }
+                    asked.extend_from_slice(&some[..count]);
+                }
+                // Who is told too much goes away.
+                stream.write_all(answer.as_bytes()).ok();
+                if answer.contains("content-length: 99999999") {
+                    let block = [b'x'; 64 << 10];
+                    while stream.write_all(&block).is_ok() {}
+                }
+            }
+            answers.len()
+        });
+        let asker = Asker::default();
+        let request =
+            reqwest::Client::new().post(format!("http://{address}/search?key=secret")).body("body");
+        let answer = block_on(async { asker.ask(request, "look for runs").await });
+        let asked = server.join().unwrap();
+        assert!(asker.cost().requests <= asked as u64);
+        (asked, answer)
+    }
+
+    fn check(answers: &'static [&'static str], expected: &str) {
+        let (asked, answer) = ask(answers);
+        assert_eq!(asked, answers.len());
+        let said = match answer {
+            Ok(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
+            Err(ReadError::Denied(error)) => format!("denied: {error}"),
+            Err(ReadError::Store(error)) => format!("store: {error}"),
+        };
+        assert_eq!(said, expected);
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
+    const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
+
+    #[test]
+    fn what_may_pass_is_asked_again() {
+        const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+        const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndo";
+        check(&[BUSY, BUSY, BUSY, BUSY, BUSY, DOWN, CUT, OK], "done");
+    }
+
+    #[test]
+    fn the_pause_that_is_asked_for_is_made() {
+        const LATER: &str =
+            "HTTP/1.1 429 Too Many Requests\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n";
+        let begun = Instant::now();
+        check(&[LATER, OK], "done");
+        assert!(begun.elapsed() >= Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_told() {
+        const ERROR: &str = "HTTP/1.1 500 Internal Server Error\r\nretry-after: 0\r\ncontent-length: 4\r\n\r\noops";
+        check(
+            &[ERROR, ERROR, ERROR, ERROR],
+            "store: failed to look for runs: 500 Internal Server Error: oops",
+        );
+    }
+
+    #[test]
+    fn not_allowed_is_not_nothing_there() {
+        check(
+            &["HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno"],
+            "denied: failed to look for runs: 403 Forbidden: no",
+        );
+        check(
+            &["HTTP/1.1 400 Bad Request\r\ncontent-length: 5\r\n\r\nquery"],
+            "store: failed to look for runs: 400 Bad Request: query",
+        );
+    }
+
+    #[test]
+    fn who_is_told_too_much_knows() {
+        let (_, answer) = ask(&["HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n"]);
+        let Err(ReadError::Store(error)) = answer else { panic!("{answer:?}") };
+        assert!(error.is::<AnswerTooLarge>(), "{error}");
+    }
+}

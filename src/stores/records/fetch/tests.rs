@@ -31,6 +31,8 @@ struct Service {
     conditions: Conditions,
     /// After so many pages a cursor fails, once.
     cursors: u64,
+    /// Text of a page, beyond which it is an answer too large.
+    answer: usize,
 }
 
 impl Default for Service {
@@ -42,6 +44,7 @@ impl Default for Service {
             doubles: 0,
             conditions: Conditions::default(),
             cursors: u64::MAX,
+            answer: usize::MAX,
         }
     }
 }
@@ -167,6 +170,11 @@ impl Fake {
             .last()
             .filter(|_| more)
             .map(|((bucket, mixed, copy), _)| format!("{bucket} {mixed} {copy}"));
+        let text: usize = found.iter().map(|(_, record)| record.message.len()).sum();
+        if text > service.answer {
+            let purpose = "read lines".to_owned();
+            return Err(ask::store(ask::AnswerTooLarge { purpose, limit: service.answer }));
+        }
         let records = found.into_iter().map(|(_, record)| record.clone()).collect();
         Ok(Page { records, next })
     }
@@ -233,6 +241,7 @@ fn service() -> impl Strategy<Value = Service> {
             doubles: doubles / 2,
             conditions: Conditions { level, iostream, text },
             cursors,
+            answer: usize::MAX,
         },
     )
 }
@@ -592,5 +601,37 @@ fn following_ends_when_the_end_and_all_lines_are_there() {
             }
         }
         assert_eq!(seen, (0..20).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn lines_that_make_answers_too_large_are_asked_for_one_by_one() {
+    block_on(async {
+        let service = Service { page: 5000, answer: 100, ..Service::default() };
+        let fake = Fake::new(service);
+        let writer = testing::writer("run", "step", 1);
+        fake.start(&writer);
+        let mut specs = numbered(300);
+        for spec in &mut specs[200..220] {
+            spec.text = "x".repeat(90);
+        }
+        fake.put(&writer, &specs, |_| Some(0));
+        fake.end(&writer, 300, 0);
+        for direction in BOTH {
+            let (seen, troubles) = seqs(&fake, Duration::ZERO, direction).await;
+            assert_eq!((seen, troubles), ((0..300).collect(), vec![]), "{direction:?}");
+        }
+        // One that is too large by itself is an error.
+        let too_large = Spec { text: "y".repeat(101), time: Some(time(0)), ..Spec::text("") };
+        let specs: Vec<Spec> = vec![too_large; 400];
+        fake.put(&writer, &specs, |seq| (seq == 399).then_some(0));
+        let reader = reader(&fake, Duration::ZERO);
+        let streams = reader.streams("run", None, &[]).await.unwrap();
+        let mut lines = reader.open(&streams, Request::default());
+        let mut end = lines.next().await;
+        while matches!(end, Ok(Event::Lines(_))) {
+            end = lines.next().await;
+        }
+        assert!(matches!(end, Err(ReadError::Store(_))), "{end:?}");
     });
 }
