@@ -15,10 +15,11 @@ use tokio::runtime::Handle;
 use super::budget::budget;
 use super::cadence::Cadence;
 use super::coordinator::{Coordinator, Done, Flow};
-use super::keeper::{Keeper, StoreCheckpoint, fresh};
+use super::keeper::{Keeper, Mark, StoreCheckpoint, fresh};
 use super::reader::{Encoders, Reader};
 use super::recover::{Plan, behind_the_store, plan};
 use super::request::Requests;
+use super::rest::{self, is_more};
 use super::retry::Backoff;
 use super::source::{FrameSource, SourceError};
 use super::stop::{self, Stop};
@@ -26,7 +27,7 @@ use super::{Error, Outcome, Progress, Settings};
 use crate::line::{self, Block, Splitter};
 use crate::record::{GapReason, Nanos, Writer};
 use crate::spool::{Kind, Next};
-use crate::stores::{DeliverError, Found, LogStore, Session};
+use crate::stores::{DeliverError, Found, LogStore, Session, Totals};
 
 /// Restarts after conflicts without a chunk delivered in between.
 const MOST_CONFLICTS: u32 = 4;
@@ -67,8 +68,15 @@ pub fn deliver(
     let mut delivered = 0;
     loop {
         let stored = delivery.keeper.get(delivery.name);
-        if stored.as_ref().is_some_and(|stored| stored.finished) {
-            return Ok(Outcome::Delivered);
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.finished) {
+            match delivery.all(&stored.acked, open, stop)? {
+                None => return Ok(Outcome::Stopped),
+                Some(here) if !is_more(here, stored.acked.totals.so_much()) => {
+                    return Ok(Outcome::Delivered);
+                }
+                // What the store has now decides.
+                Some(_) => {}
+            }
         }
         let next_chunk = stored.as_ref().map_or(0, |stored| stored.next_chunk);
         if next_chunk > delivered {
@@ -101,7 +109,11 @@ impl Delivery<'_> {
         let Some(found) = self.look(&session, &mut kept, stop)? else {
             return Ok(Done::Stopped);
         };
-        if found.complete {
+        if let Some(there) = found.complete {
+            let Some(here) = self.all(&kept.acked, open, stop)? else { return Ok(Done::Stopped) };
+            if is_more(here, there) {
+                return Err(Error::More { store: self.name.to_owned(), here, there });
+            }
             kept.finished = true;
             self.keeper.put(self.name, kept);
             return Ok(Done::Delivered);
@@ -194,6 +206,11 @@ impl Delivery<'_> {
             drop((events, gone_by));
             done
         })
+    }
+
+    /// How much the writer's lines come to; none if stopped before its end.
+    fn all(&self, mark: &Mark, open: &mut Open<'_>, stop: &Stop) -> Result<Option<Totals>, Error> {
+        rest::all(mark, open(mark.lines.resume_offset())?, self.lines, stop)
     }
 
     /// Asks the store what it has until it answers; none if stopped before.

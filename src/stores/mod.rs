@@ -177,10 +177,19 @@ pub struct Receipt {
 /// What a store has of a writer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The writer was finished: nothing is left to do.
-    pub complete: bool,
+    /// The writer was finished with so much: nothing is left to do unless the spool holds more.
+    pub complete: Option<Totals>,
     /// Chunks that are there, from the one that was asked for, in order; some between may be missing.
     pub chunks: Vec<FoundChunk>,
+}
+
+/// How much there is of a writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes of the writer's stream, also those that could not be kept.
+    pub bytes: u64,
 }
 
 /// A chunk that a store has.
@@ -308,6 +317,11 @@ impl Summary {
         self.gaps.count += next.gaps.count;
         self.gaps.bytes += next.gaps.bytes;
         self.gaps.lines += next.gaps.lines;
+    }
+
+    /// How much it is.
+    pub fn so_much(&self) -> Totals {
+        Totals { lines: self.lines, bytes: self.raw_bytes + self.gaps.bytes }
     }
 
     /// `seq` of the line after the last.

@@ -101,6 +101,60 @@ fn a_living_writer_is_followed_to_its_end_and_its_spool_removed() {
 }
 
 #[test]
+fn a_writer_that_lives_is_not_complete_whatever_the_store_says() {
+    let bench = Bench::new();
+    let mut script = Script::default();
+    script.push(IoStream::Stdout, b"first\n");
+    bench.ship(&script, bench.memory()).unwrap();
+    let mut writer = spool_writer(&bench, 1 << 20);
+    let dir = writer.dir().to_owned();
+    write(&mut writer, &script);
+    let (asked_by, asked) = bounded(1);
+    let store = Faulty::new(bench.memory(), move |_, kind, path| {
+        if kind == "get" && path.as_ref().ends_with("end.json") {
+            asked_by.try_send(()).ok();
+        }
+        Fault::None
+    });
+    let targets = [target(&bench, "store", store)];
+    let (_stopper, stop) = stop();
+    thread::scope(|scope| {
+        let shipping = scope.spawn(|| ship_to(&bench, &dir, &targets, 1 << 20, &stop));
+        asked.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(
+            writer.append(IoStream::Stdout, Nanos::now(), b"second\n"),
+            spool::Append::Written
+        );
+        let exit = exit(&writer);
+        writer.finish(&exit).unwrap();
+        let error = shipping.join().unwrap().unwrap_err();
+        assert!(matches!(error, SpoolError::Delivery(Error::More { .. })), "{error}");
+    });
+    assert!(dir.exists());
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_a_writer_that_the_store_has_as_complete() {
+    let bench = Bench::new();
+    let mut script = Script::default();
+    script.push(IoStream::Stdout, b"first\n");
+    bench.ship(&script, bench.memory()).unwrap();
+    let mut writer = spool_writer(&bench, 1 << 20);
+    write(&mut writer, &script);
+    let (stopper, stop) = super::super::stop();
+    let stopper = std::sync::Mutex::new(Some(stopper));
+    let store = Faulty::new(bench.memory(), move |_, kind, _| {
+        if kind == "get" {
+            stopper.lock().unwrap().take();
+        }
+        Fault::None
+    });
+    let outcome = ship_to(&bench, writer.dir(), &[target(&bench, "store", store)], 1 << 20, &stop);
+    assert_eq!(outcome.unwrap(), Outcome::Stopped);
+    assert!(writer.dir().exists());
+}
+
+#[test]
 fn a_spool_has_one_ship() {
     let bench = Bench::new();
     let writer = spool_writer(&bench, 1 << 20);

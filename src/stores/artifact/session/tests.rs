@@ -9,8 +9,8 @@ use super::super::object::End;
 use super::*;
 use crate::line::{Block, Eol, Line};
 use crate::record::{IoStream, Nanos, Origin, WriterId};
-use crate::stores::Summary;
 use crate::stores::artifact::object::{Footer, parse_footer};
+use crate::stores::{Summary, Totals};
 
 fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -248,7 +248,11 @@ fn an_end_that_was_written_is_the_end() {
     let end = bench.finish(&session, 1);
     assert_eq!(bench.finish(&session, 1), end, "the answer was lost");
     let again = bench.session(&serde_json::Value::Null);
-    assert!(block_on(again.resume(0)).unwrap().complete);
+    let found = block_on(again.resume(0)).unwrap();
+    assert_eq!(found.complete, Some(Totals { lines: 10, bytes: 0 }));
+    bench.put(&layout::end(&session.prefix), b"{}");
+    let error = block_on(again.resume(0)).unwrap_err();
+    assert!(matches!(error, DeliverError::Fatal { .. }), "{error}");
     let error =
         block_on(session.finish(&Ending { exit: None, totals: Summary::default(), chunks: 7 }))
             .unwrap_err();
