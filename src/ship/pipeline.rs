@@ -187,8 +187,7 @@ impl Delivery<'_> {
                 halt,
             };
             scope.spawn(|| reader.run());
-            let requests =
-                Requests::new(Arc::clone(session), self.runtime.clone(), settings.timeout);
+            let requests = Requests::new(Arc::clone(session), self.runtime.clone());
             let coordinator = Coordinator {
                 store: self.name,
                 session: Arc::clone(session),
@@ -225,18 +224,15 @@ impl Delivery<'_> {
         let mut failures = 0;
         loop {
             let (answer, answers) = bounded(1);
-            let (session, timeout, next) = (Arc::clone(session), settings.timeout, kept.next_chunk);
+            let (session, next) = (Arc::clone(session), kept.next_chunk);
             let task = self.runtime.spawn(async move {
-                drop(answer.send(tokio::time::timeout(timeout, session.resume(next)).await));
+                drop(answer.send(session.resume(next).await));
             });
             let found = select! {
-                recv(answers) -> answer => match answer {
-                    Ok(Ok(found)) => found,
-                    Ok(Err(_)) | Err(_) => Err(DeliverError::Retry {
-                        message: "no answer to what the store has of this writer".to_owned(),
-                        after: None,
-                    }),
-                },
+                recv(answers) -> answer => answer.unwrap_or_else(|_| {
+                    let message = "the request for what the store has panicked".to_owned();
+                    Err(DeliverError::Retry { message, after: None })
+                }),
                 recv(stop.channel()) -> _ => {
                     task.abort();
                     return Ok(None);

@@ -13,6 +13,7 @@
 //!
 //! A session never waits to try again and never decides whether to: it says what kind of failure
 //! it was ([`DeliverError`]), and `ship` waits, in one place and the same way for every flavor.
+//! It does limit how long each of its requests may take ([`Patience`]), since only it knows them.
 //! Each request may be made again after its answer was lost, by this process or by a later one,
 //! so each must be harmless when repeated.
 
@@ -43,11 +44,11 @@ pub enum Config {
 }
 
 impl Config {
-    /// The store that this describes. Asks nothing of it yet.
-    pub fn store(&self) -> Result<Arc<dyn LogStore>, StoreError> {
+    /// The store that this describes, with a limit on each request. Asks nothing of it yet.
+    pub fn store(&self, patience: Patience) -> Result<Arc<dyn LogStore>, StoreError> {
         match self {
             Self::Artifact(config) => {
-                let store = artifact::ArtifactLogStore::open(config.clone());
+                let store = artifact::ArtifactLogStore::open(config.clone(), patience);
                 Ok(Arc::new(store.map_err(|error| StoreError(error.into()))?))
             }
         }
@@ -58,6 +59,23 @@ impl Config {
 #[derive(Debug, thiserror::Error)]
 #[error("set up the log store")]
 pub struct StoreError(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// How long one request may take. A delivery may be several; each has this limit, none has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// What every request has.
+    pub timeout: Duration,
+    /// It has as much more as what it sends takes at this rate, in bytes a second.
+    pub lowest_rate: u64,
+}
+
+impl Patience {
+    /// With a request that sends so many bytes.
+    pub fn with(&self, bytes: usize) -> Duration {
+        let millis = (bytes as u64).saturating_mul(1000) / self.lowest_rate.max(1);
+        self.timeout.saturating_add(Duration::from_millis(millis))
+    }
+}
 
 /// A log store that can be written to.
 pub trait LogStore: Send + Sync {

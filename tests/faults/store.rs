@@ -94,6 +94,24 @@ fn is_a_trickle() {
 }
 
 #[test]
+fn is_too_slow_for_a_chunk_within_the_timeout() {
+    const PIECE: usize = 256;
+    const PAUSE: Duration = Duration::from_millis(20);
+    const TIMEOUT: Duration = Duration::from_millis(250);
+    let remote = seaweed::remote();
+    let proxy = Proxy::to(remote.address);
+    let more = format!("{}lowest_rate = \"1 KiB\"\n", QUICK.replace("2s", "250ms"));
+    let stack = remote.through(proxy.address).stack("too-slow", &more);
+    let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
+    proxy.puts(usize::MAX, Action::Throttle(PIECE, PAUSE));
+    let (input, said) = Paced::start(&sandbox, "too-slow", 2000, 1).finish();
+    assert_eq!(said, "", "{}", sandbox.ship_said());
+    all_there(&sandbox, "too-slow", &input);
+    let largest = proxy.seen().iter().map(|seen| seen.body_bytes).max().unwrap();
+    assert!(PAUSE * (largest / PIECE) as u32 > 2 * TIMEOUT, "{largest} bytes are too few");
+}
+
+#[test]
 fn never_answers_until_the_request_times_out() {
     survives("hangs", 2, Action::Hang);
 }

@@ -60,7 +60,7 @@ pub(super) async fn look(
         };
         match layout::member(place.prefix, &object.location) {
             Some(Member::End) => {
-                seen.complete = Some(read_end(place.store, &object.location).await?)
+                seen.complete = Some(read_end(place.store, &object.location).await?);
             }
             Some(Member::Live { number, codec }) => {
                 found_codec = Some(codec);
