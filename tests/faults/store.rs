@@ -1,11 +1,14 @@
 //! The artifact store misbehaves: a proxy in front of a real one does it.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Paced, all_there};
 use crate::servers::proxy::{Action, Proxy, Seen};
 use crate::servers::{nobody, seaweed};
-use crate::support::sandbox::{Sandbox, finish, in_small_pieces};
+use crate::support::lines::assert_same;
+use crate::support::sandbox::{LOCAL, Sandbox, finish, in_small_pieces};
 
 const QUICK: &str = "[ship]\nretry_initial = \"5ms\"\nretry_max = \"50ms\"\ntimeout = \"2s\"\n";
 
@@ -193,6 +196,37 @@ fn reading_survives_a_store_that_falters() {
             Action::Pass
         });
         all_there(&sandbox, "falters", &input);
+    }
+}
+
+#[test]
+fn a_bit_flips_in_what_the_store_keeps() {
+    for codec in ["zstd", "gzip"] {
+        let stack = LOCAL.replace("flavor =", &format!("codec = \"{codec}\"\nflavor ="));
+        let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
+        let (input, _) = Paced::start(&sandbox, "run", 2000, 1).finish();
+        let mut segments = Vec::new();
+        files(&sandbox.store(), &mut segments);
+        segments.retain(|path| path.parent().unwrap().ends_with("seg"));
+        let mut bytes = fs::read(&segments[0]).unwrap();
+        // In the middle of the first frame: of 32 KiB of lines, some KiB.
+        bytes[1500] ^= 1;
+        fs::write(&segments[0], bytes).unwrap();
+        let output = sandbox.call(["logs", "run", "-o", "raw"]).expect(5);
+        assert!(output.errors().contains("damaged"), "{codec}: {}", output.errors());
+        let behind = input.find(output.text().lines().next().unwrap()).unwrap();
+        assert!(behind > 0 && behind < input.len() / 2);
+        assert_same(codec, &input.as_bytes()[behind..], &output.stdout);
+    }
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            files(&entry.path(), found);
+        } else {
+            found.push(entry.path());
+        }
     }
 }
 
