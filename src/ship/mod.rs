@@ -50,7 +50,7 @@ use std::sync::{Mutex, PoisonError};
 pub use self::keeper::{Cut, Keeper, Mark, StoreCheckpoint};
 pub use self::pipeline::{Delivery, Open, deliver};
 pub use self::settings::Settings;
-pub use self::source::{ChannelSource, FrameSource, Handed, SourceError, SpoolSource};
+pub use self::source::{FrameSource, SourceError, SpoolSource};
 pub use self::spools::{SpoolError, Target, runtime, ship_spool};
 pub use self::stop::{Stop, Stopper, stop};
 use crate::stores::{EncodeError, StateError, Totals};

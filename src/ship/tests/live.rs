@@ -12,6 +12,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::super::*;
 use super::bench::{Bench, Script};
 use super::faulty::{Fault, Faulty};
+use crate::capture::memory;
+use crate::capture::sink::FrameSink;
 use crate::record::{Exit, IoStream, Nanos};
 use crate::spool::{self, Kind, Meta, SpoolWriter, WhenFull};
 use crate::stores::artifact::{ArtifactLogStore, Codec, layout};
@@ -269,23 +271,19 @@ fn the_answer_is_lost_and_the_spool_drops_what_it_was_about() {
 #[test]
 fn frames_from_memory_are_delivered_too() {
     let (bench, script) = (Bench::new(), Script::of_lines(500));
-    let (sender, frames) = bounded(4);
+    let (mut sink, source) = memory::channel(1 << 20, WhenFull::Block);
     let (_stopper, stop) = stop();
-    let mut source = Some(ChannelSource::new(frames));
+    let mut source = Some(source);
+    for (frame, payload) in &script.frames {
+        let iostream = if frame.kind == Kind::Stderr { IoStream::Stderr } else { IoStream::Stdout };
+        assert!(sink.append(iostream, frame.time, payload));
+    }
+    Box::new(sink).finish(&Exit { code: Some(0), ..Exit::default() }).unwrap();
     let mut open = |_| match source.take() {
         Some(source) => Ok(Box::new(source) as Box<dyn FrameSource>),
         None => Err(SourceError::Spent),
     };
-    let feed = script.clone();
-    let feeding = thread::spawn(move || {
-        for (frame, payload) in feed.frames {
-            sender.send(Handed::Frame(frame, payload)).unwrap();
-        }
-        let exit = Exit { code: Some(0), ..Exit::default() };
-        sender.send(Handed::End(Box::new(exit))).unwrap();
-    });
     let outcome = bench.ship_from(&mut open, bench.memory(), &stop).unwrap();
     assert_eq!(outcome, Outcome::Delivered);
-    feeding.join().unwrap();
     bench.verify(&script);
 }
