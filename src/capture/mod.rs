@@ -17,6 +17,7 @@
 //! where no directory is writable.
 
 pub mod identity;
+pub mod naming;
 
 pub mod process;
 
