@@ -104,6 +104,7 @@ impl Delivery<'_> {
     ) -> Result<Done, Error> {
         let had_checkpoint = stored.is_some();
         let mut kept = stored.unwrap_or_else(fresh);
+        kept.finished = false;
         let session = self.store.session(self.writer, &kept.store)?;
         let next_chunk = kept.next_chunk;
         let Some(found) = self.look(&session, &mut kept, stop)? else {
@@ -154,6 +155,11 @@ impl Delivery<'_> {
         let settings = self.settings;
         let most = settings.encoders.max(1);
         let limits = self.store.limits();
+        let lines = line::Settings {
+            block_lines: self.lines.block_lines.min(limits.block_lines),
+            block_bytes: self.lines.block_bytes.min(limits.block_bytes),
+            ..self.lines.clone()
+        };
         let (allowance, ledger) = budget(settings.channel_bytes);
         let (halt_by, halt) = stop::stop();
         let (gone_by, gone) = stop::stop();
@@ -172,9 +178,9 @@ impl Delivery<'_> {
             };
             let reader = Reader {
                 source,
-                splitter: Splitter::new(self.lines.clone(), kept.acked.lines.clone()),
+                block_bytes: lines.block_bytes,
+                splitter: Splitter::new(lines, kept.acked.lines.clone()),
                 block: Block::default(),
-                block_bytes: self.lines.block_bytes,
                 limits,
                 cuts,
                 cadence: Cadence::new(limits.age, age_of(self.writer), Instant::now()),
@@ -194,7 +200,7 @@ impl Delivery<'_> {
                 keeper: self.keeper,
                 progress: self.progress,
                 ledger,
-                concurrency: settings.concurrency,
+                concurrency: settings.concurrency.min(limits.concurrency),
                 backoff: Backoff::new(settings.retry_initial, settings.retry_max),
                 requests,
                 flow: Flow::after(kept.next_chunk, kept.acked.totals.clone()),

@@ -1,8 +1,10 @@
 //! How delivery works: the `[ship]` table, resolved. Does nothing.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::stores::Patience;
+use crate::stores::records::dead_letter;
 
 /// How delivery works: the `[ship]` table, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Settings {
     pub retry_initial: Duration,
     /// Longest pause between tries.
     pub retry_max: Duration,
+    /// Where records go that a log store refuses for good.
+    pub dead_letter: dead_letter::Settings,
 }
 
 impl Default for Settings {
@@ -36,6 +40,10 @@ impl Default for Settings {
             lowest_rate: 16 << 10,
             retry_initial: Duration::from_millis(200),
             retry_max: Duration::from_secs(30),
+            dead_letter: dead_letter::Settings {
+                dir: PathBuf::from("dead-letter"),
+                max_bytes: 64 << 20,
+            },
         }
     }
 }

@@ -119,6 +119,25 @@ fn never_answers_until_the_request_times_out() {
     survives("hangs", 2, Action::Hang);
 }
 
+#[test]
+fn a_service_that_takes_records_never_answers_every_other_request() {
+    let proxy = Proxy::double(Action::status(200));
+    let mut hangs = false;
+    proxy.script(move |_| {
+        hangs = !hangs;
+        if hangs { Action::Hang } else { Action::status(200) }
+    });
+    let stack = LOCAL.replace("artifact_store", "log_stores = [\"url\"]\nartifact_store");
+    let url =
+        format!("[log_stores.url]\nflavor = \"http\"\nendpoint = \"http://{}/\"\n", proxy.address);
+    let sandbox = Sandbox::with_stack(&format!("{stack}{url}{}", QUICK.replace("2s", "250ms")));
+    let (_, said) = Paced::start(&sandbox, "hangs", 100, 1).finish();
+    assert_eq!(said, "", "{}", sandbox.ship_said());
+    assert!(sandbox.spooled().is_empty());
+    // The start, the lines and the end, each twice.
+    assert_eq!(proxy.seen().len(), 6);
+}
+
 /// The run ends with the step's code although nothing was delivered; then the store is well.
 fn left_behind(run: &str, action: Option<&Action>) -> String {
     let remote = seaweed::remote();

@@ -116,6 +116,11 @@ fn a_store_says_that_is_all_and_the_spool_holds_more() {
         // As the message says.
         let end = layout::end(&layout::writer_prefix(&bench.writer));
         bench.runtime.block_on(bench.memory.delete(&end)).unwrap();
+        let store = Faulty::new(bench.memory(), |_, kind, path| {
+            let is_end = kind == "put" && path.as_ref().ends_with("end.json");
+            if is_end { Fault::Forbidden } else { Fault::None }
+        });
+        bench.ship(&longer, store).unwrap_err();
         assert_eq!(bench.ship(&longer, bench.memory()).unwrap(), Outcome::Delivered);
         bench.verify(&longer);
     }
