@@ -28,6 +28,8 @@ pub(crate) enum Action {
     Drop,
     /// So many bytes of the request are passed on, then both connections are closed.
     CutRequest(usize),
+    /// Its head and half of its body are passed on, then both connections are closed.
+    CutBody,
     /// Passed on whole; the answer is read and thrown away, the connection closed.
     SwallowAnswer,
     /// Passed on whole; so many bytes of the answer come back, then the connection is closed.
@@ -223,12 +225,17 @@ fn serve(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         };
         server.set_nodelay(true)?;
         let mut to_server = &server;
+        let cut = match action {
+            Action::CutRequest(length) => Some(length.min(bytes.len())),
+            Action::CutBody => Some(request.head.len() + request.body.len() / 2),
+            _ => None,
+        };
+        if let Some(cut) = cut {
+            to_server.write_all(&bytes[..cut])?;
+            server.shutdown(Shutdown::Both)?;
+            return client.shutdown(Shutdown::Both);
+        }
         match &action {
-            Action::CutRequest(length) => {
-                to_server.write_all(&bytes[..(*length).min(bytes.len())])?;
-                server.shutdown(Shutdown::Both)?;
-                return client.shutdown(Shutdown::Both);
-            }
             Action::Throttle(piece, pause) => trickle(to_server, &bytes, *piece, *pause)?,
             _ => to_server.write_all(&bytes)?,
         }
@@ -299,6 +306,7 @@ fn the_proxy_does_what_it_is_told() {
     for (action, reaches, answer_ends_with) in [
         (Action::Drop, false, ""),
         (Action::CutRequest(20), false, ""),
+        (Action::CutBody, false, ""),
         (Action::SwallowAnswer, true, ""),
         (Action::CutAnswer(12), true, "HTTP/1.1 200"),
         (Action::HalfClose, true, ""),

@@ -86,7 +86,7 @@ pub(crate) fn closes_the_connection<S: Subject>() {
 }
 
 pub(crate) fn cuts_the_request<S: Subject>() {
-    survives::<S>("cuts-request", 5, Action::CutRequest(700), Doubles::Never);
+    survives::<S>("cuts-request", 5, Action::CutBody, Doubles::Never);
 }
 
 pub(crate) fn takes_the_request_and_swallows_the_answer<S: Subject>() {
