@@ -17,6 +17,7 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod elasticsearch;
 pub mod http;
 
 mod flavor;
@@ -48,6 +49,8 @@ use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+    /// They become documents of an index.
+    Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
 }
@@ -64,6 +67,9 @@ impl Config {
                 let store = artifact::ArtifactLogStore::open(config.clone());
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
+            Self::Elasticsearch(config) => {
+                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
+            }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
@@ -77,6 +83,7 @@ impl Config {
                 let reader = artifact::fetch::Reader::of(config).map_err(StoreError::new)?;
                 Reading::Here(Arc::new(reader))
             }
+            Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
