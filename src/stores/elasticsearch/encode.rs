@@ -1,12 +1,9 @@
 //! Records as documents, each behind the action that creates it. Does no I/O.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::record::{Origin, Writer, WriterId};
-use crate::stores::json::RecordJson;
+use crate::record::Writer;
+use crate::stores::json::{Constant, RecordJson};
 use crate::stores::records::Format;
 use crate::stores::view::View;
 
@@ -16,22 +13,10 @@ pub(super) struct Encode {
     action: Vec<u8>,
 }
 
-/// What is the same in every document.
-#[derive(Serialize)]
-struct Constant<'a> {
-    writer: WriterId,
-    #[serde(flatten)]
-    origin: &'a Origin,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    resource: &'a BTreeMap<String, String>,
-}
-
 impl Encode {
     pub(super) fn new(writer: &Writer) -> Self {
-        let constant =
-            Constant { writer: writer.id, origin: &writer.origin, resource: &writer.attributes };
         Self {
-            json: RecordJson::new("@timestamp", &constant),
+            json: RecordJson::new("@timestamp", &Constant::of(writer)),
             action: format!("{{\"create\":{{\"_id\":\"{}-", writer.id).into_bytes(),
         }
     }
@@ -57,8 +42,10 @@ impl Format for Encode {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::record::{IoStream, Nanos};
+    use crate::record::{IoStream, Nanos, Origin};
     use crate::stores::records::event::StreamEvent;
 
     #[test]

@@ -11,7 +11,6 @@ use super::Elasticsearch;
 use crate::read::filter::Filter;
 use crate::read::store::{Direction, ReadError, Run};
 use crate::record::{IoStream, Level, Nanos, Record};
-use crate::stores::records::SendError;
 use crate::stores::records::event::{self, StreamEvent};
 use crate::stores::records::fetch::{Conditions, Page, Question, Search};
 
@@ -53,8 +52,8 @@ impl Elasticsearch {
         url.query_pairs_mut()
             .append_pair("ignore_unavailable", "true")
             .append_pair("allow_no_indices", "true");
-        let answer = self.ask(self.client.post(url), &body, purpose).await.map_err(read_error)?;
-        answer.judge(purpose).map_err(read_error)?;
+        let answer = self.ask(self.client.post(url), &body, purpose).await?;
+        answer.judge(purpose)?;
         let found: Found<T> = serde_json::from_slice(&answer.body)
             .map_err(|error| ReadError::Store(format!("understand the answer: {error}").into()))?;
         Ok(found.hits.hits)
@@ -92,16 +91,6 @@ impl Elasticsearch {
                 return Ok(());
             }
         }
-    }
-}
-
-fn read_error(error: SendError) -> ReadError {
-    match error {
-        SendError::Fatal { message, not_allowed: true, .. } => ReadError::Denied(message.into()),
-        SendError::Retry { message, .. }
-        | SendError::TooLarge { message }
-        | SendError::Invalid { message }
-        | SendError::Fatal { message, .. } => ReadError::Store(message.into()),
     }
 }
 
