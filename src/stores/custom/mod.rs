@@ -18,6 +18,8 @@ mod encode;
 mod fetch;
 mod process;
 mod protocol;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
