@@ -247,7 +247,8 @@ pub(super) fn caveat(stream: &Stream) -> Option<String> {
             "{name} was interrupted: capture ended before the step did, what it had is here"
         )),
         Status::Succeeded | Status::Failed if stream.gaps > 0 => {
-            Some(format!("{name} has {} gaps: lines that could not be kept", stream.gaps))
+            let gaps = counted(stream.gaps, "gap");
+            Some(format!("{name} has {gaps}: lines that could not be kept"))
         }
         Status::Succeeded | Status::Failed => None,
     }
