@@ -19,4 +19,5 @@ mod documents;
 mod faults;
 mod main_job;
 mod outputs;
+mod reading;
 mod stores;

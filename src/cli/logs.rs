@@ -1,6 +1,7 @@
 //! `steplog logs`: reads logs back.
 
 mod args;
+mod pager;
 mod print;
 
 use std::io::IsTerminal;

@@ -1,0 +1,3 @@
+//! What a person who reads logs sees: options, exit codes, and the terminal.
+
+mod terminal;
