@@ -91,6 +91,8 @@ pub(super) struct Plan {
     identity: Identity,
     environment: BTreeMap<String, String>,
     redactor: Option<Redactor>,
+    /// There is neither a spool nor a log store; that has been said.
+    kept_nowhere: bool,
 }
 
 /// Why the step is not started: better not at all than with its secrets in the logs, or with its
@@ -147,7 +149,7 @@ impl Plan {
         let built_in = stack.redact.files.is_empty()
             && stack.redact.patterns == redact::Settings::default().patterns;
         let redactor = if built_in { None } else { Some(redactor(&stack.redact, &environment)?) };
-        Ok(Self { stack, options, identity, environment, redactor })
+        Ok(Self { stack, options, identity, environment, redactor, kept_nowhere: false })
     }
 
     /// Variables for the step's environment.
@@ -208,11 +210,12 @@ impl Plan {
     }
 
     /// Where no spool can be made.
-    fn in_memory(&self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
+    fn in_memory(&mut self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
         match in_memory::deliver(&self.stack, meta) {
             Ok((sink, courier)) => (Box::new(sink), Courier::Thread(courier)),
             Err(error) => {
                 say(format_args!("{error}; the logs of this step are not kept"));
+                self.kept_nowhere = true;
                 (Box::new(FanOut(Vec::new())), Courier::Nobody)
             }
         }
@@ -266,7 +269,8 @@ impl Plan {
         }
         self.record(&outcome.exit);
         let delivered = outcome.delivery == Delivery::Delivered;
-        if !delivered && self.options.on_undelivered != OnUndelivered::Ignore {
+        let warn = self.options.on_undelivered != OnUndelivered::Ignore;
+        if !delivered && warn && !self.kept_nowhere {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
                 Delivery::Failed => "delivery is not possible",
@@ -284,7 +288,7 @@ impl Plan {
                 say(format_args!("{why}; the logs that were not delivered are lost"));
             }
         }
-        if self.identity.made_up {
+        if self.identity.made_up && !self.kept_nowhere {
             let stack = match &self.options.stack {
                 Some(file) => format!(" --stack {}", file.display()),
                 None => String::new(),
