@@ -100,7 +100,8 @@ impl<'a> Podman<'a> {
 
 impl Drop for Podman<'_> {
     fn drop(&mut self) {
-        attempt(&mut self.podman(&["rm", "--all", "--force", "--time=0"]));
+        // No panic on the way out of another.
+        self.podman(&["rm", "--all", "--force", "--time=0"]).output().ok();
     }
 }
 
