@@ -16,6 +16,7 @@ use print::{Labels, Printer, on_terminal};
 
 use super::reading::{
     self, Access, Failure, Found, INCOMPLETE, NO_MATCH, STORE_FAILED, caveat, ending, grouped,
+    is_incomplete,
 };
 use super::wrap::say;
 use crate::read::format::clean::Cleaning;
@@ -41,13 +42,13 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let access = Access::open(args.stack.as_deref())?;
     let found = match access.find(&args.target, &mut selection) {
         Err(failure) if args.linger.is_none() || failure.code != reading::NOT_FOUND => {
-            return Err(failure);
+            return Err(hinted(failure, args));
         }
         Err(_) => nothing_yet(args),
         Ok(found) => found,
     };
     if found.selected.is_empty() && args.linger.is_none_or(|linger| linger.is_zero()) {
-        return Err(access.nothing(&found, &selection));
+        return Err(hinted(access.nothing(&found, &selection), args));
     }
     if args.follow {
         query.follow = Some(follow(args, &found, &selection));
@@ -55,6 +56,7 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let mut printer = printer(args, &query, &found.selected, zone)?;
     let narrows = args.narrows();
     let hidden = hidden_attempts(&found, &selection);
+    let run = found.run.clone();
     let session = Session::new(&access.reader, found.selected, query, &mut printer);
     let result = access.runtime.block_on(session.run());
     let printed = printer.finish();
@@ -63,7 +65,10 @@ fn show(args: &Args) -> Result<u8, Failure> {
         code: STORE_FAILED,
         message: format!("write to standard output: {error}"),
     })?;
-    conclude(args, &outcome, hidden.as_deref());
+    if outcome.streams.is_empty() {
+        return Err(Failure::not_found(format!("run {run} has not begun while it was waited for")));
+    }
+    conclude(args, &outcome, hidden.as_deref(), narrows);
     if args.stats {
         let cost = access.reader.cost();
         say(format!(
@@ -75,6 +80,14 @@ fn show(args: &Args) -> Result<u8, Failure> {
         ));
     }
     Ok(if args.follow { code_of_steps(&outcome) } else { code(&outcome, narrows) })
+}
+
+/// Whoever follows may have come too early.
+fn hinted(mut failure: Failure, args: &Args) -> Failure {
+    if args.follow && failure.code == reading::NOT_FOUND {
+        failure.message.push_str("; to wait until it comes: --linger 5m");
+    }
+    failure
 }
 
 /// The run may yet appear.
@@ -165,8 +178,11 @@ fn hidden_attempts(found: &Found, selection: &Selection) -> Option<String> {
 }
 
 /// What has to be said beside the lines.
-fn conclude(args: &Args, outcome: &Outcome, hidden: Option<&str>) {
+fn conclude(args: &Args, outcome: &Outcome, hidden: Option<&str>, narrows: bool) {
     let person = std::io::stderr().is_terminal();
+    if person && outcome.matched == 0 {
+        say(if narrows { "no line matches" } else { "there are no lines" });
+    }
     for stream in &outcome.streams {
         let ending = ending(stream).filter(|_| args.follow || person);
         for text in [caveat(stream), ending].into_iter().flatten() {
@@ -187,8 +203,7 @@ fn conclude(args: &Args, outcome: &Outcome, hidden: Option<&str>) {
 
 /// Without `--follow`: whether what was asked for is there.
 fn code(outcome: &Outcome, narrows: bool) -> u8 {
-    let unfinished = outcome.streams.iter().any(|stream| stream.status == Status::Unfinished);
-    if outcome.troubles > 0 || unfinished {
+    if outcome.troubles > 0 || outcome.streams.iter().any(is_incomplete) {
         INCOMPLETE
     } else if narrows && outcome.matched == 0 {
         NO_MATCH

@@ -254,6 +254,11 @@ pub(super) fn caveat(stream: &Stream) -> Option<String> {
     }
 }
 
+/// Lines are missing of it, or may be.
+pub(super) fn is_incomplete(stream: &Stream) -> bool {
+    stream.gaps > 0 || stream.status == Status::Unfinished
+}
+
 /// How the step ended, where it did not end well.
 pub(super) fn ending(stream: &Stream) -> Option<String> {
     let exit = stream.exit.as_ref().filter(|_| stream.status == Status::Failed)?;

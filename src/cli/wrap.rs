@@ -244,7 +244,7 @@ impl Plan {
             Notice::ShipDied(death) if death.words.is_empty() => {
                 say("steplog ship stopped before its time; it will be started again");
             }
-            Notice::ShipDied(death) => say(&death.words),
+            Notice::ShipDied(death) => say(by_ship(&death.words)),
             Notice::Delivering if io::stderr().is_terminal() => say(format_args!(
                 "waiting for the logs to reach {}; Ctrl-C to leave the rest in the spool",
                 self.stores()
@@ -277,7 +277,7 @@ impl Plan {
                 Delivery::Deadline | Delivery::Delivered => "delivery took too long",
             };
             if !outcome.words.is_empty() {
-                say(&outcome.words);
+                say(by_ship(&outcome.words));
             }
             if spool.exists() {
                 say(format_args!(
@@ -311,6 +311,12 @@ impl Plan {
             say(format_args!("failed to write the exit record to {}: {error}", file.display()));
         }
     }
+}
+
+/// What ship has said, without its name: it has the same as this program.
+fn by_ship(words: &str) -> String {
+    let lines = words.lines().map(|line| line.strip_prefix("steplog: ").unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Bytes that every log store has acknowledged.

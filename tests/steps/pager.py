@@ -7,7 +7,7 @@ import sys
 
 
 def interrupted(number, frame):
-    print("pager: interrupted", flush=True)
+    os.write(1, b"pager: interrupted\n")
 
 
 signal.signal(signal.SIGINT, interrupted)
