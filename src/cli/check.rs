@@ -45,7 +45,7 @@ pub(super) fn run(args: Args) -> ExitCode {
     };
     warn(&view);
     let targets = targets(&stack);
-    let mut valid = true;
+    let mut valid = secrets_are_readable(&stack, &view);
     for target in &targets {
         valid &= target.is_valid(&view);
     }
@@ -86,6 +86,20 @@ fn warn(view: &View) {
     }
 }
 
+/// `run` starts no step without the secrets that it is to mask.
+fn secrets_are_readable(stack: &Stack, view: &View) -> bool {
+    let mut valid = true;
+    for secrets in &stack.redact.files {
+        if let Err(error) = std::fs::read(secrets) {
+            let file = view.file.as_ref().map(|file| format!("{}: ", file.display()));
+            let (file, secrets) = (file.unwrap_or_default(), secrets.display());
+            eprintln!("{file}redact.files: cannot read {secrets}: {error}");
+            valid = false;
+        }
+    }
+    valid
+}
+
 /// A store that the stack uses.
 struct Target<'a> {
     key: String,
@@ -98,7 +112,7 @@ fn targets(stack: &Stack) -> Vec<Target<'_>> {
     let key = format!("artifact_stores.{}", own.name);
     let mut targets = vec![Target { key, config: &own.config }];
     for store in &stack.log_stores {
-        let stores::Config::Artifact(config) = &store.config;
+        let stores::Config::Artifact(config) = &store.config else { continue };
         if targets.iter().all(|target| target.config.location != config.location) {
             targets.push(Target { key: format!("log_stores.{}", store.name), config });
         }

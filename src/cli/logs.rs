@@ -23,7 +23,7 @@ use crate::read::format::clean::Cleaning;
 use crate::read::format::clock::Clock;
 use crate::read::format::{Form, Formatter, Text};
 use crate::read::session::{Follow, Outcome, Query, Session};
-use crate::read::store::{LogReader, Status, Stream};
+use crate::read::store::{Status, Stream};
 use crate::read::target::{Attempts, Selection};
 use crate::record::Nanos;
 
@@ -39,15 +39,15 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let zone = TimeZone::system();
     let mut query = args.query(Nanos::now(), &zone)?;
     let mut selection = args.selection()?;
-    let access = Access::open(args.stack.as_deref())?;
+    let access = Access::open(args.stack.as_deref(), args.log_store.as_deref())?;
     let found = match access.find(&args.target, &mut selection) {
-        Err(failure) if args.linger.is_none() || failure.code != reading::NOT_FOUND => {
+        Err(failure) if args.wait.is_zero() || failure.code != reading::NOT_FOUND => {
             return Err(hinted(failure, args));
         }
         Err(_) => nothing_yet(args),
         Ok(found) => found,
     };
-    if found.selected.is_empty() && args.linger.is_none_or(|linger| linger.is_zero()) {
+    if found.selected.is_empty() && args.wait.is_zero() {
         return Err(hinted(access.nothing(&found, &selection), args));
     }
     if args.follow {
@@ -57,7 +57,7 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let narrows = args.narrows();
     let hidden = hidden_attempts(&found, &selection);
     let run = found.run.clone();
-    let session = Session::new(&access.reader, found.selected, query, &mut printer);
+    let session = Session::new(&*access.reader, found.selected, query, &mut printer);
     let result = access.runtime.block_on(session.run());
     let printed = printer.finish();
     let outcome = result?;
@@ -85,7 +85,7 @@ fn show(args: &Args) -> Result<u8, Failure> {
 /// Whoever follows may have come too early.
 fn hinted(mut failure: Failure, args: &Args) -> Failure {
     if args.follow && failure.code == reading::NOT_FOUND {
-        failure.message.push_str("; to wait until it comes: --linger 5m");
+        failure.message.push_str("; to wait until it comes: --wait 5m");
     }
     failure
 }
@@ -116,6 +116,7 @@ fn follow(args: &Args, found: &Found, selection: &Selection) -> Follow {
         step: found.step.clone(),
         selection: selection.clone(),
         known: found.all.iter().map(|stream| stream.writer).collect(),
+        appear: args.wait,
         linger: args.linger.unwrap_or_else(|| default(false)),
         linger_succeeded: args.linger.unwrap_or_else(|| default(true)),
     }

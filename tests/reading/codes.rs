@@ -59,12 +59,12 @@ fn a_step_whose_machine_is_gone_is_incomplete() {
 fn whoever_follows_too_early_is_told_how_to_wait() {
     let sandbox = Sandbox::local("");
     let said = sandbox.call(["logs", "r", "-f"]).expect(3).errors();
-    assert!(said.contains("--linger"), "{said}");
-    let mut follow = sandbox.steplog(["logs", "r/train/1", "-f", "--linger", "60s"]);
+    assert!(said.contains("--wait 5m"), "{said}");
+    let mut follow = sandbox.steplog(["logs", "r/train/1", "-f", "--wait", "60s"]);
     let following = follow.stdout(std::process::Stdio::piped()).spawn().unwrap();
     finish(&mut sandbox.wrap("r", ["sh", "-c", "echo here; exit 6"])).expect(6);
     let followed = crate::support::sandbox::collect(following);
     assert_eq!((followed.code, followed.text().as_str()), (Some(6), "here\n"));
-    let said = sandbox.call(["logs", "other", "-f", "--linger", "10ms"]).expect(3).errors();
+    let said = sandbox.call(["logs", "other", "-f", "--wait", "10ms"]).expect(3).errors();
     assert!(said.contains("has not begun"), "{said}");
 }

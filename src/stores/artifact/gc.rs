@@ -19,6 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 
+use super::failure::read_error;
 use super::fetch::{Entry, Reader, seen};
 use super::layout;
 use crate::read::store::ReadError;
@@ -265,7 +266,7 @@ pub async fn remove(reader: &Reader, objects: &[Object]) -> Result<(), ReadError
         stream::iter(group)
             .map(async |object| match store.delete(&object.path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(ReadError::new(error)),
+                Err(error) => Err(read_error(error)),
             })
             .buffer_unordered(AT_A_TIME)
             .try_collect::<Vec<()>>()

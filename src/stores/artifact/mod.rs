@@ -73,7 +73,15 @@ impl LogStore for ArtifactLogStore {
             }
             Location::Remote { .. } => SealAge::Growing,
         };
-        Limits { chunk_bytes: self.config.chunk_bytes, chunk_blocks: CHUNK_BLOCKS, age }
+        Limits {
+            chunk_bytes: self.config.chunk_bytes,
+            chunk_blocks: CHUNK_BLOCKS,
+            block_lines: usize::MAX,
+            block_bytes: usize::MAX,
+            age,
+            timeout: None,
+            concurrency: usize::MAX,
+        }
     }
 
     fn session(
