@@ -92,6 +92,8 @@ pub(super) struct Plan {
     identity: Identity,
     environment: BTreeMap<String, String>,
     redactor: Option<Redactor>,
+    /// There is neither a spool nor a log store; that has been said.
+    kept_nowhere: bool,
 }
 
 /// Why the step is not started: better not at all than with its secrets in the logs, or with its
@@ -148,7 +150,7 @@ impl Plan {
         let built_in = stack.redact.files.is_empty()
             && stack.redact.patterns == redact::Settings::default().patterns;
         let redactor = if built_in { None } else { Some(redactor(&stack.redact, &environment)?) };
-        Ok(Self { stack, options, identity, environment, redactor })
+        Ok(Self { stack, options, identity, environment, redactor, kept_nowhere: false })
     }
 
     /// Variables for the step's environment.
@@ -209,11 +211,12 @@ impl Plan {
     }
 
     /// Where no spool can be made.
-    fn in_memory(&self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
+    fn in_memory(&mut self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
         match in_memory::deliver(&self.stack, meta) {
             Ok((sink, courier)) => (Box::new(sink), Courier::Thread(courier)),
             Err(error) => {
                 say(format_args!("{error}; the logs of this step are not kept"));
+                self.kept_nowhere = true;
                 (Box::new(FanOut(Vec::new())), Courier::Nobody)
             }
         }
@@ -242,7 +245,7 @@ impl Plan {
             Notice::ShipDied(death) if death.words.is_empty() => {
                 say("steplog ship stopped before its time; it will be started again");
             }
-            Notice::ShipDied(death) => say(&death.words),
+            Notice::ShipDied(death) => say(by_ship(&death.words)),
             Notice::Delivering if io::stderr().is_terminal() => say(format_args!(
                 "waiting for the logs to reach {}; Ctrl-C to leave the rest in the spool",
                 self.stores()
@@ -267,14 +270,15 @@ impl Plan {
         }
         self.record(&outcome.exit);
         let delivered = outcome.delivery == Delivery::Delivered;
-        if !delivered && self.options.on_undelivered != OnUndelivered::Ignore {
+        let warn = self.options.on_undelivered != OnUndelivered::Ignore;
+        if !delivered && warn && !self.kept_nowhere {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
                 Delivery::Failed => "delivery is not possible",
                 Delivery::Deadline | Delivery::Delivered => "delivery took too long",
             };
             if !outcome.words.is_empty() {
-                say(&outcome.words);
+                say(by_ship(&outcome.words));
             }
             if spool.exists() {
                 say(format_args!(
@@ -285,7 +289,7 @@ impl Plan {
                 say(format_args!("{why}; the logs that were not delivered are lost"));
             }
         }
-        if self.identity.made_up {
+        if self.identity.made_up && !self.kept_nowhere {
             let stack = match &self.options.stack {
                 Some(file) => format!(" --stack {}", file.display()),
                 None => String::new(),
@@ -308,6 +312,12 @@ impl Plan {
             say(format_args!("failed to write the exit record to {}: {error}", file.display()));
         }
     }
+}
+
+/// What ship has said, without its name: it has the same as this program.
+fn by_ship(words: &str) -> String {
+    let lines = words.lines().map(|line| line.strip_prefix("steplog: ").unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Bytes that every log store has acknowledged.
