@@ -90,7 +90,7 @@ pub(super) struct Plan {
     options: Options,
     identity: Identity,
     environment: BTreeMap<String, String>,
-    redactor: Option<Redactor>,
+    redactor: Redactor,
 }
 
 /// Why the step is not started: better not at all than with its secrets in the logs, or with its
@@ -142,11 +142,7 @@ impl Plan {
             attributes: std::mem::take(&mut options.attributes),
         };
         let identity = identity::identify(named, &stack.metadata, &environment, what);
-        // Building the search costs more than all else before the step's start, so it comes behind
-        // that where it cannot fail.
-        let built_in = stack.redact.files.is_empty()
-            && stack.redact.patterns == redact::Settings::default().patterns;
-        let redactor = if built_in { None } else { Some(redactor(&stack.redact, &environment)?) };
+        let redactor = redactor(&stack.redact, &environment)?;
         Ok(Self { stack, options, identity, environment, redactor })
     }
 
@@ -178,9 +174,7 @@ impl Plan {
         };
         let deadline = self.options.deadline.unwrap_or(self.stack.ship.deadline);
         let quiet = self.options.quiet;
-        let redactor = self.redactor.take().unwrap_or_else(|| {
-            redactor(&self.stack.redact, &self.environment).expect("built-in patterns are tested")
-        });
+        let redactor = self.redactor.clone();
         match SpoolWriter::create(&self.stack.spool, &meta) {
             Ok(writer) => {
                 let dir = writer.dir().to_owned();

@@ -30,7 +30,8 @@
 //!
 //! **Cost**: one pass over the bytes for each stage in use, no allocation once the buffers have
 //! grown, no copy when nothing matches and nothing was held back: the output is then a slice of
-//! the input.
+//! the input. The built-in patterns are not even built before a stream holds what one of them
+//! begins with.
 
 mod defaults;
 mod encode;
@@ -38,6 +39,7 @@ mod literals;
 mod live;
 mod patterns;
 mod sources;
+mod starts;
 
 use std::{
     fmt,
