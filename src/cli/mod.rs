@@ -26,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::pages;
+
 /// Captures what pipeline steps print, keeps it safe, ships it to a log store and reads it back.
 #[derive(Debug, Parser)]
 #[command(name = "steplog", version, propagate_version = true)]
@@ -51,12 +53,16 @@ enum Command {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let is = |name: &str| std::env::args_os().nth(1).is_some_and(|it| it == name);
+    if is("run") || is("pipe") {
+        pages::stay_small();
+    }
+    let parsed = Cli::try_parse();
+    pages::give_back();
+    let cli = match parsed {
         Ok(cli) => cli,
         // To whoever called `run`, a code below 125 is the step's own.
-        Err(error)
-            if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|it| it == "run") =>
-        {
+        Err(error) if error.use_stderr() && is("run") => {
             error.print().ok();
             return ExitCode::from(wrap::FAILED);
         }

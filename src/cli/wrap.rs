@@ -16,6 +16,7 @@ use crate::capture::memory::FanOut;
 use crate::capture::process::{Courier, Delivery, Holder, Notice, Outcome, Surroundings};
 use crate::capture::shipper::Shipper;
 use crate::capture::sink::FrameSink;
+use crate::pages;
 use crate::record::{Exit, Writer};
 use crate::redact::{self, Redactor};
 use crate::ship::Mark;
@@ -130,7 +131,10 @@ fn redactor(
 impl Plan {
     /// Loads the stack and works out who writes. `what` stands in for a step without a name.
     pub(super) fn make(mut options: Options, what: &str) -> Result<Self, PlanError> {
-        let stack = stack::load(options.stack.as_deref())?;
+        let world = stack::Env::process();
+        pages::give_back();
+        let stack = stack::load_in(&world, options.stack.as_deref())?;
+        pages::give_back();
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -142,7 +146,9 @@ impl Plan {
             attributes: std::mem::take(&mut options.attributes),
         };
         let identity = identity::identify(named, &stack.metadata, &environment, what);
+        pages::give_back();
         let redactor = redactor(&stack.redact, &environment)?;
+        pages::give_back();
         Ok(Self { stack, options, identity, environment, redactor })
     }
 
@@ -160,6 +166,7 @@ impl Plan {
 
     /// Makes the spool and starts ship: everything that takes time.
     pub(super) fn surround(&mut self) -> Surroundings {
+        pages::give_back();
         if let Ok(host) = nix::unistd::gethostname()
             && let Ok(host) = host.into_string()
         {
@@ -177,6 +184,7 @@ impl Plan {
         let redactor = self.redactor.clone();
         match SpoolWriter::create(&self.stack.spool, &meta) {
             Ok(writer) => {
+                pages::give_back();
                 let dir = writer.dir().to_owned();
                 let stack = self.options.stack.as_deref();
                 let shipper = Shipper::start(&dir, stack, &self.stack.ship, Instant::now());
@@ -253,6 +261,7 @@ impl Plan {
 
     /// Says what is left to say; returns the code to exit with.
     pub(super) fn conclude(&self, mut outcome: Outcome) -> u8 {
+        pages::give_back();
         let Writer { id, origin, .. } = &self.identity.writer;
         let spool = self.stack.spool.dir.join(id.to_string());
         if outcome.exit.bytes_delivered.is_none() {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::defaults::{DEFAULT_PATTERNS, DEFAULT_STARTS};
 use super::starts::Starts;
-use super::{End, MASK, Output, live, wipe};
+use super::{End, MASK, Output, Place, live, wipe};
 
 /// The most bytes of an unfinished line that are held back, and so the longest match that is
 /// found whole for certain when it comes in several reads.
@@ -76,8 +76,9 @@ impl Patterns {
     }
 
     fn expressions(&self) -> &Expressions {
-        self.expressions
-            .get_or_init(|| Expressions::new(DEFAULT_PATTERNS).expect("built-in patterns are tested"))
+        self.expressions.get_or_init(|| {
+            Expressions::new(DEFAULT_PATTERNS).expect("built-in patterns are tested")
+        })
     }
 
     /// Masks whole lines, `writer.text[from..to]`.
@@ -273,9 +274,10 @@ impl PatternStage {
             }
         }
         if unchanged {
-            return Output { bytes: input.get(..given).unwrap_or_default(), masked };
+            let bytes = input.get(..given).unwrap_or_default();
+            return Output { bytes, place: Place::Input, masked };
         }
-        Output { bytes: buffer, masked }
+        Output { bytes: buffer, place: Place::Patterns, masked }
     }
 
     /// Remembers a line of which the first `hold` bytes are given out.

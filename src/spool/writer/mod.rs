@@ -19,6 +19,7 @@ use super::quota::{Quota, Room};
 use super::segment::Header;
 use super::syncer::{Syncer, Tick};
 use super::{Kind, Meta, Note, Settings, Sync, WhenFull};
+use crate::pages;
 use crate::record::{Exit, Gap, IoStream, Nanos};
 use room::Refusal;
 
@@ -327,6 +328,7 @@ impl<D: Disk> SpoolWriter<D> {
         if self.stopped {
             return Ok(());
         }
+        pages::give_back();
         let synced = self.syncer.finish(&self.active.file);
         synced.map_err(|source| FinishError::Sync { dir: self.dir, source })
     }
