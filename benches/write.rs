@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::measure::{self, Cost, Input, Peak};
 use crate::support::lines;
 use crate::support::sandbox::{self, Sandbox};
-use crate::table::{self, Table, mebibytes, milliseconds, none, ratio};
+use crate::table::{Table, mebibytes, milliseconds, none, ratio};
 use crate::{Group, Sizes};
 
 /// The step: prints the input, then leaves a mark, so that its end can be seen from outside.

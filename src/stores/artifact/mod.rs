@@ -37,7 +37,7 @@ use std::time::Duration;
 use object_store::ObjectStore;
 
 pub use self::config::{Codec, Config, Location};
-pub use self::encode::BlockEncoder;
+pub use self::encode::{BlockEncoder, Ndjson};
 pub(crate) use self::failure::without_queries;
 pub use self::open::OpenError;
 use self::session::ArtifactSession;

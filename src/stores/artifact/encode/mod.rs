@@ -13,7 +13,7 @@ mod ndjson;
 use bytes::Bytes;
 
 use self::compress::Compressor;
-use self::ndjson::Ndjson;
+pub use self::ndjson::Ndjson;
 use super::{Codec, Config};
 use crate::line::Block;
 use crate::record::Origin;

@@ -19,7 +19,7 @@ const NANOS_AT: usize = 14 + 20;
 const LEVELS: usize = Level::ALL.len() + 1;
 
 /// Writes the records of one writer.
-pub(super) struct Ndjson {
+pub struct Ndjson {
     /// What every record ends with.
     tail: Vec<u8>,
     /// By iostream and level: what stands between `seq` and the message.
@@ -31,7 +31,8 @@ pub(super) struct Ndjson {
 }
 
 impl Ndjson {
-    pub(super) fn new(origin: &Origin) -> Self {
+    /// For the writer with this origin.
+    pub fn new(origin: &Origin) -> Self {
         let mut tail = b"\",".to_vec();
         // `{…}` without its first brace.
         let origin = serde_json::to_vec(origin).unwrap_or_default();
@@ -61,7 +62,7 @@ impl Ndjson {
     }
 
     /// Appends all lines of the block.
-    pub(super) fn write(&mut self, block: &Block, out: &mut Vec<u8>) -> Summary {
+    pub fn write(&mut self, block: &Block, out: &mut Vec<u8>) -> Summary {
         let text = simdutf8::basic::from_utf8(&block.bytes).ok();
         let mut summary = Summary::of(block);
         out.reserve(block.bytes.len() + block.lines.len() * (HEAD + 60 + self.tail.len()));
