@@ -297,6 +297,8 @@ impl Plan {
                 "logs kept as run {run}; to read them: steplog logs{stack} {run}/{step}"
             ));
         }
+        // The libraries' own ends are behind this.
+        pages::give_back();
         match self.options.on_undelivered {
             OnUndelivered::Fail if !delivered && outcome.code == 0 => FAILED,
             _ => outcome.code,
