@@ -10,7 +10,7 @@ use steplog::redact::{DEFAULT_PATTERNS, Redactor, Scratch};
 use steplog::spool::{Frame, Kind};
 use steplog::stores::Encoder as _;
 use steplog::stores::artifact::object::Sha256;
-use steplog::stores::artifact::{BlockEncoder, Codec, Ndjson};
+use steplog::stores::artifact::{BlockEncoder, Codec};
 
 use crate::measure::{self, Input};
 use crate::table::Table;
@@ -55,14 +55,13 @@ pub(crate) fn each(input: &Input, sizes: Sizes) -> Group {
         attempt: 1,
         source: "step".to_owned(),
     };
-    let (mut ndjson, mut text) = (Ndjson::new(&origin), Vec::new());
+    let mut encoder = BlockEncoder::new(&origin, Codec::Zstd, 1);
     row("ship: records as NDJSON", &mut || {
         for block in &blocks {
-            text.clear();
-            black_box(ndjson.write(block, &mut text));
+            black_box(encoder.write(block));
+            black_box(encoder.text());
         }
     });
-    let mut encoder = BlockEncoder::new(&origin, Codec::Zstd, 1);
     let mut compressed = Vec::new();
     row("ship: that and zstd, level 1", &mut || {
         compressed.clear();

@@ -98,7 +98,7 @@ fn targets(stack: &Stack) -> Vec<Target<'_>> {
     let key = format!("artifact_stores.{}", own.name);
     let mut targets = vec![Target { key, config: &own.config }];
     for store in &stack.log_stores {
-        let stores::Config::Artifact(config) = &store.config;
+        let stores::Config::Artifact(config) = &store.config else { continue };
         if targets.iter().all(|target| target.config.location != config.location) {
             targets.push(Target { key: format!("log_stores.{}", store.name), config });
         }

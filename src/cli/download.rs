@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::reading::{self, Access, Failure, INCOMPLETE, STORE_FAILED, bar, caveat, grouped};
 use super::wrap::say;
 use crate::read::filter::Filter;
-use crate::read::store::{Event, LogReader, Request, Status, Stream};
+use crate::read::store::{Event, Request, Status, Stream};
 use crate::read::target::{Attempts, Selection, Target};
 use crate::record::{IoStream, WriterId};
 use crate::stores::artifact::layout;
@@ -47,6 +47,9 @@ pub(super) struct Args {
     /// Only what was written to this
     #[arg(long, value_name = "WHICH", value_enum)]
     stream: Option<Which>,
+    /// The log store to read from: by default the first of the stack that can be read
+    #[arg(long, value_name = "NAME")]
+    log_store: Option<String>,
     /// The stack file
     #[arg(long, value_name = "FILE")]
     stack: Option<PathBuf>,
@@ -75,7 +78,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn download(args: &Args) -> Result<u8, Failure> {
-    let access = Access::open(args.stack.as_deref())?;
+    let access = Access::open(args.stack.as_deref(), args.log_store.as_deref())?;
     let attempts = args.target.attempt.map_or(Attempts::All, Attempts::Number);
     let mut selection = Selection { attempts, ..Selection::default() };
     let found = access.find(&args.target, &mut selection)?;

@@ -8,6 +8,7 @@ use super::reading::{self, Access, Failure, bar, short_duration};
 use super::wrap;
 use crate::record::Nanos;
 use crate::stores::artifact::Location;
+use crate::stores::artifact::fetch::Reader;
 use crate::stores::artifact::gc::{self, Garbage, Object, Policy};
 
 /// Remove old logs from the artifact store
@@ -38,10 +39,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn collect(args: &Args) -> Result<u8, Failure> {
-    let access = Access::open(args.stack.as_deref())?;
+    let (access, config) = Access::artifact(args.stack.as_deref())?;
     let policy = Policy { older_than: args.older_than, keep: args.keep };
     let now = Nanos::now();
-    let folder = match &access.config.location {
+    let folder = match &config.location {
         Location::Local { path } => Some(path.as_path()),
         Location::Remote { .. } => None,
     };
@@ -64,7 +65,7 @@ fn collect(args: &Args) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn remove(access: &Access, garbage: &Garbage) -> Result<(), Failure> {
+fn remove(access: &Access<Reader>, garbage: &Garbage) -> Result<(), Failure> {
     let bar = bar(garbage.runs.len() as u64 + 1, "removing");
     for run in &garbage.runs {
         access.runtime.block_on(gc::remove(&access.reader, &run.objects))?;

@@ -21,7 +21,7 @@ use crate::read::format::clean::Cleaning;
 use crate::read::format::clock::Clock;
 use crate::read::format::{Form, Formatter, Text};
 use crate::read::session::{Follow, Outcome, Query, Session};
-use crate::read::store::{LogReader, Status, Stream};
+use crate::read::store::{Status, Stream};
 use crate::read::target::{Attempts, Selection};
 use crate::record::Nanos;
 
@@ -37,7 +37,7 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let zone = TimeZone::system();
     let mut query = args.query(Nanos::now(), &zone)?;
     let mut selection = args.selection()?;
-    let access = Access::open(args.stack.as_deref())?;
+    let access = Access::open(args.stack.as_deref(), args.log_store.as_deref())?;
     let found = match access.find(&args.target, &mut selection) {
         Err(failure) if args.linger.is_none() || failure.code != reading::NOT_FOUND => {
             return Err(failure);
@@ -54,7 +54,7 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let mut printer = printer(args, &query, &found.selected, zone)?;
     let narrows = args.narrows();
     let hidden = hidden_attempts(&found, &selection);
-    let session = Session::new(&access.reader, found.selected, query, &mut printer);
+    let session = Session::new(&*access.reader, found.selected, query, &mut printer);
     let result = access.runtime.block_on(session.run());
     let printed = printer.finish();
     let outcome = result?;

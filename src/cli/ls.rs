@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::reading::{self, Access, Failure, grouped, short_duration};
-use crate::read::store::{LogReader, ReadError, Status, Stream};
+use crate::read::store::{ReadError, Status, Stream};
 use crate::read::target::{self, Attempts, Selection, Target};
 use crate::record::Nanos;
 
@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// What to print: text for people, json with one object a line
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
     output: super::verify::Form,
+    /// The log store to read from: by default the first of the stack that can be read
+    #[arg(long, value_name = "NAME")]
+    log_store: Option<String>,
     /// The stack file
     #[arg(long, value_name = "FILE")]
     stack: Option<PathBuf>,
@@ -45,7 +48,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn list(args: &Args) -> Result<u8, Failure> {
-    let access = Access::open(args.stack.as_deref())?;
+    let access = Access::open(args.stack.as_deref(), args.log_store.as_deref())?;
     let json = args.output == super::verify::Form::Json;
     let Some(target) = &args.target else {
         let runs = runs(&access, args.limit)?;

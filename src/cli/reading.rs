@@ -16,6 +16,7 @@ use std::fmt::Display;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -25,9 +26,9 @@ use crate::read::store::{LogReader, ReadError, Status, Stream};
 use crate::read::target::{self, Name, Selection, Target};
 use crate::record::Nanos;
 use crate::stack::{self, Stack};
-use crate::stores;
 use crate::stores::artifact::fetch::Reader;
 use crate::stores::artifact::without_queries;
+use crate::stores::{self, Reading, artifact};
 
 pub(super) const NO_MATCH: u8 = 1;
 pub(super) const USAGE: u8 = 2;
@@ -73,35 +74,78 @@ pub(super) fn end(result: Result<u8, Failure>) -> ExitCode {
 }
 
 /// The store to read from.
-pub(super) struct Access {
+pub(super) struct Access<R: ?Sized = dyn LogReader> {
     pub(super) runtime: Runtime,
-    pub(super) reader: Reader,
     /// Of the log store.
     pub(super) name: String,
-    pub(super) config: stores::artifact::Config,
+    pub(super) reader: Arc<R>,
 }
 
 impl Access {
-    /// The first log store of the stack that can be read.
-    pub(super) fn open(file: Option<&Path>) -> Result<Self, Failure> {
-        let Stack { log_stores, .. } =
-            stack::load(file).map_err(|errors| Failure::usage(chain(&errors)))?;
-        let readable = log_stores.into_iter().map(|store| match store.config {
-            stores::Config::Artifact(config) => (store.name, config),
-        });
-        let Some((name, config)) = readable.into_iter().next() else {
-            return Err(Failure::usage("the stack names no log store"));
-        };
-        let failed = |message| Failure { code: STORE_FAILED, message };
-        let reader = Reader::of(&config).map_err(|error| failed(chain(&error)))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|error| failed(format!("start threads: {error}")))?;
-        Ok(Self { runtime, reader, name, config })
+    /// The log store of the stack that is named, or else the first that can be read.
+    pub(super) fn open(file: Option<&Path>, log_store: Option<&str>) -> Result<Self, Failure> {
+        let Stack { log_stores, .. } = load(file)?;
+        let mut elsewhere = Vec::new();
+        let names: Vec<String> = log_stores.iter().map(|store| store.name.clone()).collect();
+        for store in log_stores {
+            if log_store.is_some_and(|wanted| wanted != store.name) {
+                continue;
+            }
+            match store.config.reading().map_err(|error| failed(chain(&error)))? {
+                Reading::Here(reader) => {
+                    return Ok(Self { runtime: runtime()?, name: store.name, reader });
+                }
+                Reading::Elsewhere(where_to) => elsewhere.push((store.name, where_to)),
+            }
+        }
+        Err(if elsewhere.is_empty() {
+            let wanted = log_store.unwrap_or_default();
+            Failure::usage(format!(
+                "the stack has no log store {wanted:?}; it has {}",
+                listed(&names)
+            ))
+        } else {
+            let places = elsewhere.iter().map(|(name, place)| format!("log store {name}: {place}"));
+            Failure::usage(format!(
+                "{}; to read logs with steplog too, add a log store of the flavor artifact to the \
+                 stack's log_stores",
+                places.collect::<Vec<_>>().join("; ")
+            ))
+        })
     }
+}
 
+impl Access<Reader> {
+    /// The first log store of the stack that is an artifact store, or else its artifact store.
+    pub(super) fn artifact(file: Option<&Path>) -> Result<(Self, artifact::Config), Failure> {
+        let Stack { log_stores, artifact_store, .. } = load(file)?;
+        let kept = log_stores.into_iter().find_map(|store| match store.config {
+            stores::Config::Artifact(config) => Some((store.name, config)),
+            _ => None,
+        });
+        let (name, config) = kept.unwrap_or((artifact_store.name, artifact_store.config));
+        let reader = Reader::of(&config).map_err(|error| failed(chain(&error)))?;
+        Ok((Self { runtime: runtime()?, name, reader: Arc::new(reader) }, config))
+    }
+}
+
+fn load(file: Option<&Path>) -> Result<Stack, Failure> {
+    stack::load(file).map_err(|errors| Failure::usage(chain(&errors)))
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| failed(format!("start threads: {error}")))
+}
+
+fn failed(message: String) -> Failure {
+    Failure { code: STORE_FAILED, message }
+}
+
+impl<R: LogReader + ?Sized> Access<R> {
     /// The run that is meant, with all its streams (of the one step that is named, if one is), and
     /// those that the selection means.
     pub(super) fn find(

@@ -288,11 +288,15 @@ pub(super) fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
         .log_stores
         .iter()
         .map(|store| {
-            let opened = store.config.store().map_err(|error| {
-                // A folder that cannot be made now may be later; a wrong option stays wrong.
-                let code = if is_io(&error) { LEFT } else { USAGE };
-                Failure { code, message: format!("log store {}: {}", store.name, chain(&error)) }
-            })?;
+            let opened =
+                store.config.store(&store.name, &stack.ship.dead_letter).map_err(|error| {
+                    // A folder that cannot be made now may be later; a wrong option stays wrong.
+                    let code = if is_io(&error) { LEFT } else { USAGE };
+                    Failure {
+                        code,
+                        message: format!("log store {}: {}", store.name, chain(&error)),
+                    }
+                })?;
             Ok(Target { name: store.name.clone(), store: opened, progress: Progress::default() })
         })
         .collect()

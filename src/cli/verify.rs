@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn prove(args: &Args) -> Result<u8, Failure> {
-    let access = Access::open(args.stack.as_deref())?;
+    let (access, _) = Access::artifact(args.stack.as_deref())?;
     // Every attempt, unless one is named; only writers count here, not how they stand.
     let mut selection = Selection {
         attempts: args

@@ -4,6 +4,7 @@
 //! skips frames by its index and looks for text in parallel; others send the query on) and says
 //! so in [`Pushdown`]; the pipeline does the rest, so that a user sees no difference.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -222,40 +223,10 @@ impl Status {
 pub enum ReadError {
     /// The store says no. Never to be taken for "no logs".
     #[error("the log store does not allow it")]
-    Denied(#[source] object_store::Error),
+    Denied(#[source] Box<dyn Error + Send + Sync>),
     /// The store cannot be reached or failed.
     #[error("read from the log store")]
-    Store(#[source] object_store::Error),
-}
-
-impl ReadError {
-    /// Tells "not allowed" from everything else.
-    pub fn new(error: object_store::Error) -> Self {
-        use object_store::Error;
-        let denied =
-            matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. })
-                || denied_by_the_system(&error)
-                || denied_by_status(&error.to_string());
-        if denied { Self::Denied(error) } else { Self::Store(error) }
-    }
-}
-
-/// Where the client does not tell kinds apart (listing), its text has the HTTP status.
-fn denied_by_status(message: &str) -> bool {
-    ["status code: 401", "status code: 403"].iter().any(|status| message.contains(status))
-}
-
-/// The local store wraps what the system said, at varying depth.
-fn denied_by_the_system(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut error = Some(error);
-    while let Some(this) = error {
-        let kind = this.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        if kind == Some(std::io::ErrorKind::PermissionDenied) {
-            return true;
-        }
-        error = this.source();
-    }
-    false
+    Store(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// What reading has cost.

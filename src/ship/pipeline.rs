@@ -142,6 +142,12 @@ impl Delivery<'_> {
         let settings = self.settings;
         let most = settings.encoders.max(1);
         let limits = self.store.limits();
+        let lines = line::Settings {
+            block_lines: self.lines.block_lines.min(limits.block_lines),
+            block_bytes: self.lines.block_bytes.min(limits.block_bytes),
+            ..self.lines.clone()
+        };
+        let timeout = limits.timeout.unwrap_or(settings.timeout);
         let (allowance, ledger) = budget(settings.channel_bytes);
         let (halt_by, halt) = stop::stop();
         let (gone_by, gone) = stop::stop();
@@ -160,9 +166,9 @@ impl Delivery<'_> {
             };
             let reader = Reader {
                 source,
-                splitter: Splitter::new(self.lines.clone(), kept.acked.lines.clone()),
+                block_bytes: lines.block_bytes,
+                splitter: Splitter::new(lines, kept.acked.lines.clone()),
                 block: Block::default(),
-                block_bytes: self.lines.block_bytes,
                 limits,
                 cuts,
                 cadence: Cadence::new(limits.age, age_of(self.writer), Instant::now()),
@@ -175,15 +181,14 @@ impl Delivery<'_> {
                 halt,
             };
             scope.spawn(|| reader.run());
-            let requests =
-                Requests::new(Arc::clone(session), self.runtime.clone(), settings.timeout);
+            let requests = Requests::new(Arc::clone(session), self.runtime.clone(), timeout);
             let coordinator = Coordinator {
                 store: self.name,
                 session: Arc::clone(session),
                 keeper: self.keeper,
                 progress: self.progress,
                 ledger,
-                concurrency: settings.concurrency,
+                concurrency: settings.concurrency.min(limits.concurrency),
                 backoff: Backoff::new(settings.retry_initial, settings.retry_max),
                 requests,
                 flow: Flow::after(kept.next_chunk, kept.acked.totals.clone()),

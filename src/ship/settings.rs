@@ -1,6 +1,9 @@
 //! How delivery works: the `[ship]` table, resolved. Does nothing.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::stores::records::dead_letter;
 
 /// How delivery works: the `[ship]` table, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Settings {
     pub retry_initial: Duration,
     /// Longest pause between tries.
     pub retry_max: Duration,
+    /// Where records go that a log store refuses for good.
+    pub dead_letter: dead_letter::Settings,
 }
 
 impl Default for Settings {
@@ -31,6 +36,10 @@ impl Default for Settings {
             timeout: Duration::from_secs(30),
             retry_initial: Duration::from_millis(200),
             retry_max: Duration::from_secs(30),
+            dead_letter: dead_letter::Settings {
+                dir: PathBuf::from("dead-letter"),
+                max_bytes: 64 << 20,
+            },
         }
     }
 }

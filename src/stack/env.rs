@@ -88,6 +88,11 @@ impl Env {
         self.folder("XDG_STATE_HOME", ".local/state", "spool")
     }
 
+    /// Where records go that a log store refuses for good, unless the stack file says so.
+    pub fn dead_letter(&self) -> PathBuf {
+        self.folder("XDG_STATE_HOME", ".local/state", "dead-letter")
+    }
+
     /// The user's home, if there is one to speak of.
     pub fn home(&self) -> Option<PathBuf> {
         self.get("HOME")

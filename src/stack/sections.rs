@@ -34,6 +34,7 @@ pub(super) struct Sections {
 /// Reads them all; a table that is missing or wrong keeps its defaults.
 pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets) -> Sections {
     let spool_dir = context.env.spool();
+    let dead_letter_dir = context.env.dead_letter();
     let mut sections = Sections {
         metadata: enrich::Table::default(),
         capture: capture::Settings::default(),
@@ -42,6 +43,7 @@ pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets
         spool: spool::Settings { dir: spool_dir, ..spool::Settings::default() },
         ship: ship::Settings::default(),
     };
+    sections.ship.dead_letter.dir = dead_letter_dir;
     let mut top = Reader::new(context, document, "", None, secrets);
     if let Some(reader) = top.table("metadata") {
         metadata(reader, &mut sections.metadata);
@@ -192,6 +194,8 @@ fn ship(mut reader: Reader<'_, '_, '_>, settings: &mut ship::Settings) {
     reader.duration("timeout", 100 * MILLISECOND..=HOUR, &mut settings.timeout);
     reader.duration("retry_initial", MILLISECOND..=HOUR, &mut settings.retry_initial);
     reader.duration("retry_max", MILLISECOND..=HOUR, &mut settings.retry_max);
+    reader.path("dead_letter", &mut settings.dead_letter.dir);
+    reader.bytes("dead_letter_bytes", 0..=1024 * TIB, &mut settings.dead_letter.max_bytes);
     settings.retry_initial = settings.retry_initial.min(settings.retry_max);
     reader.finish();
 }

@@ -17,7 +17,14 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod custom;
+pub mod elasticsearch;
+pub mod http;
+
 mod flavor;
+mod json;
+pub mod records;
+mod view;
 
 use std::error::Error;
 use std::io;
@@ -25,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +40,10 @@ pub use self::artifact::object::{FirstError, Gaps};
 #[cfg(test)]
 pub(crate) use self::flavor::FLAVORS;
 pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
+use self::records::dead_letter::DeadLetter;
+use self::records::{RecordStore, Service};
 use crate::line::Block;
+use crate::read::store::LogReader;
 use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 
 /// A log store as the stack file describes it, resolved; one variant a flavor.
@@ -40,24 +51,70 @@ use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+    /// They are given to a program of the user's.
+    Custom(custom::Config),
+    /// They become documents of an index.
+    Elasticsearch(elasticsearch::Config),
+    /// They are sent to a URL.
+    Http(http::Config),
 }
 
 impl Config {
-    /// The store that this describes. Asks nothing of it yet.
-    pub fn store(&self) -> Result<Arc<dyn LogStore>, StoreError> {
-        match self {
+    /// The store that this describes, which the stack file calls `name`. Asks nothing of it yet.
+    pub fn store(
+        &self,
+        name: &str,
+        dead_letter: &records::dead_letter::Settings,
+    ) -> Result<Arc<dyn LogStore>, StoreError> {
+        let service: Arc<dyn Service> = match self {
             Self::Artifact(config) => {
                 let store = artifact::ArtifactLogStore::open(config.clone());
-                Ok(Arc::new(store.map_err(|error| StoreError(error.into()))?))
+                return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
-        }
+            Self::Custom(config) => custom::Custom::open(config.clone()),
+            Self::Elasticsearch(config) => {
+                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
+            }
+            Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
+        };
+        let dead_letter = DeadLetter::new(dead_letter.clone(), name);
+        Ok(Arc::new(RecordStore::new(service, dead_letter)))
     }
+
+    /// How to read from it.
+    pub fn reading(&self) -> Result<Reading, StoreError> {
+        Ok(match self {
+            Self::Artifact(config) => {
+                let reader = artifact::fetch::Reader::of(config).map_err(StoreError::new)?;
+                Reading::Here(Arc::new(reader))
+            }
+            Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
+            Self::Http(config) => Reading::Elsewhere(format!(
+                "the http flavor only writes: look at what receives {}",
+                records::http::shown(&config.endpoint)
+            )),
+        })
+    }
+}
+
+/// How a log store can be read.
+pub enum Reading {
+    /// By us.
+    Here(Arc<dyn LogReader>),
+    /// Not by us; the text says where its logs can be seen.
+    Elsewhere(String),
 }
 
 /// Why a log store cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 #[error("set up the log store")]
 pub struct StoreError(#[source] pub Box<dyn Error + Send + Sync>);
+
+impl StoreError {
+    fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
 
 /// A log store that can be written to.
 pub trait LogStore: Send + Sync {
@@ -71,6 +128,11 @@ pub trait LogStore: Send + Sync {
         writer: &Writer,
         state: &serde_json::Value,
     ) -> Result<Arc<dyn Session>, StateError>;
+
+    /// No more will be delivered; whatever the store holds open it may close.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
 }
 
 /// When a chunk is sealed.
@@ -80,8 +142,16 @@ pub struct Limits {
     pub chunk_bytes: u64,
     /// At this many blocks.
     pub chunk_blocks: usize,
+    /// A block has no more lines than this; they are cut at the stack file's `block_lines` in any case.
+    pub block_lines: usize,
+    /// A block has about this many raw bytes at the most; likewise.
+    pub block_bytes: usize,
     /// At this age of its first line.
     pub age: SealAge,
+    /// One try at one chunk; none: as `[ship] timeout` says.
+    pub timeout: Option<Duration>,
+    /// Chunks under way at the same time, at the most.
+    pub concurrency: usize,
 }
 
 /// How long a line waits for others at the most.
@@ -150,6 +220,21 @@ pub struct Encoded {
     pub text_bytes: u64,
     /// What is in it.
     pub summary: Summary,
+    /// Where in the body each request is, for stores that take records in requests; else empty.
+    pub batches: Vec<Batch>,
+}
+
+/// One request's worth of records in [`Encoded::body`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The request's body, compressed as the store takes it, as a range of [`Encoded::body`].
+    pub body: std::ops::Range<usize>,
+    /// Bytes before the first record in the body before compression.
+    pub head: usize,
+    /// Where each record ends, counted from the first one's start.
+    pub ends: Vec<u32>,
+    /// It holds one record, which is larger than the service takes.
+    pub oversize: bool,
 }
 
 /// A cut of the writer's lines that is delivered as a whole.

@@ -132,6 +132,9 @@ pub(in super::super) struct Args {
     /// No pager, even on a terminal
     #[arg(long)]
     pub(super) no_pager: bool,
+    /// The log store to read from: by default the first of the stack that can be read
+    #[arg(long, value_name = "NAME")]
+    pub(super) log_store: Option<String>,
     /// The stack file
     #[arg(long, value_name = "FILE")]
     pub(super) stack: Option<PathBuf>,

@@ -8,6 +8,7 @@ use std::io;
 
 use object_store::Error as StoreError;
 
+use crate::read::store::ReadError;
 use crate::stores::DeliverError;
 
 const CREDENTIALS: &str =
@@ -47,6 +48,15 @@ pub(super) fn classify(purpose: &str, error: &StoreError) -> DeliverError {
             Some(_) => retry(message),
         },
     }
+}
+
+/// What `error` means to a reader: tells "not allowed" from everything else.
+pub(super) fn read_error(error: StoreError) -> ReadError {
+    let denied = matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. })
+            || io_kind(&error) == Some(io::ErrorKind::PermissionDenied)
+            // Where the client does not tell kinds apart (listing), its text has the status.
+            || matches!(status(&error.to_string()), Some(401 | 403));
+    if denied { ReadError::Denied(error.into()) } else { ReadError::Store(error.into()) }
 }
 
 /// A failure that has no error of the store behind it and may go away.

@@ -19,6 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 
+use super::failure::read_error;
 use super::fetch::{Entry, Reader, seen};
 use super::layout;
 use crate::read::store::ReadError;
@@ -108,7 +109,7 @@ pub async fn find(
     let client = reader.client();
     let metas = client.list(&Path::from(layout::BY_ID)).await?;
     let entries: Vec<(Entry, ObjectMeta)> = stream::iter(metas)
-        .map(async |meta| Ok((reader.entry(&meta.location).await?, meta)))
+        .map(async |meta| Ok::<_, ReadError>((reader.entry(&meta.location).await?, meta)))
         .buffered(AT_A_TIME)
         .try_filter_map(async |(entry, meta)| Ok(entry.map(|entry| (entry, meta))))
         .try_collect()
@@ -265,7 +266,7 @@ pub async fn remove(reader: &Reader, objects: &[Object]) -> Result<(), ReadError
         stream::iter(group)
             .map(async |object| match store.delete(&object.path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(ReadError::new(error)),
+                Err(error) => Err(read_error(error)),
             })
             .buffer_unordered(AT_A_TIME)
             .try_collect::<Vec<()>>()

@@ -37,7 +37,7 @@ use std::time::Duration;
 use object_store::ObjectStore;
 
 pub use self::config::{Codec, Config, Location};
-pub use self::encode::{BlockEncoder, Ndjson};
+pub use self::encode::BlockEncoder;
 pub(crate) use self::failure::without_queries;
 pub use self::open::OpenError;
 use self::session::ArtifactSession;
@@ -73,7 +73,15 @@ impl LogStore for ArtifactLogStore {
             }
             Location::Remote { .. } => SealAge::Growing,
         };
-        Limits { chunk_bytes: self.config.chunk_bytes, chunk_blocks: CHUNK_BLOCKS, age }
+        Limits {
+            chunk_bytes: self.config.chunk_bytes,
+            chunk_blocks: CHUNK_BLOCKS,
+            block_lines: usize::MAX,
+            block_bytes: usize::MAX,
+            age,
+            timeout: None,
+            concurrency: usize::MAX,
+        }
     }
 
     fn session(

@@ -7,21 +7,19 @@
 //! becomes the same bytes, or a retried chunk would not be the chunk it was. Does no I/O.
 
 mod compress;
-mod escape;
-mod ndjson;
 
 use bytes::Bytes;
 
 use self::compress::Compressor;
-pub use self::ndjson::Ndjson;
 use super::{Codec, Config};
 use crate::line::Block;
 use crate::record::Origin;
-use crate::stores::{EncodeError, Encoded, Encoder};
+use crate::stores::json::RecordJson;
+use crate::stores::{EncodeError, Encoded, Encoder, Summary, view};
 
 /// Encodes the blocks of one writer, one after the other; one a thread.
 pub struct BlockEncoder {
-    ndjson: Ndjson,
+    json: RecordJson,
     text: Vec<u8>,
     compressor: Compressor,
     compressed: Vec<u8>,
@@ -34,7 +32,7 @@ impl BlockEncoder {
     /// For the writer with this origin.
     pub fn new(origin: &Origin, codec: Codec, level: i32) -> Self {
         Self {
-            ndjson: Ndjson::new(origin),
+            json: RecordJson::new("timestamp", origin),
             text: Vec::new(),
             compressor: Compressor::new(codec, level),
             compressed: Vec::new(),
@@ -45,12 +43,27 @@ impl BlockEncoder {
     pub fn configured(origin: &Origin, config: &Config) -> Self {
         Self::new(origin, config.codec, config.level)
     }
+
+    /// The records of a block as NDJSON, before they are compressed, in [`text`](Self::text).
+    pub fn write(&mut self, block: &Block) -> Summary {
+        let Self { json, text, .. } = self;
+        text.clear();
+        text.reserve(block.bytes.len() + block.lines.len() * json.overhead());
+        view::each(block, |view| {
+            json.record(view, text);
+            text.push(b'\n');
+        })
+    }
+
+    /// What was written last.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
 }
 
 impl Encoder for BlockEncoder {
     fn encode(&mut self, block: &Block) -> Result<Encoded, EncodeError> {
-        self.text.clear();
-        let summary = self.ndjson.write(block, &mut self.text);
+        let summary = self.write(block);
         self.compressor.compress(&self.text, &mut self.compressed).map_err(EncodeError)?;
         let body = Bytes::copy_from_slice(&self.compressed);
         let text_bytes = self.text.len() as u64;
@@ -58,7 +71,7 @@ impl Encoder for BlockEncoder {
             self.text = Vec::new();
             self.compressed = Vec::new();
         }
-        Ok(Encoded { body, text_bytes, summary })
+        Ok(Encoded { body, text_bytes, summary, batches: Vec::new() })
     }
 }
 

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::super::object::{Footer, FooterError, Index, parse_footer};
 use super::super::{Codec, layout};
 use crate::read::store::{Meter, ReadError};
+use crate::stores::artifact::failure::read_error;
 
 /// Read from the end of an object whose index may have any length.
 const TAIL: u64 = 64 << 10;
@@ -78,7 +79,7 @@ impl Client {
     pub(in super::super) async fn list(&self, folder: &Path) -> Result<Vec<ObjectMeta>, ReadError> {
         self.meter.add(0);
         let list = || self.store.list(Some(folder)).try_collect();
-        let mut all: Vec<ObjectMeta> = patiently(list).await.map_err(ReadError::new)?;
+        let mut all: Vec<ObjectMeta> = patiently(list).await.map_err(read_error)?;
         all.sort_by(|one, other| one.location.cmp(&other.location));
         Ok(all)
     }
@@ -87,7 +88,7 @@ impl Client {
     pub(in super::super) async fn folders(&self, folder: &Path) -> Result<Vec<Path>, ReadError> {
         self.meter.add(0);
         let list = || self.store.list_with_delimiter(Some(folder));
-        let mut listed = patiently(list).await.map_err(ReadError::new)?.common_prefixes;
+        let mut listed = patiently(list).await.map_err(read_error)?.common_prefixes;
         listed.sort();
         Ok(listed)
     }
@@ -139,7 +140,7 @@ impl Client {
                 self.meter.add(0);
                 Ok(None)
             }
-            Err(error) => Err(ReadError::new(error)),
+            Err(error) => Err(read_error(error)),
         }
     }
 }
@@ -156,7 +157,7 @@ where
                 error @ (object_store::Error::Generic { .. }
                 | object_store::Error::JoinError { .. }),
             ) => {
-                if matches!(ReadError::new(error), ReadError::Denied(_)) {
+                if matches!(read_error(error), ReadError::Denied(_)) {
                     break;
                 }
             }

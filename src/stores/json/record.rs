@@ -1,237 +1,108 @@
-//! A block as NDJSON: one [`Record`](crate::record::Record) a line, and the block's summary.
+//! A record as one JSON object, the way [`Record`](crate::record::Record) has it.
 //!
-//! Apart from compression so that each can be measured. Knows the order of the fields; fields
-//! that most lines do not have are off the fast path.
+//! Apart from blocks and compression so that each can be measured. Knows the order of the fields;
+//! fields that most lines do not have are off the fast path.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::escape::escape;
-use crate::line::{Block, Eol, Line, json};
-use crate::record::{IoStream, Level, Nanos, Origin};
-use crate::stores::{FirstError, MAX_ERROR_MESSAGE, Summary};
+use super::{Stamp, escape, rare_fields};
+use crate::record::{IoStream, Level, Origin, Writer, WriterId};
+use crate::stores::view::View;
 
-/// `{"timestamp":"2026-11-23T06:44:00.000000001Z","seq":`
-const HEAD: usize = 14 + STAMP + 8;
-const STAMP: usize = 30;
-const NANOS_AT: usize = 14 + 20;
+/// What is the same in every record of a writer, for stores that have no better place for it.
+#[derive(Serialize)]
+pub(crate) struct Constant<'a> {
+    writer: WriterId,
+    #[serde(flatten)]
+    origin: &'a Origin,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resource: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Constant<'a> {
+    pub(crate) fn of(writer: &'a Writer) -> Self {
+        Self { writer: writer.id, origin: &writer.origin, resource: &writer.attributes }
+    }
+}
+
 const LEVELS: usize = Level::ALL.len() + 1;
 
 /// Writes the records of one writer.
-pub struct Ndjson {
-    /// What every record ends with.
-    tail: Vec<u8>,
+#[derive(Debug)]
+pub(crate) struct RecordJson {
+    /// `{"timestamp":"`
+    head: Vec<u8>,
     /// By iostream and level: what stands between `seq` and the message.
     middles: [[Vec<u8>; LEVELS]; 2],
-    /// What a record of the time `time` begins with.
-    head: [u8; HEAD],
-    time: Option<Nanos>,
-    second: Option<i64>,
+    /// What every record ends with, without the comma.
+    tail: Vec<u8>,
+    stamp: Stamp,
 }
 
-impl Ndjson {
-    /// For the writer with this origin.
-    pub fn new(origin: &Origin) -> Self {
-        let mut tail = b"\",".to_vec();
+impl RecordJson {
+    /// Records whose time is called `timestamp` and which end with the fields of `constant` (an
+    /// object with at least one).
+    pub(crate) fn new(timestamp: &str, constant: &impl Serialize) -> Self {
+        let mut tail = b",".to_vec();
         // `{…}` without its first brace.
-        let origin = serde_json::to_vec(origin).unwrap_or_default();
-        tail.extend(origin.iter().skip(1));
-        tail.push(b'\n');
+        let constant = serde_json::to_vec(constant).unwrap_or_default();
+        tail.extend(constant.iter().skip(1));
         let middle = |iostream: IoStream, level: usize| {
             let level = Level::ALL.get(level).map(|level| level.as_str());
             let level = level.map_or(String::new(), |level| format!(",\"level\":\"{level}\""));
             let iostream = iostream.as_str();
             format!("{level},\"iostream\":\"{iostream}\",\"message\":\"").into_bytes()
         };
-        let mut head = [b'0'; HEAD];
-        for (to, from) in head.iter_mut().zip(br#"{"timestamp":""#) {
-            *to = *from;
-        }
-        for (to, from) in head.iter_mut().rev().zip(br#"","seq":"#.iter().rev()) {
-            *to = *from;
-        }
         Self {
-            tail,
+            head: format!("{{\"{timestamp}\":\"").into_bytes(),
             middles: IoStream::ALL
                 .map(|iostream| std::array::from_fn(|level| middle(iostream, level))),
-            head,
-            time: None,
-            second: None,
+            tail,
+            stamp: Stamp::new(),
         }
     }
 
-    /// Appends all lines of the block.
-    pub fn write(&mut self, block: &Block, out: &mut Vec<u8>) -> Summary {
-        let text = simdutf8::basic::from_utf8(&block.bytes).ok();
-        let mut summary = Summary::of(block);
-        out.reserve(block.bytes.len() + block.lines.len() * (HEAD + 60 + self.tail.len()));
-        for (seq, line) in (block.first_seq..).zip(&block.lines) {
-            let bytes = block.text(line);
-            let start = line.start as usize;
-            let is_utf8 = text.map_or_else(
-                || simdutf8::basic::from_utf8(bytes).is_ok(),
-                // A slice of valid text is valid if it is not cut inside a character.
-                |text| text.is_char_boundary(start) && text.is_char_boundary(start + bytes.len()),
-            );
-            let lifts = bytes.first() == Some(&b'{') && line.part.is_none() && line.gap.is_none();
-            let lifted = if lifts && is_utf8 { json::lift(bytes) } else { None };
-            let level = line.level.or_else(|| lifted.as_ref().and_then(|lifted| lifted.level));
-            summary.count_level(level);
-            if level >= Some(Level::Error) && summary.first_error.is_none() {
-                summary.first_error = Some(first_error(seq, bytes));
-            }
-
-            self.stamp(line.time);
-            out.extend_from_slice(&self.head);
-            out.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
-            out.extend_from_slice(self.middle(line.iostream, level));
-            let plain = is_utf8
-                && lifted.is_none()
-                && line.eol == Eol::Lf
-                && line.part.is_none()
-                && line.group.is_none()
-                && line.gap.is_none();
-            if plain {
-                if escape(bytes, out) && memchr::memchr(b'\r', bytes).is_some() {
-                    summary.progress += 1;
-                    out.extend_from_slice(b"\",\"progress\":true");
-                    out.extend_from_slice(self.tail.get(1..).unwrap_or_default());
-                } else {
-                    out.extend_from_slice(&self.tail);
-                }
-            } else {
-                let fields = Rare { block, line, bytes, is_utf8, lifted };
-                summary.progress += u64::from(fields.write(out));
-                out.extend_from_slice(self.tail.get(1..).unwrap_or_default());
-            }
-        }
-        summary
+    /// Bytes of a record beside its message, about.
+    pub(crate) fn overhead(&self) -> usize {
+        self.head.len() + 100 + self.tail.len()
     }
 
-    fn middle(&self, iostream: IoStream, level: Option<Level>) -> &[u8] {
+    /// Appends the record as one object, without line end.
+    #[inline]
+    pub(crate) fn record(&mut self, view: &View<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(self.stamp.text(view.time));
+        out.extend_from_slice(b"\",\"seq\":");
+        out.extend_from_slice(itoa::Buffer::new().format(view.seq).as_bytes());
         let [stdout, stderr] = &self.middles;
-        let of = match iostream {
+        let of = match view.iostream {
             IoStream::Stdout => stdout,
             IoStream::Stderr => stderr,
         };
-        let level = level.map_or(LEVELS - 1, |level| level as usize);
-        of.get(level).map_or(&[], Vec::as_slice)
-    }
-
-    /// Makes `head` that of a record of this time. Lines of one read have one time, and most
-    /// reads one second.
-    #[inline]
-    fn stamp(&mut self, time: Nanos) {
-        if self.time == Some(time) {
-            return;
-        }
-        self.time = Some(time);
-        let (second, mut nanos) =
-            (time.0.div_euclid(1_000_000_000), time.0.rem_euclid(1_000_000_000));
-        if self.second != Some(second) {
-            self.second = Some(second);
-            let text = time.to_rfc3339();
-            for (to, from) in self.head.iter_mut().skip(14).zip(text.as_bytes()) {
-                *to = *from;
-            }
-            return;
-        }
-        let digits = self.head.get_mut(NANOS_AT..NANOS_AT + 9).unwrap_or_default();
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (nanos % 10) as u8;
-            nanos /= 10;
-        }
-    }
-}
-
-/// A line with fields that most lines do not have.
-struct Rare<'a> {
-    block: &'a Block,
-    line: &'a Line,
-    bytes: &'a [u8],
-    is_utf8: bool,
-    lifted: Option<json::Lifted>,
-}
-
-impl Rare<'_> {
-    /// Writes the message and all that follows it, up to but not including the comma before the
-    /// origin. Tells whether it is a line that redraws itself.
-    fn write(self, out: &mut Vec<u8>) -> bool {
-        let lifted = self.lifted.unwrap_or_default();
-        let lossy;
-        let text = if self.is_utf8 {
-            self.bytes
-        } else {
-            lossy = String::from_utf8_lossy(self.bytes);
-            lossy.as_bytes()
-        };
-        escape(lifted.message.as_deref().map_or(text, str::as_bytes), out);
+        let level = view.level.map_or(LEVELS - 1, |level| level as usize);
+        out.extend_from_slice(of.get(level).map_or(&[], Vec::as_slice));
+        escape(view.message.as_bytes(), out);
         out.push(b'"');
-        if lifted.message.is_some() {
-            out.extend_from_slice(b",\"raw\":\"");
-            escape(text, out);
-            out.push(b'"');
+        if view.rare.is_some() {
+            rare_fields(view, out);
         }
-        if !self.is_utf8 {
-            field(out, "bytes", &STANDARD.encode(self.bytes));
-        }
-        match self.line.eol {
-            Eol::CrLf => field(out, "eol", "\r\n"),
-            // A gap is no line of the step's: it has no end.
-            Eol::None if self.line.gap.is_none() => field(out, "eol", ""),
-            Eol::Lf | Eol::None => {}
-        }
-        if let Some(part) = self.line.part {
-            field(out, "part", &part.number);
-            if part.last {
-                field(out, "parts", &part.number);
-            }
-            field(out, "line", &part.line);
-        }
-        if let Some(group) = self.line.group {
-            field(out, "group", &group);
-        }
-        let progress = memchr::memchr(b'\r', self.bytes).is_some();
-        if progress {
-            field(out, "progress", &true);
-        }
-        if let Some(gap) = self.line.gap.and_then(|gap| self.block.gaps.get(gap as usize)) {
-            field(out, "gap", gap);
-        }
-        if let Some(time) = &lifted.event_timestamp {
-            field(out, "event_timestamp", time);
-        }
-        if !lifted.attributes.is_empty() {
-            field(out, "attributes", &lifted.attributes);
-        }
-        progress
+        out.extend_from_slice(&self.tail);
     }
-}
-
-fn field<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    // Writing JSON of these types into memory does not fail.
-    if serde_json::to_writer(&mut *out, value).is_err() {
-        out.extend_from_slice(b"null");
-    }
-}
-
-fn first_error(seq: u64, bytes: &[u8]) -> FirstError {
-    let text = String::from_utf8_lossy(bytes);
-    let cut = text.floor_char_boundary(MAX_ERROR_MESSAGE);
-    FirstError { seq, message: text.get(..cut).unwrap_or_default().to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
-    use crate::line::Part;
-    use crate::record::{Gap, GapReason, Record};
+    use crate::line::{Block, Eol, Line, Part, json};
+    use crate::record::{Gap, GapReason, Nanos, Origin, Record};
+    use crate::stores::{Summary, view};
 
     fn origin() -> Origin {
         Origin {
@@ -276,7 +147,11 @@ mod tests {
 
     fn check(block: &Block) -> Summary {
         let mut out = b"before ".to_vec();
-        let summary = Ndjson::new(&origin()).write(block, &mut out);
+        let mut json = RecordJson::new("timestamp", &origin());
+        let summary = view::each(block, |view| {
+            json.record(view, &mut out);
+            out.push(b'\n');
+        });
         let text = std::str::from_utf8(&out).unwrap().strip_prefix("before ").unwrap();
         let mut seqs = block.first_seq..;
         let mut lines = block.lines.iter();

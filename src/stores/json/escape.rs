@@ -23,7 +23,7 @@ const HEX: [u8; 16] = *b"0123456789abcdef";
 
 /// Appends `text` (UTF-8) as the inside of a JSON string; tells whether anything was escaped.
 #[inline]
-pub(super) fn escape(text: &[u8], out: &mut Vec<u8>) -> bool {
+pub(crate) fn escape(text: &[u8], out: &mut Vec<u8>) -> bool {
     let plain = plain_prefix(text);
     let (head, rest) = text.split_at_checked(plain).unwrap_or((text, &[]));
     out.extend_from_slice(head);

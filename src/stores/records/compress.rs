@@ -1,0 +1,99 @@
+//! What is done to the body of a request, as HTTP's Content-Encoding names it (RFC 9110 8.4.1).
+//!
+//! Apart so that the rest does not know which codings there are.
+
+use std::io::{self, Read, Write};
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// None.
+    None,
+    /// gzip.
+    #[default]
+    Gzip,
+    /// deflate: the zlib format (RFC 1950).
+    Deflate,
+    /// zstd (RFC 8878).
+    Zstd,
+}
+
+/// The levels at which speed counts more than size.
+const DEFLATE_LEVEL: u32 = 1;
+const ZSTD_LEVEL: i32 = 1;
+
+impl Compression {
+    /// The words of the stack file.
+    pub(crate) const CHOICES: [(&'static str, Self); 4] = [
+        ("none", Self::None),
+        ("gzip", Self::Gzip),
+        ("deflate", Self::Deflate),
+        ("zstd", Self::Zstd),
+    ];
+
+    /// The value of Content-Encoding; none for none.
+    pub(crate) fn header(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gzip"),
+            Self::Deflate => Some("deflate"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
+    /// Appends the pieces, compressed as one.
+    pub(crate) fn compress(self, pieces: &[&[u8]], into: &mut Vec<u8>) -> io::Result<()> {
+        let all = |to: &mut dyn Write| pieces.iter().try_for_each(|piece| to.write_all(piece));
+        match self {
+            Self::None => all(into),
+            Self::Gzip => {
+                let level = flate2::Compression::new(DEFLATE_LEVEL);
+                let mut to = flate2::write::GzEncoder::new(into, level);
+                all(&mut to)?;
+                to.finish().map(drop)
+            }
+            Self::Deflate => {
+                let level = flate2::Compression::new(DEFLATE_LEVEL);
+                let mut to = flate2::write::ZlibEncoder::new(into, level);
+                all(&mut to)?;
+                to.finish().map(drop)
+            }
+            Self::Zstd => {
+                let mut to = zstd::stream::write::Encoder::new(into, ZSTD_LEVEL)?;
+                all(&mut to)?;
+                to.finish().map(drop)
+            }
+        }
+    }
+
+    /// The reverse.
+    pub(crate) fn decompress(self, body: &[u8]) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        match self {
+            Self::None => text.extend_from_slice(body),
+            Self::Gzip => {
+                flate2::read::MultiGzDecoder::new(body).read_to_end(&mut text)?;
+            }
+            Self::Deflate => {
+                flate2::read::ZlibDecoder::new(body).read_to_end(&mut text)?;
+            }
+            Self::Zstd => text = zstd::stream::decode_all(body)?,
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_comes_back() {
+        for (_, compression) in Compression::CHOICES {
+            let mut body = b"before".to_vec();
+            compression.compress(&[b"[", b"one,two", b"]"], &mut body).unwrap();
+            let body = body.strip_prefix(b"before").unwrap();
+            assert_eq!(compression.decompress(body).unwrap(), b"[one,two]", "{compression:?}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A block to the body of a request, or to several where it does not fit one. Does no I/O.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Format, Limits, Service};
+use crate::line::Block;
+use crate::record::Writer;
+use crate::stores::{Batch, EncodeError, Encoded, Encoder, view};
+
+/// A buffer that has grown beyond this by an unusual block is not kept.
+const KEEP: usize = 6 << 20;
+
+pub(super) struct RecordEncoder {
+    format: Box<dyn Format>,
+    limits: Limits,
+    records: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl RecordEncoder {
+    pub(super) fn new(service: &Arc<dyn Service>, writer: &Writer) -> Self {
+        Self {
+            format: service.format(writer),
+            limits: service.limits(),
+            records: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+}
+
+impl Encoder for RecordEncoder {
+    fn encode(&mut self, block: &Block) -> Result<Encoded, EncodeError> {
+        let Self { format, limits, records, body } = self;
+        records.clear();
+        body.clear();
+        let separator = format.separator();
+        let mut ends = Vec::with_capacity(block.lines.len());
+        let summary = view::each(block, |view| {
+            if !records.is_empty() {
+                records.extend_from_slice(separator);
+            }
+            format.record(view, records);
+            ends.push(records.len());
+        });
+        let mut batches = Vec::with_capacity(1);
+        let (mut start, mut rest) = (0, ends.as_slice());
+        while !rest.is_empty() {
+            let (count, oversize) = next_batch(rest, start, limits);
+            let (these, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            let end = these.last().copied().unwrap_or(start);
+            let batch = records.get(start..end).unwrap_or_default();
+            let around = format.around(batch);
+            let from = body.len();
+            limits
+                .compression
+                .compress(&[&around.head, batch, &around.tail], body)
+                .map_err(EncodeError)?;
+            batches.push(Batch {
+                body: from..body.len(),
+                head: around.head.len(),
+                ends: these.iter().map(|end| (end - start) as u32).collect(),
+                oversize,
+            });
+            (start, rest) = (end + separator.len(), behind);
+        }
+        let encoded = Encoded {
+            body: Bytes::copy_from_slice(body),
+            text_bytes: records.len() as u64,
+            summary,
+            batches,
+        };
+        if records.capacity() > KEEP {
+            *records = Vec::new();
+            *body = Vec::new();
+        }
+        Ok(encoded)
+    }
+}
+
+/// How many of the records that end at `ends` go into one request, the first of which starts at
+/// `start`; and whether that is one that is too large for any.
+fn next_batch(ends: &[usize], start: usize, limits: &Limits) -> (usize, bool) {
+    let mut previous = start;
+    for (position, end) in ends.iter().enumerate() {
+        let oversize = end - previous > limits.record_bytes;
+        if oversize && position == 0 {
+            return (1, true);
+        }
+        let full = position >= limits.records || end - start > limits.bytes;
+        if oversize || (full && position > 0) {
+            return (position, false);
+        }
+        previous = *end;
+    }
+    (ends.len(), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::compress::Compression;
+    use super::*;
+
+    #[test]
+    fn requests_are_full_and_what_no_request_takes_stands_alone() {
+        let limits = Limits {
+            records: 3,
+            bytes: 100,
+            record_bytes: 80,
+            age: Duration::ZERO,
+            timeout: None,
+            concurrency: 1,
+            compression: Compression::None,
+        };
+        for (ends, start, expected) in [
+            (&[10, 20, 30, 40][..], 0, (3, false)),
+            (&[10, 20], 0, (2, false)),
+            (&[50, 101], 0, (1, false)),
+            (&[50, 100], 0, (2, false)),
+            (&[81, 82], 0, (1, true)),
+            (&[10, 91, 92], 0, (1, false)),
+            (&[110, 130], 100, (2, false)),
+        ] {
+            assert_eq!(next_batch(ends, start, &limits), expected, "{ends:?}");
+        }
+    }
+}

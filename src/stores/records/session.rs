@@ -1,0 +1,384 @@
+//! One writer's delivery to a service that takes records in requests.
+//!
+//! ```text
+//! deliver    the start, once and before all else; then each request of the chunk
+//!              taken                        ─► next
+//!              too large, something invalid ─► halves, down to one record ─► dead letter
+//!              partly                       ─► dead letters; what is to be sent again, later
+//!              anything else                ─► the chunk's rest waits for the next try
+//! finish     the end, once and last
+//! ```
+//!
+//! What is left of a chunk whose try failed is kept in memory, so that the next try does not send
+//! again what was taken; only a crash makes records arrive twice.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use super::dead_letter::{DeadLetter, Letter};
+use super::encoder::RecordEncoder;
+use super::event::StreamEvent;
+use super::{Format, Limits, Rejected, Reply, Request, SETTINGS, SendError, Service, request_id};
+use crate::record::Writer;
+use crate::stores::{
+    Answer, Chunk, DeliverError, Encoder, Ending, Found, Receipt, Session, StateError,
+};
+
+const DEAD_LETTERS: &str =
+    "look at what was rejected, then remove it or raise dead_letter_bytes in [ship]";
+
+pub(super) struct RecordSession {
+    service: Arc<dyn Service>,
+    dead_letter: Arc<DeadLetter>,
+    writer: Writer,
+    limits: Limits,
+    format: Mutex<Box<dyn Format>>,
+    /// The start was taken.
+    started: OnceCell<()>,
+    /// The service has taken something: what it refuses now is the record's fault.
+    proved: AtomicBool,
+    rejected: AtomicU64,
+    /// What is left of chunks whose try failed, by number.
+    rest: Mutex<HashMap<u64, VecDeque<Piece>>>,
+}
+
+/// What the checkpoint keeps.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    started: bool,
+    rejected: u64,
+}
+
+/// Records that are sent together.
+#[derive(Clone, Debug)]
+struct Piece {
+    id: String,
+    body: Bytes,
+    text_bytes: usize,
+    /// Bytes before the first record in the body before compression.
+    head: usize,
+    ends: Vec<u32>,
+    oversize: bool,
+}
+
+/// What is left of a chunk, put back when a try ends early, however it ends.
+struct Rest<'a> {
+    session: &'a RecordSession,
+    chunk: u64,
+    pieces: VecDeque<Piece>,
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        if !self.pieces.is_empty() {
+            self.session.rest().insert(self.chunk, std::mem::take(&mut self.pieces));
+        }
+    }
+}
+
+impl RecordSession {
+    pub(super) fn new(
+        service: Arc<dyn Service>,
+        dead_letter: Arc<DeadLetter>,
+        writer: Writer,
+        state: &serde_json::Value,
+    ) -> Result<Self, StateError> {
+        let state = if state.is_null() { State::default() } else { State::deserialize(state)? };
+        Ok(Self {
+            format: Mutex::new(service.format(&writer)),
+            limits: service.limits(),
+            service,
+            dead_letter,
+            writer,
+            started: if state.started { OnceCell::from(()) } else { OnceCell::new() },
+            proved: AtomicBool::new(state.started),
+            rejected: AtomicU64::new(state.rejected),
+            rest: Mutex::default(),
+        })
+    }
+
+    fn rest(&self) -> MutexGuard<'_, HashMap<u64, VecDeque<Piece>>> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn format(&self) -> MutexGuard<'_, Box<dyn Format>> {
+        self.format.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pieces of a chunk that are to be sent.
+    fn pieces(&self, chunk: &Chunk) -> VecDeque<Piece> {
+        if let Some(rest) = self.rest().remove(&chunk.number) {
+            return rest;
+        }
+        let batches = chunk
+            .blocks
+            .iter()
+            .flat_map(|block| block.batches.iter().map(|batch| (block.body.clone(), batch)));
+        batches
+            .enumerate()
+            .map(|(position, (body, batch))| Piece {
+                id: request_id(&self.writer, chunk, position),
+                body: body.slice(batch.body.clone()),
+                text_bytes: batch.head + batch.ends.last().map_or(0, |end| *end as usize),
+                head: batch.head,
+                ends: batch.ends.clone(),
+                oversize: batch.oversize,
+            })
+            .collect()
+    }
+
+    async fn start(&self) -> Result<(), DeliverError> {
+        let start = || self.event(StreamEvent::start(&self.writer));
+        self.started.get_or_try_init(start).await.map(drop)
+    }
+
+    /// Sends a record that is no line. That it is refused is never the record's fault.
+    async fn event(&self, event: StreamEvent) -> Result<(), DeliverError> {
+        let kind = if event.end.is_none() { "start" } else { "end" };
+        let piece = {
+            let mut records = Vec::new();
+            let mut format = self.format();
+            event.show(|view| format.record(view, &mut records));
+            self.piece(&**format, format!("{}-{kind}", self.writer.id), &[&records])?
+        };
+        match self.service.send(piece.request()).await {
+            Ok(Reply::Taken) => {
+                self.proved.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Reply::Partly { rejected, again, after }) => match rejected.into_iter().next() {
+                None if again.is_empty() => Ok(()),
+                None => Err(retry(format!("the service wants the {kind} again"), after)),
+                Some(rejected) => Err(fatal(rejected.reason, SETTINGS)),
+            },
+            Ok(Reply::SomeRejected { reason, .. }) => Err(fatal(reason, SETTINGS)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn send_chunk(&self, chunk: &Chunk) -> Result<Receipt, DeliverError> {
+        self.start().await?;
+        let mut rest = Rest { session: self, chunk: chunk.number, pieces: self.pieces(chunk) };
+        while let Some(piece) = rest.pieces.front().cloned() {
+            if piece.oversize {
+                let reason = format!(
+                    "larger than the service takes ({} bytes a record)",
+                    self.limits.record_bytes
+                );
+                self.bury(&piece, &[Rejected { position: 0, reason }]).await?;
+                rest.pieces.pop_front();
+                continue;
+            }
+            match self.service.send(piece.request()).await {
+                Ok(Reply::Taken) => {
+                    self.proved.store(true, Ordering::Relaxed);
+                    rest.pieces.pop_front();
+                }
+                Ok(Reply::Partly { rejected, again, after }) => {
+                    if rejected.len() + again.len() < piece.ends.len() {
+                        self.proved.store(true, Ordering::Relaxed);
+                    }
+                    self.bury(&piece, &rejected).await?;
+                    let left = self.some(&piece, &again)?;
+                    rest.pieces.pop_front();
+                    if let Some(left) = left {
+                        let count = left.ends.len();
+                        rest.pieces.push_front(left);
+                        let message = format!("the service wants {count} records again");
+                        return Err(retry(message, after));
+                    }
+                }
+                Ok(Reply::SomeRejected { count, reason }) => {
+                    let all = piece.ends.len();
+                    if count < all as u64 {
+                        self.proved.store(true, Ordering::Relaxed);
+                    }
+                    let reason =
+                        format!("{count} of these {all} records, not said which: {reason}");
+                    let every = |position| Rejected { position, reason: reason.clone() };
+                    self.bury_counted(&piece, (0..all).map(every).collect(), count).await?;
+                    rest.pieces.pop_front();
+                }
+                Err(SendError::TooLarge { message } | SendError::Invalid { message }) => {
+                    if piece.ends.len() <= 1 {
+                        self.bury(&piece, &[Rejected { position: 0, reason: message }]).await?;
+                        rest.pieces.pop_front();
+                    } else {
+                        let all: Vec<usize> = (0..piece.ends.len()).collect();
+                        let (first, second) = all.split_at(all.len() / 2);
+                        let halves = [self.some(&piece, first)?, self.some(&piece, second)?];
+                        rest.pieces.pop_front();
+                        for half in halves.into_iter().rev().flatten() {
+                            rest.pieces.push_front(half);
+                        }
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(chunk.receipt())
+    }
+
+    async fn bury(&self, piece: &Piece, rejected: &[Rejected]) -> Result<(), DeliverError> {
+        let count = rejected.len() as u64;
+        self.bury_counted(piece, rejected.to_vec(), count).await
+    }
+
+    /// Keeps records that were refused for good.
+    async fn bury_counted(
+        &self,
+        piece: &Piece,
+        rejected: Vec<Rejected>,
+        count: u64,
+    ) -> Result<(), DeliverError> {
+        let Some(first) = rejected.first() else { return Ok(()) };
+        if !self.proved.load(Ordering::Relaxed) && !piece.oversize {
+            return Err(fatal(first.reason.clone(), SETTINGS));
+        }
+        let text = self.text(piece)?;
+        let letters: Vec<Letter> = {
+            let format = self.format();
+            let separator = format.separator().len();
+            let record = |position| format.show(piece.record(&text, position, separator));
+            rejected
+                .into_iter()
+                .map(|it| Letter { record: record(it.position), reason: it.reason })
+                .collect()
+        };
+        let (dead_letter, writer) = (Arc::clone(&self.dead_letter), self.writer.id);
+        let kept = tokio::task::spawn_blocking(move || dead_letter.keep(writer, &letters)).await;
+        match kept {
+            Ok(Ok(())) => {
+                self.rejected.fetch_add(count, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+                Err(fatal(format!("{error}{cause}"), DEAD_LETTERS))
+            }
+            Err(_) => Err(retry("keeping rejected records was broken off".to_owned(), None)),
+        }
+    }
+
+    /// Some of the records of a piece, as a piece of their own; none of none.
+    fn some(&self, piece: &Piece, positions: &[usize]) -> Result<Option<Piece>, DeliverError> {
+        let (Some(first), Some(last)) = (positions.first(), positions.last()) else {
+            return Ok(None);
+        };
+        let text = self.text(piece)?;
+        let format = self.format();
+        let separator = format.separator().len();
+        let records: Vec<&[u8]> =
+            positions.iter().map(|position| piece.record(&text, *position, separator)).collect();
+        let id = format!("{}.{first}-{last}", piece.id);
+        self.piece(&**format, id, &records).map(Some)
+    }
+
+    fn text(&self, piece: &Piece) -> Result<Vec<u8>, DeliverError> {
+        let text = self.limits.compression.decompress(&piece.body);
+        text.map_err(|error| retry(format!("take a request apart again: {error}"), None))
+    }
+
+    fn piece(
+        &self,
+        format: &dyn Format,
+        id: String,
+        records: &[&[u8]],
+    ) -> Result<Piece, DeliverError> {
+        let mut all = Vec::new();
+        let mut ends = Vec::with_capacity(records.len());
+        for record in records {
+            if !all.is_empty() {
+                all.extend_from_slice(format.separator());
+            }
+            all.extend_from_slice(record);
+            ends.push(all.len() as u32);
+        }
+        let around = format.around(&all);
+        let mut body = Vec::new();
+        self.limits
+            .compression
+            .compress(&[&around.head, &all, &around.tail], &mut body)
+            .map_err(|error| retry(format!("put a request together: {error}"), None))?;
+        let text_bytes = around.head.len() + all.len() + around.tail.len();
+        let (body, head) = (body.into(), around.head.len());
+        Ok(Piece { id, body, text_bytes, head, ends, oversize: false })
+    }
+}
+
+impl Piece {
+    fn request(&self) -> Request {
+        Request {
+            body: self.body.clone(),
+            records: self.ends.len(),
+            text_bytes: self.text_bytes,
+            id: self.id.clone(),
+        }
+    }
+
+    /// A record of `text`, the body before compression.
+    fn record<'a>(&self, text: &'a [u8], position: usize, separator: usize) -> &'a [u8] {
+        let before = position.checked_sub(1).and_then(|before| self.ends.get(before));
+        let start = self.head + before.map_or(0, |end| *end as usize + separator);
+        let end = self.head + self.ends.get(position).map_or(0, |end| *end as usize);
+        text.get(start..end).unwrap_or_default()
+    }
+}
+
+impl Session for RecordSession {
+    fn encoder(&self) -> Box<dyn Encoder> {
+        Box::new(RecordEncoder::new(&self.service, &self.writer))
+    }
+
+    fn resume(&self, _next_chunk: u64) -> Answer<'_, Found> {
+        // Nobody can be asked what is there; the checkpoint's cuts make the same requests again.
+        async { Ok(Found::default()) }.boxed()
+    }
+
+    fn deliver<'a>(&'a self, chunk: &'a Chunk) -> Answer<'a, Receipt> {
+        self.send_chunk(chunk).boxed()
+    }
+
+    fn acknowledged(&self, _receipt: &Receipt) {}
+
+    fn state(&self) -> serde_json::Value {
+        let state = State {
+            started: self.started.initialized(),
+            rejected: self.rejected.load(Ordering::Relaxed),
+        };
+        serde_json::to_value(state).unwrap_or_default()
+    }
+
+    fn upkeep_due(&self) -> bool {
+        false
+    }
+
+    fn upkeep(&self) -> Answer<'_, ()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn finish<'a>(&'a self, ending: &'a Ending) -> Answer<'a, ()> {
+        async {
+            self.start().await?;
+            let rejected = self.rejected.load(Ordering::Relaxed);
+            self.event(StreamEvent::end(&self.writer, ending, rejected)).await?;
+            self.service.flush().await.map_err(DeliverError::from)
+        }
+        .boxed()
+    }
+}
+
+fn retry(message: String, after: Option<std::time::Duration>) -> DeliverError {
+    DeliverError::Retry { message, after }
+}
+
+fn fatal(message: String, advice: &'static str) -> DeliverError {
+    DeliverError::Fatal { message, advice, not_allowed: false }
+}
