@@ -24,7 +24,7 @@ mod wrap;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::pages;
 
@@ -51,13 +51,21 @@ enum Command {
     Check(check::Args),
 }
 
+/// [`Cli::try_parse`], in its two halves.
+fn parse() -> Result<Cli, clap::Error> {
+    let command = Cli::command();
+    pages::give_back();
+    let mut matches = command.try_get_matches()?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Cli::command()))
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let is = |name: &str| std::env::args_os().nth(1).is_some_and(|it| it == name);
     if is("run") || is("pipe") {
         pages::stay_small();
     }
-    let parsed = Cli::try_parse();
+    let parsed = parse();
     pages::give_back();
     let cli = match parsed {
         Ok(cli) => cli,

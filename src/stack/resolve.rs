@@ -94,6 +94,7 @@ pub(super) fn resolve(
         .and_then(|name| artifact_stores.iter().find(|(known, _)| known == name))
         .cloned();
     let log_stores = read_log_stores(&mut context, &document, &used, secrets, &artifact_stores);
+    pages::give_back();
     let sections = sections::read(&mut context, &document, secrets);
 
     let (Some(chosen), Some(own), true) = (chosen, own, context.found.is_empty()) else {

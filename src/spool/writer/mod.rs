@@ -176,6 +176,7 @@ impl<D: Disk> SpoolWriter<D> {
     ) -> Result<Self, CreateError> {
         let dir = settings.dir.join(meta.writer.id.to_string());
         let contents = serde_json::to_vec(meta).map_err(io::Error::from);
+        pages::give_back();
         let created = contents.and_then(|contents| {
             disk.create_dir(&settings.dir)?;
             Self::create_in(disk, settings, dir.clone(), contents, meta.writer.started, recheck)
