@@ -16,6 +16,7 @@ use crate::capture::memory::FanOut;
 use crate::capture::process::{Courier, Delivery, Holder, Notice, Outcome, Surroundings};
 use crate::capture::shipper::Shipper;
 use crate::capture::sink::FrameSink;
+use crate::pages;
 use crate::record::{Exit, Writer};
 use crate::redact::{self, Redactor};
 use crate::ship::Mark;
@@ -91,7 +92,7 @@ pub(super) struct Plan {
     options: Options,
     identity: Identity,
     environment: BTreeMap<String, String>,
-    redactor: Option<Redactor>,
+    redactor: Redactor,
     /// There is neither a spool nor a log store; that has been said.
     kept_nowhere: bool,
 }
@@ -133,7 +134,10 @@ fn redactor(
 impl Plan {
     /// Loads the stack and works out who writes. `what` stands in for a step without a name.
     pub(super) fn make(mut options: Options, what: &str) -> Result<Self, PlanError> {
-        let stack = stack::load(options.stack.as_deref())?;
+        let world = stack::Env::process();
+        pages::give_back();
+        let stack = stack::load_in(&world, options.stack.as_deref())?;
+        pages::give_back();
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -145,11 +149,9 @@ impl Plan {
             attributes: std::mem::take(&mut options.attributes),
         };
         let identity = identity::identify(named, &stack.metadata, &environment, what);
-        // Building the search costs more than all else before the step's start, so it comes behind
-        // that where it cannot fail.
-        let built_in = stack.redact.files.is_empty()
-            && stack.redact.patterns == redact::Settings::default().patterns;
-        let redactor = if built_in { None } else { Some(redactor(&stack.redact, &environment)?) };
+        pages::give_back();
+        let redactor = redactor(&stack.redact, &environment)?;
+        pages::give_back();
         Ok(Self { stack, options, identity, environment, redactor, kept_nowhere: false })
     }
 
@@ -167,6 +169,7 @@ impl Plan {
 
     /// Makes the spool and starts ship: everything that takes time.
     pub(super) fn surround(&mut self) -> Surroundings {
+        pages::give_back();
         if let Ok(host) = nix::unistd::gethostname()
             && let Ok(host) = host.into_string()
         {
@@ -181,11 +184,10 @@ impl Plan {
         };
         let deadline = self.options.deadline.unwrap_or(self.stack.ship.deadline);
         let quiet = self.options.quiet;
-        let redactor = self.redactor.take().unwrap_or_else(|| {
-            redactor(&self.stack.redact, &self.environment).expect("built-in patterns are tested")
-        });
+        let redactor = self.redactor.clone();
         match SpoolWriter::create(&self.stack.spool, &meta) {
             Ok(writer) => {
+                pages::give_back();
                 let dir = writer.dir().to_owned();
                 let stack = self.options.stack.as_deref();
                 let shipper = Shipper::start(&dir, stack, &self.stack.ship, Instant::now());
@@ -263,6 +265,7 @@ impl Plan {
 
     /// Says what is left to say; returns the code to exit with.
     pub(super) fn conclude(&self, mut outcome: Outcome) -> u8 {
+        pages::give_back();
         let Writer { id, origin, .. } = &self.identity.writer;
         let spool = self.stack.spool.dir.join(id.to_string());
         if outcome.exit.bytes_delivered.is_none() {
@@ -299,6 +302,8 @@ impl Plan {
                 "logs kept as run {run}; to read them: steplog logs{stack} {run}/{step}"
             ));
         }
+        // The libraries' own ends are behind this.
+        pages::give_back();
         match self.options.on_undelivered {
             OnUndelivered::Fail if !delivered && outcome.code == 0 => FAILED,
             _ => outcome.code,

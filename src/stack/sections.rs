@@ -130,7 +130,8 @@ fn redact(mut reader: Reader<'_, '_, '_>, settings: &mut redact::Settings) {
     reader.texts("env", "[\"*_TOKEN\"]", &mut settings.env);
     let example = "[\"ghp_[A-Za-z0-9]{36}\"]";
     if let Some((patterns, _)) = reader.list("patterns", example) {
-        for (pattern, place) in &patterns {
+        let is_built_in = |pattern: &str| redact::DEFAULT_PATTERNS.contains(&pattern);
+        for (pattern, place) in patterns.iter().filter(|(pattern, _)| !is_built_in(pattern)) {
             if let Some((what, help)) = pattern_problem(pattern) {
                 reader.note(Some(*place), "patterns", what, Some(help.to_owned()));
             }
