@@ -20,7 +20,7 @@ use crate::stack::{Reader, Secret};
 use crate::stores::Key;
 
 /// What an answer may hold at the most.
-const MAX_ANSWER: usize = 16 << 20;
+pub(crate) const MAX_ANSWER: usize = 16 << 20;
 /// What is shown of an answer in a message.
 const MAX_SHOWN: usize = 300;
 /// Connecting takes no longer than this; the session limits a whole try.
@@ -221,16 +221,23 @@ pub(crate) async fn send(request: RequestBuilder, purpose: &str) -> Result<Answe
     };
     let mut response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
+    let Some(body) = body(&mut response).await.map_err(failed)? else {
+        let message = format!("failed to {purpose}: the answer is larger than {MAX_ANSWER} bytes");
+        return Err(SendError::Retry { message, after: None });
+    };
+    Ok(Answer { status, headers, body })
+}
+
+/// The body of an answer; none if it is larger than memory should hold.
+pub(crate) async fn body(response: &mut reqwest::Response) -> Result<Option<Bytes>, reqwest::Error> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+    while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > MAX_ANSWER {
-            let message =
-                format!("failed to {purpose}: the answer is larger than {MAX_ANSWER} bytes");
-            return Err(SendError::Retry { message, after: None });
+            return Ok(None);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, headers, body: body.into() })
+    Ok(Some(body.into()))
 }
 
 impl Answer {
