@@ -18,6 +18,7 @@
 
 pub mod artifact;
 pub mod http;
+pub mod otel;
 
 mod flavor;
 mod json;
@@ -50,6 +51,8 @@ pub enum Config {
     Artifact(artifact::Config),
     /// They are sent to a URL.
     Http(http::Config),
+    /// They are sent to what takes OTLP.
+    Otel(otel::Config),
 }
 
 impl Config {
@@ -65,6 +68,7 @@ impl Config {
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
+            Self::Otel(config) => otel::Otel::open(config.clone()).map_err(StoreError::new)?,
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
         Ok(Arc::new(RecordStore::new(service, dead_letter)))
@@ -79,6 +83,10 @@ impl Config {
             }
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
+                records::http::shown(&config.endpoint)
+            )),
+            Self::Otel(config) => Reading::Elsewhere(format!(
+                "the otel flavor only writes: look where what receives {} keeps its logs",
                 records::http::shown(&config.endpoint)
             )),
         })
