@@ -17,6 +17,8 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod custom;
+pub mod elasticsearch;
 pub mod http;
 pub mod otel;
 
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +52,10 @@ use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+    /// They are given to a program of the user's.
+    Custom(custom::Config),
+    /// They become documents of an index.
+    Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
     /// They are sent to what takes OTLP.
@@ -67,6 +74,10 @@ impl Config {
                 let store = artifact::ArtifactLogStore::open(config.clone());
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
+            Self::Custom(config) => custom::Custom::open(config.clone()),
+            Self::Elasticsearch(config) => {
+                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
+            }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
             Self::Otel(config) => otel::Otel::open(config.clone()).map_err(StoreError::new)?,
         };
@@ -81,6 +92,7 @@ impl Config {
                 let reader = artifact::fetch::Reader::of(config).map_err(StoreError::new)?;
                 Reading::Here(Arc::new(reader))
             }
+            Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
@@ -124,6 +136,11 @@ pub trait LogStore: Send + Sync {
         writer: &Writer,
         state: &serde_json::Value,
     ) -> Result<Arc<dyn Session>, StateError>;
+
+    /// No more will be delivered; whatever the store holds open it may close.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
 }
 
 /// When a chunk is sealed.
