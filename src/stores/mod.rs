@@ -21,6 +21,7 @@ pub mod artifact;
 pub mod custom;
 pub mod elasticsearch;
 pub mod http;
+pub mod otel;
 
 mod flavor;
 mod json;
@@ -58,6 +59,8 @@ pub enum Config {
     Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
+    /// They are sent to what takes OTLP.
+    Otel(otel::Config),
 }
 
 impl Config {
@@ -78,6 +81,7 @@ impl Config {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
+            Self::Otel(config) => otel::Otel::open(config.clone()).map_err(StoreError::new)?,
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
         Ok(Arc::new(RecordStore::new(service, patience, dead_letter)))
@@ -93,6 +97,10 @@ impl Config {
             Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
+                records::http::shown(&config.endpoint)
+            )),
+            Self::Otel(config) => Reading::Elsewhere(format!(
+                "the otel flavor only writes: look where what receives {} keeps its logs",
                 records::http::shown(&config.endpoint)
             )),
         })

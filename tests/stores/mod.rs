@@ -4,5 +4,6 @@
 pub(crate) mod conformance;
 
 mod http;
+mod otel;
 mod readers;
 mod whole_way;
