@@ -31,7 +31,8 @@ pub(super) struct Options {
     /// The pipeline run; otherwise from the environment, otherwise a new one
     #[arg(long = "run", visible_alias = "pipeline-run-id", value_name = "ID")]
     run: Option<String>,
-    /// The step of that run; otherwise from the environment, otherwise the command's name
+    /// The step of that run; otherwise from the environment, otherwise the name of the command, or
+    /// of the script that it runs
     #[arg(long = "step", visible_alias = "step-id", value_name = "ID")]
     step: Option<String>,
     /// The try at that step, from 1

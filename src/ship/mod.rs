@@ -18,6 +18,7 @@
 //!   of the spool are deleted, durably.
 //! * A process may die anywhere. The next one asks the store what it has, before it sends
 //!   anything, and goes on from there (`recover`); the checkpoint may be old or gone.
+//! * A spool is taken as delivered only when it holds no more than the store says it has (`rest`).
 //! * A store that is down is tried again for ever, with growing pauses; the spool keeps the
 //!   lines. A store that refuses (credentials) stops delivery with a message; the spool keeps the lines.
 //!
@@ -34,6 +35,7 @@ mod pipeline;
 mod reader;
 mod recover;
 mod request;
+mod rest;
 mod retry;
 mod settings;
 mod source;
@@ -48,10 +50,10 @@ use std::sync::{Mutex, PoisonError};
 pub use self::keeper::{Cut, Keeper, Mark, StoreCheckpoint};
 pub use self::pipeline::{Delivery, Open, deliver};
 pub use self::settings::Settings;
-pub use self::source::{ChannelSource, FrameSource, Handed, SourceError, SpoolSource};
+pub use self::source::{FrameSource, SourceError, SpoolSource};
 pub use self::spools::{SpoolError, Target, runtime, ship_spool};
 pub use self::stop::{Stop, Stopper, stop};
-use crate::stores::{EncodeError, StateError};
+use crate::stores::{EncodeError, StateError, Totals};
 
 /// How delivery has ended, if not by an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,21 @@ pub enum Error {
         store: String,
         /// The chunk.
         chunk: u64,
+    },
+    /// The store has the writer as complete, and the spool holds more.
+    #[error(
+        "log store {store}: it has this writer as complete with {} lines of {} bytes, but the spool \
+         holds {} lines of {} bytes; the spool is kept: to deliver the rest, take the writer's \
+         end.json away there and ship again",
+        there.lines, there.bytes, here.lines, here.bytes
+    )]
+    More {
+        /// Its name.
+        store: String,
+        /// What the spool holds.
+        here: Totals,
+        /// What the store says is all.
+        there: Totals,
     },
     /// Frames cannot be read.
     #[error(transparent)]

@@ -13,6 +13,7 @@
 //!
 //! A session never waits to try again and never decides whether to: it says what kind of failure
 //! it was ([`DeliverError`]), and `ship` waits, in one place and the same way for every flavor.
+//! It does limit how long each of its requests may take ([`Patience`]), since only it knows them.
 //! Each request may be made again after its answer was lost, by this process or by a later one,
 //! so each must be harmless when repeated.
 
@@ -64,11 +65,12 @@ impl Config {
     pub fn store(
         &self,
         name: &str,
+        patience: Patience,
         dead_letter: &records::dead_letter::Settings,
     ) -> Result<Arc<dyn LogStore>, StoreError> {
         let service: Arc<dyn Service> = match self {
             Self::Artifact(config) => {
-                let store = artifact::ArtifactLogStore::open(config.clone());
+                let store = artifact::ArtifactLogStore::open(config.clone(), patience);
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
             Self::Custom(config) => custom::Custom::open(config.clone()),
@@ -78,7 +80,7 @@ impl Config {
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
-        Ok(Arc::new(RecordStore::new(service, dead_letter)))
+        Ok(Arc::new(RecordStore::new(service, patience, dead_letter)))
     }
 
     /// How to read from it.
@@ -116,6 +118,23 @@ impl StoreError {
     }
 }
 
+/// How long one request may take. A delivery may be several; each has this limit, none has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// What every request has.
+    pub timeout: Duration,
+    /// It has as much more as what it sends takes at this rate, in bytes a second.
+    pub lowest_rate: u64,
+}
+
+impl Patience {
+    /// With a request that sends so many bytes.
+    pub fn with(&self, bytes: usize) -> Duration {
+        let millis = (bytes as u64).saturating_mul(1000) / self.lowest_rate.max(1);
+        self.timeout.saturating_add(Duration::from_millis(millis))
+    }
+}
+
 /// A log store that can be written to.
 pub trait LogStore: Send + Sync {
     /// How much goes into a chunk, and how long it may wait.
@@ -148,8 +167,6 @@ pub struct Limits {
     pub block_bytes: usize,
     /// At this age of its first line.
     pub age: SealAge,
-    /// One try at one chunk; none: as `[ship] timeout` says.
-    pub timeout: Option<Duration>,
     /// Chunks under way at the same time, at the most.
     pub concurrency: usize,
 }
@@ -262,10 +279,19 @@ pub struct Receipt {
 /// What a store has of a writer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The writer was finished: nothing is left to do.
-    pub complete: bool,
+    /// The writer was finished with so much: nothing is left to do unless the spool holds more.
+    pub complete: Option<Totals>,
     /// Chunks that are there, from the one that was asked for, in order; some between may be missing.
     pub chunks: Vec<FoundChunk>,
+}
+
+/// How much there is of a writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes of the writer's stream, also those that could not be kept.
+    pub bytes: u64,
 }
 
 /// A chunk that a store has.
@@ -393,6 +419,11 @@ impl Summary {
         self.gaps.count += next.gaps.count;
         self.gaps.bytes += next.gaps.bytes;
         self.gaps.lines += next.gaps.lines;
+    }
+
+    /// How much it is.
+    pub fn so_much(&self) -> Totals {
+        Totals { lines: self.lines, bytes: self.raw_bytes + self.gaps.bytes }
     }
 
     /// `seq` of the line after the last.

@@ -23,7 +23,7 @@ use crate::stores::Key;
 const MAX_ANSWER: usize = 16 << 20;
 /// What is shown of an answer in a message.
 const MAX_SHOWN: usize = 300;
-/// Connecting takes no longer than this; a whole try is limited by `[ship] timeout`.
+/// Connecting takes no longer than this; the session limits a whole try.
 const CONNECT: Duration = Duration::from_secs(5);
 
 const CREDENTIALS: &str = "check the log store's credentials and what they allow";

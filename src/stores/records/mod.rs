@@ -47,7 +47,7 @@ use self::compress::Compression;
 use self::dead_letter::DeadLetter;
 use self::session::RecordSession;
 use super::view::View;
-use super::{Chunk, DeliverError, LogStore, SealAge, Session, StateError};
+use super::{Chunk, DeliverError, LogStore, Patience, SealAge, Session, StateError};
 use crate::read::store::ReadError;
 use crate::record::Writer;
 
@@ -116,7 +116,7 @@ pub(crate) struct Limits {
     pub(crate) record_bytes: usize,
     /// A line waits this long for others at the most.
     pub(crate) age: Duration,
-    /// One try; none: as `[ship] timeout` says.
+    /// One try at one request; none: as `[ship] timeout` says.
     pub(crate) timeout: Option<Duration>,
     /// Requests at the same time at the most.
     pub(crate) concurrency: usize,
@@ -231,13 +231,20 @@ const SETTINGS: &str = "check the log store's settings in the stack file";
 /// A log store on such a service.
 pub(crate) struct RecordStore {
     service: Arc<dyn Service>,
+    patience: Patience,
     dead_letter: Arc<DeadLetter>,
 }
 
 impl RecordStore {
     /// Makes no request.
-    pub(crate) fn new(service: Arc<dyn Service>, dead_letter: DeadLetter) -> Self {
-        Self { service, dead_letter: Arc::new(dead_letter) }
+    pub(crate) fn new(
+        service: Arc<dyn Service>,
+        patience: Patience,
+        dead_letter: DeadLetter,
+    ) -> Self {
+        let timeout = service.limits().timeout.unwrap_or(patience.timeout);
+        let patience = Patience { timeout, ..patience };
+        Self { service, patience, dead_letter: Arc::new(dead_letter) }
     }
 }
 
@@ -252,7 +259,6 @@ impl LogStore for RecordStore {
             block_lines: limits.records,
             block_bytes: (limits.bytes / 2).max(1),
             age: SealAge::Fixed(limits.age),
-            timeout: limits.timeout,
             concurrency: limits.concurrency,
         }
     }
@@ -263,7 +269,8 @@ impl LogStore for RecordStore {
         state: &serde_json::Value,
     ) -> Result<Arc<dyn Session>, StateError> {
         let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
-        Ok(Arc::new(RecordSession::new(service, dead_letter, writer.clone(), state)?))
+        let (patience, writer) = (self.patience, writer.clone());
+        Ok(Arc::new(RecordSession::new(service, patience, dead_letter, writer, state)?))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

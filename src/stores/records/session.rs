@@ -27,7 +27,7 @@ use super::event::StreamEvent;
 use super::{Format, Limits, Rejected, Reply, Request, SETTINGS, SendError, Service, request_id};
 use crate::record::Writer;
 use crate::stores::{
-    Answer, Chunk, DeliverError, Encoder, Ending, Found, Receipt, Session, StateError,
+    Answer, Chunk, DeliverError, Encoder, Ending, Found, Patience, Receipt, Session, StateError,
 };
 
 const DEAD_LETTERS: &str =
@@ -35,6 +35,7 @@ const DEAD_LETTERS: &str =
 
 pub(super) struct RecordSession {
     service: Arc<dyn Service>,
+    patience: Patience,
     dead_letter: Arc<DeadLetter>,
     writer: Writer,
     limits: Limits,
@@ -85,6 +86,7 @@ impl Drop for Rest<'_> {
 impl RecordSession {
     pub(super) fn new(
         service: Arc<dyn Service>,
+        patience: Patience,
         dead_letter: Arc<DeadLetter>,
         writer: Writer,
         state: &serde_json::Value,
@@ -94,6 +96,7 @@ impl RecordSession {
             format: Mutex::new(service.format(&writer)),
             limits: service.limits(),
             service,
+            patience,
             dead_letter,
             writer,
             started: if state.started { OnceCell::from(()) } else { OnceCell::new() },
@@ -109,6 +112,14 @@ impl RecordSession {
 
     fn format(&self) -> MutexGuard<'_, Box<dyn Format>> {
         self.format.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes one try at one request, within its limit.
+    async fn send(&self, request: Request) -> Result<Reply, SendError> {
+        let limit = self.patience.with(request.body.len());
+        tokio::time::timeout(limit, self.service.send(request)).await.unwrap_or_else(|_| {
+            Err(SendError::Retry { message: format!("no answer in {limit:?}"), after: None })
+        })
     }
 
     /// The pieces of a chunk that are to be sent.
@@ -147,7 +158,7 @@ impl RecordSession {
             event.show(|view| format.record(view, &mut records));
             self.piece(&**format, format!("{}-{kind}", self.writer.id), &[&records])?
         };
-        match self.service.send(piece.request()).await {
+        match self.send(piece.request()).await {
             Ok(Reply::Taken) => {
                 self.proved.store(true, Ordering::Relaxed);
                 Ok(())
@@ -175,7 +186,7 @@ impl RecordSession {
                 rest.pieces.pop_front();
                 continue;
             }
-            match self.service.send(piece.request()).await {
+            match self.send(piece.request()).await {
                 Ok(Reply::Taken) => {
                     self.proved.store(true, Ordering::Relaxed);
                     rest.pieces.pop_front();

@@ -5,7 +5,7 @@
 //! there is, and that shows in its [`Status`].
 
 mod client;
-mod decode;
+pub(super) mod decode;
 mod group;
 mod lines;
 mod plan;
