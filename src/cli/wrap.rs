@@ -53,7 +53,7 @@ pub(super) struct Options {
     /// How long to wait for delivery at the end, for example 30s
     #[arg(long, value_name = "TIME", value_parser = duration)]
     deadline: Option<Duration>,
-    /// What to do when not everything was delivered in time
+    /// What to do when not everything was delivered in time, or a log store refused records
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     on_undelivered: OnUndelivered,
     /// Write how it ended to this file, as JSON
@@ -61,7 +61,8 @@ pub(super) struct Options {
     exit_record: Option<PathBuf>,
 }
 
-/// What to do when not everything was delivered in time. It is in the spool whatever is done.
+/// What to do when not everything was delivered in time, in which case it is in the spool whatever is done, or
+/// a log store has refused records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum OnUndelivered {
     /// Say so
@@ -267,13 +268,23 @@ impl Plan {
         }
         self.record(&outcome.exit);
         let delivered = outcome.delivery == Delivery::Delivered;
-        if !delivered && self.options.on_undelivered != OnUndelivered::Ignore {
+        // Who has delivered has words only about records that were refused.
+        let complete = delivered && outcome.words.is_empty();
+        if self.options.on_undelivered == OnUndelivered::Ignore {
+            // Not a word.
+        } else if delivered {
+            if !complete {
+                say(&outcome.words);
+            }
+        } else {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
                 Delivery::Failed => "delivery is not possible",
                 Delivery::Deadline | Delivery::Delivered => "delivery took too long",
             };
-            if !outcome.words.is_empty() {
+            if outcome.words.is_empty() {
+                self.behind(&spool).for_each(say);
+            } else {
                 say(&outcome.words);
             }
             if spool.exists() {
@@ -296,9 +307,25 @@ impl Plan {
             ));
         }
         match self.options.on_undelivered {
-            OnUndelivered::Fail if !delivered && outcome.code == 0 => FAILED,
+            OnUndelivered::Fail if !complete && outcome.code == 0 => FAILED,
             _ => outcome.code,
         }
+    }
+
+    /// Which log stores do not have everything, and why: by the checkpoint, where ship had no time to say
+    /// it.
+    fn behind(&self, spool: &Path) -> impl Iterator<Item = String> {
+        let mut checkpoint = spool::Checkpoint::<Mark>::load(spool).unwrap_or_default();
+        let stores = if spool.exists() { self.stack.log_stores.as_slice() } else { &[] };
+        stores.iter().filter_map(move |store| {
+            let kept = checkpoint.stores.remove(&store.name);
+            if kept.as_ref().is_some_and(|kept| kept.finished) {
+                return None;
+            }
+            let why = kept.and_then(|kept| kept.last_error);
+            let why = why.unwrap_or_else(|| "not everything is delivered yet".to_owned());
+            Some(format!("log store {}: {why}", store.name))
+        })
     }
 
     fn record(&self, exit: &Exit) {

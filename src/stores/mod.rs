@@ -29,6 +29,7 @@ mod view;
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -167,8 +168,8 @@ pub struct Limits {
     pub block_bytes: usize,
     /// At this age of its first line.
     pub age: SealAge,
-    /// Chunks under way at the same time, at the most.
-    pub concurrency: usize,
+    /// Chunks under way at the same time, at the most; none: as `[ship] concurrency` says.
+    pub concurrency: Option<usize>,
 }
 
 /// How long a line waits for others at the most.
@@ -208,6 +209,11 @@ pub trait Session: Send + Sync {
     /// Does what the store wants done beside chunks. One at a time, beside deliveries.
     fn upkeep(&self) -> Answer<'_, ()>;
 
+    /// What was refused for good and is kept elsewhere. Makes no request.
+    fn refused(&self) -> Option<Refused> {
+        None
+    }
+
     /// Marks the writer as complete. Called when all chunks are acknowledged and no upkeep runs.
     fn finish<'a>(&'a self, ending: &'a Ending) -> Answer<'a, ()>;
 }
@@ -228,6 +234,15 @@ pub struct EncodeError(#[source] pub io::Error);
 #[error("read the log store's state in the checkpoint")]
 pub struct StateError(#[from] pub serde_json::Error);
 
+/// Records of a writer that its store has refused for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub records: u64,
+    /// Where they are.
+    pub file: PathBuf,
+}
+
 /// A block as the store takes it.
 #[derive(Clone, Debug)]
 pub struct Encoded {
@@ -239,6 +254,14 @@ pub struct Encoded {
     pub summary: Summary,
     /// Where in the body each request is, for stores that take records in requests; else empty.
     pub batches: Vec<Batch>,
+}
+
+impl Encoded {
+    /// Bytes of memory that it takes, about.
+    pub fn held(&self) -> usize {
+        let ends = self.batches.iter().map(|batch| size_of_val(batch.ends.as_slice()));
+        self.body.len() + ends.sum::<usize>()
+    }
 }
 
 /// One request's worth of records in [`Encoded::body`].
