@@ -18,6 +18,7 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod console;
 pub mod custom;
 pub mod elasticsearch;
 pub mod http;
@@ -53,6 +54,8 @@ use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+    /// They are shown on standard error.
+    Console(console::Config),
     /// They are given to a program of the user's.
     Custom(custom::Config),
     /// They become documents of an index.
@@ -74,6 +77,7 @@ impl Config {
                 let store = artifact::ArtifactLogStore::open(config.clone(), patience);
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
+            Self::Console(config) => console::Console::open(config.clone()),
             Self::Custom(config) => custom::Custom::open(config.clone()),
             Self::Elasticsearch(config) => {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
@@ -91,6 +95,10 @@ impl Config {
                 let reader = artifact::fetch::Reader::of(config).map_err(StoreError::new)?;
                 Reading::Here(Arc::new(reader))
             }
+            Self::Console(_) => Reading::Elsewhere(
+                "the console flavor only writes: look at where steplog ship's standard error goes"
+                    .to_owned(),
+            ),
             Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
