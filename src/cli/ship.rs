@@ -6,6 +6,7 @@
 //! | 1 | something is left in a spool: it was stopped, or a store or a disk failed |
 //! | 2 | usage, or the stack file is wrong |
 //! | 4 | the log store does not allow it |
+//! | 5 | everything is delivered but for records that a log store refused; they are in the dead letters |
 
 use std::collections::HashMap;
 use std::io;
@@ -25,13 +26,14 @@ use tokio::runtime::Runtime;
 
 use super::reading::{self, Failure, NOT_ALLOWED, USAGE};
 use super::wrap::{chain, say};
-use crate::ship::{self, Error, Outcome, Progress, SpoolError, Stop, Stopper, Target};
+use crate::ship::{self, Error, Outcome, SpoolError, Stop, Stopper, Target};
 use crate::spool::{self, Meta, SpoolState};
 use crate::stack::{self, Stack};
-use crate::stores::LogStore;
 
 /// Something is left in a spool.
 const LEFT: u8 = 1;
+/// Nothing is left, but records were refused.
+const REFUSED: u8 = 5;
 /// Spools that are shipped at the same time.
 const AT_ONCE: usize = 4;
 /// Between looks at a spool that another process delivers.
@@ -46,7 +48,8 @@ const REFRESH: Duration = Duration::from_millis(100);
 /// was restarted. A spool that another process is delivering is waited for.
 ///
 /// Exit codes: 0 everything is delivered; 1 something is left in a spool; 2 usage, or the stack file is
-/// wrong; 4 the log store does not allow it.
+/// wrong; 4 the log store does not allow it; 5 everything is delivered but for records that a log
+/// store refused.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The spool of one writer, or a folder of them
@@ -94,7 +97,7 @@ fn deliver(args: &Args) -> Result<u8, Failure> {
         }
         say(tally.sentence());
     }
-    Ok(tally.code)
+    Ok(tally.code())
 }
 
 /// Buffers of blocks and objects come and go in several threads. Left to itself, glibc keeps what
@@ -132,13 +135,18 @@ struct Tally {
     /// By others.
     elsewhere: u64,
     left: u64,
+    /// Records were refused.
+    refused: bool,
     code: u8,
 }
 
 impl Tally {
     fn count(&mut self, result: &Result<Done, Failure>) {
         match result {
-            Ok(Done::Delivered) => self.delivered += 1,
+            Ok(Done::Delivered { refused }) => {
+                self.delivered += 1;
+                self.refused |= refused;
+            }
             Ok(Done::Elsewhere) => self.elsewhere += 1,
             Ok(Done::Stopped) => {
                 self.left += 1;
@@ -149,6 +157,11 @@ impl Tally {
                 self.code = self.code.max(failure.code);
             }
         }
+    }
+
+    /// What is left counts more than what was refused.
+    fn code(&self) -> u8 {
+        if self.code == 0 && self.refused { REFUSED } else { self.code }
     }
 
     fn sentence(&self) -> String {
@@ -164,7 +177,10 @@ impl Tally {
 }
 
 enum Done {
-    Delivered,
+    Delivered {
+        /// But for records that a store refused.
+        refused: bool,
+    },
     Stopped,
     /// Another process has delivered it.
     Elsewhere,
@@ -185,13 +201,14 @@ type StackKey = (Option<PathBuf>, Option<String>);
 /// A stack whose stores are open.
 struct Prepared {
     stack: Stack,
-    stores: Vec<(String, Arc<dyn LogStore>)>,
+    stores: Vec<Target>,
     runtime: Option<Runtime>,
 }
 
 impl Drop for Prepared {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
+            ship::close(&self.stores, &runtime);
             // A request that hangs must not keep the process.
             runtime.shutdown_background();
         }
@@ -259,12 +276,7 @@ impl Shipping<'_> {
         })?;
         let prepared = self.prepare(&meta)?;
         let Some(runtime) = &prepared.runtime else { return Ok(Some(Done::Stopped)) };
-        let target = |(name, store): &(String, Arc<dyn LogStore>)| Target {
-            name: name.clone(),
-            store: Arc::clone(store),
-            progress: Progress::default(),
-        };
-        let targets: Vec<_> = prepared.stores.iter().map(target).collect();
+        let targets: Vec<_> = prepared.stores.iter().map(Target::another).collect();
         let over = AtomicBool::new(false);
         let result = thread::scope(|scope| {
             if !self.bar.is_hidden() {
@@ -283,15 +295,27 @@ impl Shipping<'_> {
             result
         });
         match result {
-            Ok(Outcome::Delivered) => Ok(Some(Done::Delivered)),
+            Ok(Outcome::Delivered) => {
+                let refused: Vec<String> = targets.iter().filter_map(refusal).collect();
+                refused.iter().for_each(|line| self.bar.suspend(|| say(line)));
+                Ok(Some(Done::Delivered { refused: !refused.is_empty() }))
+            }
             Ok(Outcome::Stopped) => {
-                for error in targets.iter().filter_map(|target| target.progress.error()) {
-                    self.bar.suspend(|| say(error));
+                for target in targets.iter().filter(|target| !target.progress.is_delivered()) {
+                    self.bar.suspend(|| say(behind(target)));
                 }
                 Ok(Some(Done::Stopped))
             }
             Err(SpoolError::Held { .. }) => Ok(None),
             Err(error) => {
+                // That one stands for all that cannot go on; the others are behind for other reasons.
+                for target in &targets {
+                    if let Some(cause) = target.progress.error()
+                        && !chain(&error).contains(&cause)
+                    {
+                        self.bar.suspend(|| say(behind(target)));
+                    }
+                }
                 let not_allowed =
                     matches!(error, SpoolError::Delivery(Error::Refused { not_allowed: true, .. }));
                 let code = if not_allowed { NOT_ALLOWED } else { LEFT };
@@ -312,8 +336,7 @@ impl Shipping<'_> {
             None => stack::load(file),
         };
         let stack = stack.map_err(Failure::usage)?;
-        let stores =
-            targets(&stack)?.into_iter().map(|target| (target.name, target.store)).collect();
+        let stores = targets(&stack)?;
         let runtime = ship::runtime(&stack.ship)
             .map_err(|error| left(format!("start the threads for requests: {error}")))?;
         let new = Arc::new(Prepared { stack, stores, runtime: Some(runtime) });
@@ -338,9 +361,30 @@ pub(super) fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
                         message: format!("log store {}: {}", store.name, chain(&error)),
                     }
                 })?;
-            Ok(Target { name: store.name.clone(), store: opened, progress: Progress::default() })
+            Ok(Target::new(store.name.clone(), opened, &stack.ship))
         })
         .collect()
+}
+
+/// Which store does not have everything, and why.
+pub(super) fn behind(target: &Target) -> String {
+    let why = target.progress.error();
+    let why = why.unwrap_or_else(|| "not everything is delivered yet".to_owned());
+    format!("log store {}: {why}", target.name)
+}
+
+/// How many records a store has refused for good, and where they are.
+pub(super) fn refusal(target: &Target) -> Option<String> {
+    let refused = target.progress.refused()?;
+    Some(format!(
+        "log store {}: {} refused, kept with the reason in {}",
+        target.name,
+        match refused.records {
+            1 => "1 record was".to_owned(),
+            records => format!("{records} records were"),
+        },
+        refused.file.display()
+    ))
 }
 
 fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -54,7 +54,7 @@ pub(super) struct Options {
     /// How long to wait for delivery at the end, for example 30s
     #[arg(long, value_name = "TIME", value_parser = duration)]
     deadline: Option<Duration>,
-    /// What to do when not everything was delivered in time
+    /// What to do when not everything was delivered in time, or a log store refused records
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     on_undelivered: OnUndelivered,
     /// Write how it ended to this file, as JSON
@@ -62,7 +62,8 @@ pub(super) struct Options {
     exit_record: Option<PathBuf>,
 }
 
-/// What to do when not everything was delivered in time. It is in the spool whatever is done.
+/// What to do when not everything was delivered in time, in which case it is in the spool whatever is done, or
+/// a log store has refused records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum OnUndelivered {
     /// Say so
@@ -273,14 +274,24 @@ impl Plan {
         }
         self.record(&outcome.exit);
         let delivered = outcome.delivery == Delivery::Delivered;
-        let warn = self.options.on_undelivered != OnUndelivered::Ignore;
-        if !delivered && warn && !self.kept_nowhere {
+        // Who has delivered has words only about records that were refused.
+        let complete = delivered && outcome.words.is_empty();
+        let said = !delivered && self.kept_nowhere;
+        if self.options.on_undelivered == OnUndelivered::Ignore || said {
+            // Not a word.
+        } else if delivered {
+            if !complete {
+                say(by_ship(&outcome.words));
+            }
+        } else {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
                 Delivery::Failed => "delivery is not possible",
                 Delivery::Deadline | Delivery::Delivered => "delivery took too long",
             };
-            if !outcome.words.is_empty() {
+            if outcome.words.is_empty() {
+                self.behind(&spool).for_each(say);
+            } else {
                 say(by_ship(&outcome.words));
             }
             if spool.exists() {
@@ -305,9 +316,25 @@ impl Plan {
         // The libraries' own ends are behind this.
         pages::give_back();
         match self.options.on_undelivered {
-            OnUndelivered::Fail if !delivered && outcome.code == 0 => FAILED,
+            OnUndelivered::Fail if !complete && outcome.code == 0 => FAILED,
             _ => outcome.code,
         }
+    }
+
+    /// Which log stores do not have everything, and why: by the checkpoint, where ship had no time to say
+    /// it.
+    fn behind(&self, spool: &Path) -> impl Iterator<Item = String> {
+        let mut checkpoint = spool::Checkpoint::<Mark>::load(spool).unwrap_or_default();
+        let stores = if spool.exists() { self.stack.log_stores.as_slice() } else { &[] };
+        stores.iter().filter_map(move |store| {
+            let kept = checkpoint.stores.remove(&store.name);
+            if kept.as_ref().is_some_and(|kept| kept.finished) {
+                return None;
+            }
+            let why = kept.and_then(|kept| kept.last_error);
+            let why = why.unwrap_or_else(|| "not everything is delivered yet".to_owned());
+            Some(format!("log store {}: {why}", store.name))
+        })
     }
 
     fn record(&self, exit: &Exit) {

@@ -19,8 +19,8 @@
 //! * A process may die anywhere. The next one asks the store what it has, before it sends
 //!   anything, and goes on from there (`recover`); the checkpoint may be old or gone.
 //! * A spool is taken as delivered only when it holds no more than the store says it has (`rest`).
-//! * A store that is down is tried again for ever, with growing pauses; the spool keeps the
-//!   lines. A store that refuses (credentials) stops delivery with a message; the spool keeps the lines.
+//! * A store that is down is tried again for ever, with growing pauses, by one request at a time of all that
+//!   this process delivers to it (`gate`); the spool keeps the lines. A store that refuses (credentials) stops delivery with a message; the spool keeps the lines.
 //!
 //! Does not know what a store is made of ([`stores`](crate::stores)), nor how lines are cut
 //! ([`line`](crate::line)), nor what is on the spool's disk ([`spool`](crate::spool)).
@@ -30,7 +30,9 @@ mod cadence;
 mod coordinator;
 mod encoder;
 mod follow;
+mod gate;
 mod keeper;
+mod pace;
 mod pipeline;
 mod reader;
 mod recover;
@@ -44,16 +46,17 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+pub use self::gate::Gate;
 pub use self::keeper::{Cut, Keeper, Mark, StoreCheckpoint};
 pub use self::pipeline::{Delivery, Open, deliver};
 pub use self::settings::Settings;
 pub use self::source::{FrameSource, SourceError, SpoolSource};
-pub use self::spools::{SpoolError, Target, runtime, ship_spool};
+pub use self::spools::{SpoolError, Target, close, runtime, ship_spool};
 pub use self::stop::{Stop, Stopper, stop};
-use crate::stores::{EncodeError, StateError, Totals};
+use crate::stores::{EncodeError, Refused, StateError, Totals};
 
 /// How delivery has ended, if not by an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +125,8 @@ pub struct Progress {
     offset: AtomicU64,
     lines: AtomicU64,
     error: Mutex<Option<String>>,
+    delivered: AtomicBool,
+    refused: Mutex<Option<Refused>>,
 }
 
 impl Progress {
@@ -138,6 +143,21 @@ impl Progress {
     /// Why the last try failed; none if it did not.
     pub fn error(&self) -> Option<String> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of it is in the store, but for what that has refused for good.
+    pub fn is_delivered(&self) -> bool {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// What the store has refused for good, once all else is delivered.
+    pub fn refused(&self) -> Option<Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn delivered(&self, refused: Option<Refused>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        self.delivered.store(true, Ordering::Relaxed);
     }
 
     fn acknowledged(&self, mark: &Mark) {

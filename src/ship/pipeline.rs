@@ -15,7 +15,9 @@ use tokio::runtime::Handle;
 use super::budget::budget;
 use super::cadence::Cadence;
 use super::coordinator::{Coordinator, Done, Flow};
+use super::gate::Gate;
 use super::keeper::{Keeper, Mark, StoreCheckpoint, fresh};
+use super::pace::Pace;
 use super::reader::{Encoders, Reader};
 use super::recover::{Plan, behind_the_store, plan};
 use super::request::Requests;
@@ -45,6 +47,8 @@ pub struct Delivery<'a> {
     pub name: &'a str,
     /// The log store.
     pub store: &'a dyn LogStore,
+    /// The log store's gate.
+    pub gate: &'a Arc<Gate>,
     /// Limits and patience.
     pub settings: &'a Settings,
     /// The spool's checkpoint.
@@ -60,6 +64,20 @@ pub type Open<'a> = dyn FnMut(u64) -> Result<Box<dyn FrameSource>, SourceError> 
 
 /// Delivers a writer's frames until its end, or until stopped.
 pub fn deliver(
+    delivery: &Delivery<'_>,
+    open: &mut Open<'_>,
+    stop: &Stop,
+) -> Result<Outcome, Error> {
+    let outcome = try_to_deliver(delivery, open, stop)?;
+    if outcome == Outcome::Delivered {
+        let state = delivery.keeper.get(delivery.name).map(|stored| stored.store);
+        let session = delivery.store.session(delivery.writer, &state.unwrap_or_default())?;
+        delivery.progress.delivered(session.refused());
+    }
+    Ok(outcome)
+}
+
+fn try_to_deliver(
     delivery: &Delivery<'_>,
     open: &mut Open<'_>,
     stop: &Stop,
@@ -200,7 +218,8 @@ impl Delivery<'_> {
                 keeper: self.keeper,
                 progress: self.progress,
                 ledger,
-                concurrency: settings.concurrency.min(limits.concurrency),
+                pace: Pace::new(limits.concurrency.unwrap_or(settings.concurrency)),
+                gate: self.gate,
                 backoff: Backoff::new(settings.retry_initial, settings.retry_max),
                 requests,
                 flow: Flow::after(kept.next_chunk, kept.acked.totals.clone()),

@@ -11,7 +11,7 @@ use crate::stores::records::dead_letter;
 pub struct Settings {
     /// Raw bytes between the reader and delivery at the most, over all threads of one store.
     pub channel_bytes: usize,
-    /// Chunks under way to one store at the same time.
+    /// Chunks under way to an artifact store at the same time; other stores have a limit of their own.
     pub concurrency: usize,
     /// Encoder threads a store.
     pub encoders: usize,

@@ -18,6 +18,7 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod console;
 pub mod custom;
 pub mod elasticsearch;
 pub mod http;
@@ -30,6 +31,7 @@ mod view;
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +55,8 @@ use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+    /// They are shown on standard error.
+    Console(console::Config),
     /// They are given to a program of the user's.
     Custom(custom::Config),
     /// They become documents of an index.
@@ -76,6 +80,7 @@ impl Config {
                 let store = artifact::ArtifactLogStore::open(config.clone(), patience);
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
+            Self::Console(config) => console::Console::open(config.clone()),
             Self::Custom(config) => custom::Custom::open(config.clone()),
             Self::Elasticsearch(config) => {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
@@ -94,6 +99,10 @@ impl Config {
                 let reader = artifact::fetch::Reader::of(config).map_err(StoreError::new)?;
                 Reading::Here(Arc::new(reader))
             }
+            Self::Console(_) => Reading::Elsewhere(
+                "the console flavor only writes: look at where steplog ship's standard error goes"
+                    .to_owned(),
+            ),
             Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
@@ -175,8 +184,8 @@ pub struct Limits {
     pub block_bytes: usize,
     /// At this age of its first line.
     pub age: SealAge,
-    /// Chunks under way at the same time, at the most.
-    pub concurrency: usize,
+    /// Chunks under way at the same time, at the most; none: as `[ship] concurrency` says.
+    pub concurrency: Option<usize>,
 }
 
 /// How long a line waits for others at the most.
@@ -216,6 +225,11 @@ pub trait Session: Send + Sync {
     /// Does what the store wants done beside chunks. One at a time, beside deliveries.
     fn upkeep(&self) -> Answer<'_, ()>;
 
+    /// What was refused for good and is kept elsewhere. Makes no request.
+    fn refused(&self) -> Option<Refused> {
+        None
+    }
+
     /// Marks the writer as complete. Called when all chunks are acknowledged and no upkeep runs.
     fn finish<'a>(&'a self, ending: &'a Ending) -> Answer<'a, ()>;
 }
@@ -236,6 +250,15 @@ pub struct EncodeError(#[source] pub io::Error);
 #[error("read the log store's state in the checkpoint")]
 pub struct StateError(#[from] pub serde_json::Error);
 
+/// Records of a writer that its store has refused for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub records: u64,
+    /// Where they are.
+    pub file: PathBuf,
+}
+
 /// A block as the store takes it.
 #[derive(Clone, Debug)]
 pub struct Encoded {
@@ -247,6 +270,14 @@ pub struct Encoded {
     pub summary: Summary,
     /// Where in the body each request is, for stores that take records in requests; else empty.
     pub batches: Vec<Batch>,
+}
+
+impl Encoded {
+    /// Bytes of memory that it takes, about.
+    pub fn held(&self) -> usize {
+        let ends = self.batches.iter().map(|batch| size_of_val(batch.ends.as_slice()));
+        self.body.len() + ends.sum::<usize>()
+    }
 }
 
 /// One request's worth of records in [`Encoded::body`].

@@ -51,11 +51,8 @@ fn exit(writer: &SpoolWriter) -> Exit {
 }
 
 fn target(bench: &Bench, name: &str, store: Arc<dyn ObjectStore>) -> Target {
-    Target {
-        name: name.into(),
-        store: Arc::new(ArtifactLogStore::on(store, bench.config.clone())),
-        progress: Progress::default(),
-    }
+    let store = Arc::new(ArtifactLogStore::on(store, bench.config.clone()));
+    Target::new(name.into(), store, &bench.settings)
 }
 
 fn ship_to(

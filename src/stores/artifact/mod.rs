@@ -86,7 +86,7 @@ impl LogStore for ArtifactLogStore {
             block_lines: usize::MAX,
             block_bytes: usize::MAX,
             age,
-            concurrency: usize::MAX,
+            concurrency: None,
         }
     }
 

@@ -154,7 +154,12 @@ impl Connection {
 
     /// A client. Makes no request.
     pub(crate) fn client(&self) -> Result<Client, ConnectionError> {
-        self.configure(Client::builder())?.build().map_err(ConnectionError::Client)
+        self.configure(Client::builder())?.build().or_else(|error| {
+            // Where the system has no root certificates at all (a container from scratch), there is no client
+            // with them. Plain HTTP works without, and so do certificates of our own.
+            let builder = self.configure(Client::builder())?.tls_certs_only([]);
+            builder.build().map_err(|_| ConnectionError::Client(error))
+        })
     }
 
     /// The same, for flavors that set more.
@@ -312,6 +317,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
             text.push_str(&next);
         }
         source = error.source();
+    }
+    if text.contains("UnknownIssuer") {
+        text.push_str(
+            " (name who has signed the server's certificate as certificate_file, or install root \
+             certificates: the package ca-certificates)",
+        );
     }
     text
 }

@@ -21,8 +21,8 @@
 //!   that is how a reader finds runs, and tells complete from unfinished.
 //! * A record that the service refuses for good goes into a file beside the spools, with the
 //!   service's reason ([`dead_letter`]); when that is full or cannot be written, delivery stops
-//!   and the spool keeps the lines. Nothing is refused record by record before the service has taken
-//!   anything at all: until then a refusal means that the settings are wrong.
+//!   and the spool keeps the lines. Nothing is given up record by record before the service has taken
+//!   anything at all from this process: until then a refusal means that the settings are wrong.
 //!
 //! Does not wait between tries and does not know the spool: `ship` does.
 
@@ -47,7 +47,7 @@ use self::compress::Compression;
 use self::dead_letter::DeadLetter;
 use self::session::RecordSession;
 use super::view::View;
-use super::{Chunk, DeliverError, LogStore, Patience, SealAge, Session, StateError};
+use super::{DeliverError, LogStore, Patience, SealAge, Session, StateError};
 use crate::read::store::ReadError;
 use crate::record::Writer;
 
@@ -133,7 +133,7 @@ pub(crate) struct Request {
     pub(crate) records: usize,
     /// Bytes before compression.
     pub(crate) text_bytes: usize,
-    /// The same for every try at these records, also after a crash.
+    /// The same for every try at these records, also after a crash; another for any others.
     pub(crate) id: String,
 }
 
@@ -259,7 +259,7 @@ impl LogStore for RecordStore {
             block_lines: limits.records,
             block_bytes: (limits.bytes / 2).max(1),
             age: SealAge::Fixed(limits.age),
-            concurrency: limits.concurrency,
+            concurrency: Some(limits.concurrency),
         }
     }
 
@@ -276,9 +276,4 @@ impl LogStore for RecordStore {
     fn close(&self) -> BoxFuture<'_, ()> {
         self.service.close()
     }
-}
-
-/// The name of a request: the same for every try at these records.
-fn request_id(writer: &Writer, chunk: &Chunk, position: usize) -> String {
-    format!("{}-{}-{position}", writer.id, chunk.number)
 }
