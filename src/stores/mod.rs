@@ -45,6 +45,7 @@ pub use self::artifact::object::{FirstError, Gaps};
 pub(crate) use self::flavor::FLAVORS;
 pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
 use self::records::dead_letter::DeadLetter;
+use self::records::fetch::{RecordReader, Search};
 use self::records::{RecordStore, Service};
 use crate::line::Block;
 use crate::read::store::LogReader;
@@ -103,7 +104,16 @@ impl Config {
                 "the console flavor only writes: look at where steplog ship's standard error goes"
                     .to_owned(),
             ),
-            Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
+            Self::Custom(config) if config.flavor.can_fetch => {
+                Reading::searching(custom::Custom::open(config.clone()))
+            }
+            Self::Custom(config) => Reading::Elsewhere(format!(
+                "the program of flavor {} only writes",
+                config.flavor.name
+            )),
+            Self::Elasticsearch(config) => Reading::searching(
+                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?,
+            ),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
@@ -122,6 +132,12 @@ pub enum Reading {
     Here(Arc<dyn LogReader>),
     /// Not by us; the text says where its logs can be seen.
     Elsewhere(String),
+}
+
+impl Reading {
+    fn searching(search: Arc<dyn Search>) -> Self {
+        Self::Here(Arc::new(RecordReader::new(search)))
+    }
 }
 
 /// Why a log store cannot be used at all.
