@@ -243,7 +243,7 @@ impl Plan {
             Notice::ShipDied(death) if death.words.is_empty() => {
                 say("steplog ship stopped before its time; it will be started again");
             }
-            Notice::ShipDied(death) => say(&death.words),
+            Notice::ShipDied(death) => death.words.lines().for_each(say),
             Notice::Delivering if io::stderr().is_terminal() => say(format_args!(
                 "waiting for the logs to reach {}; Ctrl-C to leave the rest in the spool",
                 self.stores()
@@ -273,9 +273,7 @@ impl Plan {
         if self.options.on_undelivered == OnUndelivered::Ignore {
             // Not a word.
         } else if delivered {
-            if !complete {
-                say(&outcome.words);
-            }
+            outcome.words.lines().for_each(say);
         } else {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
@@ -285,7 +283,7 @@ impl Plan {
             if outcome.words.is_empty() {
                 self.behind(&spool).for_each(say);
             } else {
-                say(&outcome.words);
+                outcome.words.lines().for_each(say);
             }
             if spool.exists() {
                 say(format_args!(
