@@ -226,7 +226,10 @@ impl Shipper {
         {
             return String::new();
         }
-        String::from_utf8_lossy(&words).trim().to_owned()
+        let words = String::from_utf8_lossy(&words);
+        // It says who it is; so will whoever shows this.
+        let lines = words.trim().lines().map(|line| line.strip_prefix("steplog: ").unwrap_or(line));
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -248,7 +248,7 @@ impl Plan {
             Notice::ShipDied(death) if death.words.is_empty() => {
                 say("steplog ship stopped before its time; it will be started again");
             }
-            Notice::ShipDied(death) => say(by_ship(&death.words)),
+            Notice::ShipDied(death) => by_ship(&death.words).for_each(say),
             Notice::Delivering if io::stderr().is_terminal() => say(format_args!(
                 "waiting for the logs to reach {}; Ctrl-C to leave the rest in the spool",
                 self.stores()
@@ -280,9 +280,7 @@ impl Plan {
         if self.options.on_undelivered == OnUndelivered::Ignore || said {
             // Not a word.
         } else if delivered {
-            if !complete {
-                say(by_ship(&outcome.words));
-            }
+            by_ship(&outcome.words).for_each(say);
         } else {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
@@ -292,7 +290,7 @@ impl Plan {
             if outcome.words.is_empty() {
                 self.behind(&spool).for_each(say);
             } else {
-                say(by_ship(&outcome.words));
+                by_ship(&outcome.words).for_each(say);
             }
             if spool.exists() {
                 say(format_args!(
@@ -346,10 +344,9 @@ impl Plan {
     }
 }
 
-/// What ship has said, without its name: it has the same as this program.
-fn by_ship(words: &str) -> String {
-    let lines = words.lines().map(|line| line.strip_prefix("steplog: ").unwrap_or(line));
-    lines.collect::<Vec<_>>().join("\n")
+/// What ship has said, line by line, without its name: it has the same as this program.
+fn by_ship(words: &str) -> impl Iterator<Item = &str> {
+    words.lines().map(|line| line.strip_prefix("steplog: ").unwrap_or(line))
 }
 
 /// Bytes that every log store has acknowledged.

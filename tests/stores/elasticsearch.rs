@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::conformance::{BATCH, Bench, Doubles, Stored, Subject, assert_arrived, conformance};
+use super::conformance::{BATCH, Bench, Doubles, Stored, Subject, assert_arrived};
 use crate::servers::message::Message;
 use crate::servers::proxy::Seen;
 use crate::servers::search;
