@@ -28,12 +28,7 @@ pub struct Groups {
 impl Groups {
     /// Has seen none yet.
     pub fn new(direction: Direction) -> Self {
-        Self {
-            direction,
-            before: VecDeque::new(),
-            held: VecDeque::new(),
-            ready: VecDeque::new(),
-        }
+        Self { direction, before: VecDeque::new(), held: VecDeque::new(), ready: VecDeque::new() }
     }
 
     /// Takes the next page in reading order; [`Groups::pop`] gives back those decided.

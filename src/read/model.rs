@@ -161,4 +161,3 @@ pub(crate) fn query() -> impl Strategy<Value = Query> {
         },
     )
 }
-

@@ -5,7 +5,7 @@
 //! there is, and that shows in its [`Status`].
 
 mod client;
-mod decode;
+pub(super) mod decode;
 mod lines;
 mod plan;
 mod source;
@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::memory::InMemory;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectMeta, ObjectStore};
 
 pub(super) use client::{Client, short};
@@ -65,8 +66,11 @@ impl Reader {
     pub fn of(config: &Config) -> Result<Self, OpenError> {
         let local = match &config.location {
             Location::Local { path } if matches!(path.try_exists(), Ok(false)) => {
-                // Nothing was ever kept there; a reader makes no folders.
-                return Ok(Self::new(Arc::new(InMemory::new()), true));
+                // Nothing was ever kept there, and a reader makes no folders; but whoever follows
+                // waits for a writer that does.
+                let root = Path::from_absolute_path(path).map_err(object_store::Error::from)?;
+                let store = PrefixStore::new(LocalFileSystem::new(), root);
+                return Ok(Self::new(Arc::new(store), true));
             }
             Location::Local { .. } => true,
             Location::Remote { .. } => false,

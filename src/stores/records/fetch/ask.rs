@@ -118,13 +118,13 @@ impl Asker {
         let failed = |error: reqwest::Error| {
             format!("failed to {purpose}: {}", http::chain(&error.without_url()))
         };
-        let mut response = match request.timeout(TIMEOUT).send().await {
+        let response = match request.timeout(TIMEOUT).send().await {
             Ok(response) => response,
             Err(error) => return Ok(Err(failed(error))),
         };
         let (status, headers): (_, HeaderMap) = (response.status(), response.headers().clone());
-        match http::body(&mut response).await {
-            Ok(Some(body)) => {
+        match http::body(response).await {
+            Ok(Some((body, _))) => {
                 self.meter.add(body.len() as u64);
                 Ok(Ok(Answer { status, headers, body }))
             }

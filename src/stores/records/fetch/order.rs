@@ -251,7 +251,8 @@ mod tests {
         let order = check(forward(true, None), &[(7, 3), (6, 3)], false, (&[], None));
         let order = check(order, &[(8, 13)], false, (&[6, 7, 8], None));
         assert_eq!((order.next(), order.last_time()), (Some(9), Some(Nanos(13))));
-        let order = check(backward(true, None), &[(6, 3), (7, 3), (5, 1)], true, (&[7, 6, 5], None));
+        let order =
+            check(backward(true, None), &[(6, 3), (7, 3), (5, 1)], true, (&[7, 6, 5], None));
         assert_eq!(order.held_bytes(), 0);
     }
 

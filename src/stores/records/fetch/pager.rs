@@ -128,8 +128,10 @@ impl Pager {
         if records.is_empty() {
             return;
         }
-        let bytes: usize =
-            records.iter().map(|it| it.message.len() + it.raw.as_ref().map_or(0, String::len)).sum();
+        let bytes: usize = records
+            .iter()
+            .map(|it| it.message.len() + it.raw.as_ref().map_or(0, String::len))
+            .sum();
         let fit = PAGE_BYTES / (bytes / records.len()).max(1);
         // Carefully upwards: the next ones may be larger.
         self.limit = fit.min(self.limit.saturating_mul(4)).clamp(1, MAX_RECORDS);

@@ -30,12 +30,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(search: Arc<dyn Search>, patience: Patience) -> Self {
-        Self {
-            search,
-            patience,
-            ends: Mutex::default(),
-            looked: tokio::sync::Mutex::default(),
-        }
+        Self { search, patience, ends: Mutex::default(), looked: tokio::sync::Mutex::default() }
     }
 
     fn ends(&self) -> MutexGuard<'_, HashMap<WriterId, Arc<StreamEvent>>> {

@@ -152,7 +152,9 @@ impl Source {
             match step {
                 Step::On => {}
                 Step::Wait if self.plan.follow => return Ok(Next::Pending),
-                Step::Wait => tokio::time::sleep(self.shared.search.poll().min(self.patience)).await,
+                Step::Wait => {
+                    tokio::time::sleep(self.shared.search.poll().min(self.patience)).await
+                }
             }
         }
     }

@@ -391,7 +391,11 @@ fn numbered(count: u64) -> Vec<Spec> {
 }
 
 /// A stream of so many lines, some of which show late or (`None`) never.
-fn stream_of(service: Service, count: u64, from: impl Fn(u64) -> Option<u64>) -> (Arc<Fake>, Writer) {
+fn stream_of(
+    service: Service,
+    count: u64,
+    from: impl Fn(u64) -> Option<u64>,
+) -> (Arc<Fake>, Writer) {
     let fake = Fake::new(service);
     let mut writer = testing::writer("run", "step", 1);
     writer.started = time(0);
@@ -418,9 +422,8 @@ fn what_is_missing_is_told_wherever_it_is() {
         let gone: HashSet<u64> = [0, 1, 5, 17, 18, 19].into();
         let left: Vec<u64> = (0..20).filter(|seq| !gone.contains(seq)).collect();
         for direction in BOTH {
-            let (fake, writer) = stream_of(Service::default(), 20, |seq| {
-                (!gone.contains(&seq)).then_some(0)
-            });
+            let (fake, writer) =
+                stream_of(Service::default(), 20, |seq| (!gone.contains(&seq)).then_some(0));
             fake.end(&writer, 20, 0);
             let (seen, mut troubles) = seqs(&fake, Duration::ZERO, direction).await;
             assert_eq!(seen, left, "{direction:?}");
@@ -503,10 +506,7 @@ fn how_streams_stand() {
         );
         fake.end(&writer, 20, 0);
         fake.end(&writer, 20, 0);
-        assert_eq!(
-            stand(&[other.id]).await,
-            [("step".to_owned(), Status::Succeeded, Some(20))]
-        );
+        assert_eq!(stand(&[other.id]).await, [("step".to_owned(), Status::Succeeded, Some(20))]);
         let runs = reader.runs(9).await.unwrap();
         assert_eq!(runs.len(), 2);
         assert!(runs[0].started >= runs[1].started);
