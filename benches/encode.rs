@@ -13,7 +13,6 @@ use steplog::line::{Block, Splitter, State};
 use steplog::record::{Nanos, Origin, Writer, WriterId};
 use steplog::spool::{Frame, Kind};
 use steplog::stack::{self, Env};
-use steplog::stores::LogStore as _;
 use steplog::stores::records::dead_letter;
 
 use crate::measure::Input;
@@ -80,7 +79,7 @@ fn store(keys: &str) -> std::sync::Arc<dyn steplog::stores::LogStore> {
     std::fs::write(&file, text).unwrap();
     let stack = stack::load_in(&Env::given(1000, []), Some(&file)).unwrap();
     let dead_letter = dead_letter::Settings { dir: Path::new("/nowhere").to_owned(), max_bytes: 0 };
-    stack.log_stores[0].config.store("it", &dead_letter).unwrap()
+    stack.log_stores[0].config.store("it", stack.ship.patience(), &dead_letter).unwrap()
 }
 
 /// As a run has it: ids of usual length, a trace, some attributes.

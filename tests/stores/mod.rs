@@ -3,6 +3,8 @@
 
 pub(crate) mod conformance;
 
+mod elasticsearch;
+mod fan_out;
 mod http;
 mod otel;
 mod readers;

@@ -21,10 +21,10 @@ use crate::stack::{Reader, Secret};
 use crate::stores::Key;
 
 /// What an answer may hold at the most.
-const MAX_ANSWER: usize = 16 << 20;
+pub(crate) const MAX_ANSWER: usize = 16 << 20;
 /// What is shown of an answer in a message.
 const MAX_SHOWN: usize = 300;
-/// Connecting takes no longer than this; a whole try is limited by `[ship] timeout`.
+/// Connecting takes no longer than this; the session limits a whole try.
 const CONNECT: Duration = Duration::from_secs(5);
 
 const CREDENTIALS: &str = "check the log store's credentials and what they allow";
@@ -154,7 +154,12 @@ impl Connection {
 
     /// A client. Makes no request.
     pub(crate) fn client(&self) -> Result<Client, ConnectionError> {
-        self.configure(Client::builder())?.build().map_err(ConnectionError::Client)
+        self.configure(Client::builder())?.build().or_else(|error| {
+            // Where the system has no root certificates at all (a container from scratch), there is no client
+            // with them. Plain HTTP works without, and so do certificates of our own.
+            let builder = self.configure(Client::builder())?.tls_certs_only([]);
+            builder.build().map_err(|_| ConnectionError::Client(error))
+        })
     }
 
     /// The same, for flavors that set more.
@@ -230,20 +235,27 @@ pub(crate) async fn send_for_trailers(
     };
     let response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
+    let Some((body, trailers)) = body(response).await.map_err(failed)? else {
+        let message = format!("failed to {purpose}: the answer is larger than {MAX_ANSWER} bytes");
+        return Err(SendError::Retry { message, after: None });
+    };
+    Ok((Answer { status, headers, body }, trailers))
+}
+
+/// The body of an answer and what came behind it; none if it is larger than memory should hold.
+pub(crate) async fn body(
+    response: reqwest::Response,
+) -> Result<Option<(Bytes, HeaderMap)>, reqwest::Error> {
     let mut frames = reqwest::Body::from(response);
     let (mut body, mut trailers) = (Vec::new(), HeaderMap::new());
     while let Some(frame) = frames.frame().await {
-        match frame.map_err(failed)?.into_data() {
-            Ok(data) if body.len() + data.len() > MAX_ANSWER => {
-                let message =
-                    format!("failed to {purpose}: the answer is larger than {MAX_ANSWER} bytes");
-                return Err(SendError::Retry { message, after: None });
-            }
+        match frame?.into_data() {
+            Ok(data) if body.len() + data.len() > MAX_ANSWER => return Ok(None),
             Ok(data) => body.extend_from_slice(&data),
             Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
         }
     }
-    Ok((Answer { status, headers, body: body.into() }, trailers))
+    Ok(Some((body.into(), trailers)))
 }
 
 impl Answer {
@@ -305,6 +317,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
             text.push_str(&next);
         }
         source = error.source();
+    }
+    if text.contains("UnknownIssuer") {
+        text.push_str(
+            " (name who has signed the server's certificate as certificate_file, or install root \
+             certificates: the package ca-certificates)",
+        );
     }
     text
 }
