@@ -67,16 +67,19 @@ impl Otel {
     pub(super) async fn call(&self, request: Request) -> Result<Reply, SendError> {
         let purpose = format!("send {} records", request.records);
         let coding = self.config.batching.compression.header();
-        let mut builder = self
+        let lease = self.channel.lease();
+        let mut builder = lease
             .client
-            .post(self.endpoint.clone())
+            .post(self.config.endpoint.clone())
             .header(CONTENT_TYPE, "application/grpc")
             .header(TE, "trailers");
         if let Some(coding) = coding {
             builder = builder.header("grpc-encoding", coding);
         }
         let body = frame(&request.body, coding.is_some());
-        let (answer, trailers) = http::send_for_trailers(builder.body(body), &purpose).await?;
+        let answer = http::send_for_trailers(builder.body(body), &purpose).await;
+        lease.answered();
+        let (answer, trailers) = answer?;
         judge(&answer, &trailers, request.records, &purpose)
     }
 }

@@ -23,6 +23,7 @@
 //! Cannot be read back: OTLP has no question.
 
 mod answer;
+mod channel;
 pub(crate) mod config;
 mod environment;
 mod grpc;
@@ -38,8 +39,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use reqwest::{Client, Url};
-
+use self::channel::Channel;
 pub use self::config::Config;
 use self::config::Protocol;
 use super::records::http::ConnectionError;
@@ -49,24 +49,14 @@ use crate::record::Writer;
 /// A server that takes OTLP.
 pub(crate) struct Otel {
     config: Config,
-    endpoint: Url,
-    client: Client,
+    channel: Channel,
 }
 
 impl Otel {
     /// Makes no request.
     pub(crate) fn open(config: Config) -> Result<Arc<dyn Service>, ConnectionError> {
-        let mut builder = config.connection.configure(Client::builder())?;
-        if config.protocol == Protocol::Grpc {
-            builder = builder.http2_prior_knowledge();
-            if config.endpoint.scheme() == "http" {
-                // A proxy would have to speak HTTP/2 without TLS.
-                builder = builder.no_proxy();
-            }
-        }
-        let client = builder.build().map_err(ConnectionError::Client)?;
-        let endpoint = config.endpoint.clone();
-        Ok(Arc::new(Self { config, endpoint, client }))
+        let channel = Channel::new(&config)?;
+        Ok(Arc::new(Self { config, channel }))
     }
 }
 

@@ -23,13 +23,15 @@ impl Otel {
             Encoding::Protobuf => "application/x-protobuf",
             Encoding::Json => "application/json",
         };
-        let mut builder =
-            self.client.post(self.endpoint.clone()).header(CONTENT_TYPE, content_type);
+        let lease = self.channel.lease();
+        let endpoint = self.config.endpoint.clone();
+        let mut builder = lease.client.post(endpoint).header(CONTENT_TYPE, content_type);
         if let Some(coding) = self.config.batching.compression.header() {
             builder = builder.header(CONTENT_ENCODING, coding);
         }
-        let answer = http::send(builder.body(request.body), &purpose).await?;
-        judge(answer, encoding, request.records, &purpose)
+        let answer = http::send(builder.body(request.body), &purpose).await;
+        lease.answered();
+        judge(answer?, encoding, request.records, &purpose)
     }
 }
 
