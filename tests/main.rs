@@ -19,5 +19,7 @@ mod documents;
 mod faults;
 mod main_job;
 mod outputs;
+mod packaging;
+mod reading;
 mod registry;
 mod stores;

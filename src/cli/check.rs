@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::try_store::{self, Tried};
-use crate::stack::{self, Env, View};
+use crate::stack::{self, Env, Stack, View};
 
 /// The file is wrong.
 const INVALID: u8 = 2;
@@ -39,7 +39,7 @@ pub(super) fn run(args: Args) -> ExitCode {
     };
     warn(&view);
     let targets = try_store::all(&stack);
-    let mut valid = true;
+    let mut valid = secrets_are_readable(&stack, &view);
     for target in &targets {
         valid &= target.is_valid(&stack, &view);
     }
@@ -78,4 +78,18 @@ fn warn(view: &View) {
         let file = file.display();
         eprintln!("{file}: warning: others may read it\n    help: chmod 600 {file}");
     }
+}
+
+/// `run` starts no step without the secrets that it is to mask.
+fn secrets_are_readable(stack: &Stack, view: &View) -> bool {
+    let mut valid = true;
+    for secrets in &stack.redact.files {
+        if let Err(error) = std::fs::read(secrets) {
+            let file = view.file.as_ref().map(|file| format!("{}: ", file.display()));
+            let (file, secrets) = (file.unwrap_or_default(), secrets.display());
+            eprintln!("{file}redact.files: cannot read {secrets}: {error}");
+            valid = false;
+        }
+    }
+    valid
 }

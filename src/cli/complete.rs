@@ -204,14 +204,18 @@ impl Typed {
 
     /// The keys of the flavor that is named, or that the store has that is named.
     fn keys(&self, component: Component) -> Vec<KeyInfo> {
+        let view = view(self.file.as_deref());
         let of_store = || {
             let name = self.name.as_ref()?;
-            let stores = view(self.file.as_deref())?.stores(component);
+            let stores = view.as_ref()?.stores(component);
             stores.into_iter().find(|store| store.name == *name).map(|store| store.flavor)
         };
-        let flavor = self.flavor.clone().or_else(of_store);
-        let known = Flavor::of(component).find(|known| Some(known.name) == flavor.as_deref());
-        known.map(keys::of_flavor).unwrap_or_default()
+        let Some(flavor) = self.flavor.clone().or_else(of_store) else { return Vec::new() };
+        if let Some(known) = Flavor::of(component).find(|known| known.name == flavor) {
+            return keys::of_flavor(known);
+        }
+        let mut own = view.iter().flat_map(View::flavors);
+        own.find(|own| own.name == flavor).map(keys::of_registered).unwrap_or_default()
     }
 }
 

@@ -5,15 +5,18 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::edit::INVALID;
 use super::edit::{self, File};
 use super::ls::{aligned, row};
 use super::stack::Output;
 use super::store::{self, Shown};
+use super::wrap::{chain, say};
 use crate::stack::edit::Change;
 use crate::stack::keys::{self, KeyInfo};
 use crate::stack::kind::{ANY, Kind};
 use crate::stack::{self, View, manual};
-use crate::stores::{Component, Flavor};
+use crate::stores::custom::{Custom, DeclaredKey, Registered};
+use crate::stores::{Component, DeliverError, Flavor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Show {
@@ -32,8 +35,10 @@ pub(super) enum Show {
 pub(super) enum Own {
     /// Register a program of your own as a flavor
     ///
-    /// The program is started without a shell, with the arguments that follow it:
-    /// `register sqlite --command python3 /opt/steplog/sqlite_store.py`.
+    /// The program is started without a shell, with the arguments that follow it, and asked what it is:
+    /// `register sqlite --command python3 /opt/steplog/sqlite.py`. Words that name a file that is there
+    /// become its whole path. What it answers is kept in the stack file: register it again when it
+    /// changes.
     Register {
         /// Its name
         name: String,
@@ -60,15 +65,43 @@ pub(super) enum Own {
 
 pub(super) fn own(command: Own) -> ExitCode {
     match command {
-        Own::Register { name, file, command } => {
-            let done = format!("registered the flavor {name:?}");
-            edit::make(&file, &Change::RegisterFlavor { name, command }, &done)
-        }
+        Own::Register { name, file, command } => match ask(&name, command) {
+            Ok(registered) => {
+                let done = format!("registered the flavor {name:?}");
+                edit::make(&file, &Change::RegisterFlavor(registered), &done)
+            }
+            Err(what) => {
+                say(what);
+                ExitCode::from(INVALID)
+            }
+        },
         Own::Delete { name, file } => {
             let done = format!("deleted the flavor {name:?}");
             edit::make(&file, &Change::DeleteFlavor { name }, &done)
         }
     }
+}
+
+/// Starts the program to hear what it is.
+fn ask(name: &str, mut command: Vec<String>) -> Result<Registered, String> {
+    // It will be started from anywhere.
+    for word in command.iter_mut().filter(|word| word.contains('/') || word.contains('.')) {
+        if let Ok(path) = std::fs::canonicalize(&*word)
+            && let Some(path) = path.to_str()
+        {
+            path.clone_into(word);
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("failed to start a thread: {error}"))?;
+    let asked = runtime.block_on(Custom::describe(command.clone(), name));
+    let description = asked.map_err(|error| {
+        let error = DeliverError::from(error);
+        format!("the flavor {name:?} was not registered: {}", chain(&error))
+    })?;
+    let keys = DeclaredKey::of(&description)
+        .map_err(|error| format!("the flavor {name:?} was not registered: {error}"))?;
+    Ok(Registered { name: name.to_owned(), command, can_fetch: description.can_fetch, keys })
 }
 
 pub(super) fn show(component: Component, command: Show) -> ExitCode {
@@ -95,7 +128,7 @@ fn plain(text: &str) -> String {
     text.replace('`', "")
 }
 
-fn custom(view: &View, component: Component) -> &[crate::stores::custom::Registered] {
+fn custom(view: &View, component: Component) -> &[Registered] {
     if component == Component::LogStore { view.flavors() } else { &[] }
 }
 
@@ -126,7 +159,8 @@ fn list(view: &View, component: Component, output: Output) -> String {
     }
     for flavor in own {
         let command = format!("the program {}", flavor.command.join(" "));
-        table.push(row([&flavor.name, "as it says", &command]));
+        let reads_back = if flavor.can_fetch { "yes" } else { "no" };
+        table.push(row([&flavor.name, reads_back, &command]));
     }
     aligned(&table, &[])
 }
@@ -137,12 +171,18 @@ fn describe(
     name: &str,
     output: Output,
 ) -> Result<String, String> {
-    if let Some(flavor) = custom(view, component).iter().find(|flavor| flavor.name == name) {
-        let json = json!({ "name": name, "built_in": false, "command": flavor.command });
-        return Ok(match output {
-            Output::Json => format!("{json:#}\n"),
-            Output::Text => format!("{name}: the program {}\n", flavor.command.join(" ")),
-        });
+    if let Some(own) = custom(view, component).iter().find(|flavor| flavor.name == name) {
+        let writes_to = format!("the program {}", own.command.join(" "));
+        let reads_back = if own.can_fetch { "yes" } else { "no" };
+        let described = Described {
+            name,
+            command: Some(&own.command),
+            writes_to,
+            reads_back: reads_back.to_owned(),
+            keys: keys::of_registered(own),
+            example: None,
+        };
+        return Ok(described.show(output));
     }
     let Some(flavor) = Flavor::of(component).find(|flavor| flavor.name == name) else {
         let built_in = Flavor::of(component).map(|flavor| flavor.name);
@@ -152,37 +192,64 @@ fn describe(
         let help = stack::suggest(name, &format!("{noun} flavors"), &known);
         return Err(format!("there is no {noun} flavor {name:?}\n    help: {help}"));
     };
-    let keys = keys::of_flavor(flavor);
     let (writes_to, reads_back) = line(component, flavor);
-    if output == Output::Json {
-        let json = json!({
-            "name": name,
-            "writes_to": writes_to,
-            "reads_back": reads_back.starts_with("yes"),
-            "built_in": true,
-            "keys": keys.iter().map(key_json).collect::<Vec<_>>(),
-            "example": manual::example(name),
-        });
-        return Ok(format!("{json:#}\n"));
-    }
-    let mut text = match component {
-        Component::ArtifactStore => format!("{name}\n\n"),
-        Component::LogStore => {
-            format!("{name}: writes to {writes_to}; reads back: {reads_back}\n\n")
-        }
+    let described = Described {
+        name,
+        command: None,
+        writes_to,
+        reads_back,
+        keys: keys::of_flavor(flavor),
+        example: manual::example(name),
     };
-    let mut table = vec![row(["KEY", "DEFAULT", "TAKES", ""])];
-    for key in &keys {
-        table.push(row([&key.name, &default(key), &takes(key), &key.about]));
+    Ok(described.show(output))
+}
+
+/// A flavor, all of it.
+struct Described<'a> {
+    name: &'a str,
+    /// Of one of the user's own.
+    command: Option<&'a [String]>,
+    /// Empty for an artifact store.
+    writes_to: String,
+    reads_back: String,
+    keys: Vec<KeyInfo>,
+    example: Option<&'static str>,
+}
+
+impl Described<'_> {
+    fn show(&self, output: Output) -> String {
+        let Self { name, writes_to, reads_back, .. } = self;
+        if output == Output::Json {
+            let json = json!({
+                "name": name,
+                "writes_to": writes_to,
+                "reads_back": reads_back.starts_with("yes"),
+                "built_in": self.command.is_none(),
+                "command": self.command,
+                "keys": self.keys.iter().map(key_json).collect::<Vec<_>>(),
+                "example": self.example,
+            });
+            return format!("{json:#}\n");
+        }
+        let mut text = if writes_to.is_empty() {
+            format!("{name}\n\n")
+        } else {
+            format!("{name}: writes to {writes_to}; reads back: {reads_back}\n\n")
+        };
+        let mut table = vec![row(["KEY", "DEFAULT", "TAKES", ""])];
+        for key in &self.keys {
+            table.push(row([&key.name, &default(key), &takes(key), &key.about]));
+        }
+        text.push_str(&aligned(&table, &[]));
+        if let Some(example) = self.example {
+            text.push_str("\nExample:\n\n");
+            for line in example.trim_end().lines() {
+                text.push_str(format!("  {line}").trim_end());
+                text.push('\n');
+            }
+        }
+        text
     }
-    text.push_str(&aligned(&table, &[]));
-    if let Some(example) = manual::example(name) {
-        text.push_str("\nExample:\n\n");
-        text.extend(
-            example.trim_end().lines().map(|line| format!("  {line}").trim_end().to_owned() + "\n"),
-        );
-    }
-    Ok(text)
 }
 
 fn default(key: &KeyInfo) -> String {
@@ -221,6 +288,8 @@ fn short(kind: &Kind) -> String {
             let inf = if *inf { " or \"inf\"" } else { "" };
             format!("{} to {}{inf}", stack::span(*least), stack::span(*most))
         }
+        Kind::Integer => "an integer".to_owned(),
+        Kind::Number => "a number".to_owned(),
         Kind::Flag => "true or false".to_owned(),
         Kind::Choice(words) => words.join(", "),
         Kind::Path => "a path".to_owned(),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::reading::{NOT_ALLOWED, STORE_FAILED};
 use super::wrap::chain;
 use crate::read::store::ReadError;
+use crate::ship;
 use crate::stack::{Stack, View};
-use crate::stores::records::dead_letter;
 use crate::stores::{Component, Config, DeliverError, Reading};
 
 /// What one store is given in all.
@@ -80,7 +80,7 @@ impl Target {
         {
             return true;
         }
-        match self.config.store(&self.name, &stack.ship.dead_letter) {
+        match self.config.store(&self.name, stack.ship.patience(), &stack.ship.dead_letter) {
             Ok(_) => true,
             Err(error) => {
                 self.complain(view, &format!("failed to {}", chain(&error)));
@@ -100,7 +100,7 @@ impl Target {
             }
         };
         let tried = runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, self.try_both(view, &stack.ship.dead_letter)).await
+            tokio::time::timeout(PATIENCE, self.try_both(view, &stack.ship)).await
         });
         match tried {
             Ok(Ok(())) => Tried::Works,
@@ -115,18 +115,17 @@ impl Target {
         }
     }
 
-    async fn try_both(
-        &self,
-        view: &View,
-        dead_letter: &dead_letter::Settings,
-    ) -> Result<(), Problem> {
+    async fn try_both(&self, view: &View, ship: &ship::Settings) -> Result<(), Problem> {
         let failed = |error: &dyn std::error::Error| Problem {
             what: format!("failed to {}", chain(error)),
             not_allowed: false,
         };
         let begun = Instant::now();
-        let store = self.config.store(&self.name, dead_letter).map_err(|error| failed(&error))?;
-        let probed = store.probe().await?;
+        let store = self.config.store(&self.name, ship.patience(), &ship.dead_letter);
+        let store = store.map_err(|error| failed(&error))?;
+        let probed = store.probe().await;
+        store.close().await;
+        let probed = probed?;
         let milliseconds = begun.elapsed().as_millis();
         let key = &self.key;
         eprintln!("{key}: {} in {milliseconds} ms", probed.did);

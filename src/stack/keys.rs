@@ -15,6 +15,7 @@ use super::manual;
 use super::reader::{Context, EMPTY, Reader, Secret, Secrets, join};
 use super::sections;
 use crate::stores::artifact::{self, Location};
+use crate::stores::custom::{Registered, declared};
 use crate::stores::{Flavor, Read, Siblings};
 
 /// A key, and all that is known of it.
@@ -66,6 +67,30 @@ pub(crate) fn of_flavor(flavor: &Flavor) -> Vec<KeyInfo> {
     keys
 }
 
+/// The keys that the program of a flavor of the user's own has declared, and those that all share.
+pub(crate) fn of_registered(registered: &Registered) -> Vec<KeyInfo> {
+    let table = Table::default();
+    let recorder = record(|context| {
+        let mut reader = Reader::new(context, &table, "", None, Secrets::Unread);
+        let secret = registered.keys.iter().flatten().filter(|key| key.secret);
+        reader.keep_secret(secret.map(|key| key.name.clone()));
+        drop(declared::read("", &mut reader, registered));
+    });
+    let mut keys = Vec::new();
+    add(&mut keys, &recorder, "", None);
+    for key in &mut keys {
+        let declared = registered.keys.iter().flatten().find(|it| it.name == key.name);
+        match declared {
+            Some(declared) => {
+                key.about.clone_from(&declared.description);
+                key.default = declared.default.as_ref().and_then(|it| constant(&it.to_string()));
+            }
+            None => key.about = manual::about_shared_key(&key.name),
+        }
+    }
+    keys
+}
+
 /// The keys of a settings table: `capture`, `spool`, …
 pub(crate) fn of_section(section: &str) -> Vec<KeyInfo> {
     let mut keys = gather(section, |table| {
@@ -85,6 +110,7 @@ pub(crate) fn of_section(section: &str) -> Vec<KeyInfo> {
 }
 
 /// A configuration of this flavor from an empty table; of no use but to be asked what it can do.
+#[cfg(test)]
 pub(crate) fn log_store_example(flavor: &Flavor) -> Option<crate::stores::Config> {
     let Read::LogStore(read) = flavor.read else { return None };
     let mut config = None;
@@ -180,11 +206,6 @@ fn push(table: &mut Table, key: &str, value: Value) {
     table.entries.push(Entry { key: key.to_owned(), place, node: Node { value, place } });
 }
 
-/// Whether any name may stand in this table.
-pub(crate) fn takes_any(keys: &[KeyInfo]) -> bool {
-    keys.iter().any(|key| key.name == ANY)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +250,7 @@ mod tests {
         assert!(matches!(&format.default, Some(Value::Text(word)) if word == "ndjson"));
         assert!(key(&http, "export_timeout_millis").default.is_none());
         let headers = key(&http, "headers");
-        assert!(headers.secret && takes_any(&headers.below));
+        assert!(headers.secret && headers.below.iter().any(|key| key.name == ANY));
         assert!(headers.below.iter().all(|key| key.secret));
     }
 

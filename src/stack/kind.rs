@@ -29,6 +29,9 @@ pub(crate) enum Kind {
         most: Duration,
         inf: bool,
     },
+    /// An integer, or a number, of any size.
+    Integer,
+    Number,
     Flag,
     /// One of a few words.
     Choice(Vec<String>),
@@ -44,6 +47,27 @@ pub(crate) enum Kind {
     Table,
     /// Text, or what can stand for it without quotes.
     Scalar,
+}
+
+/// What a value is, where only that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Type {
+    Text,
+    Integer,
+    Number,
+    Flag,
+}
+
+impl Type {
+    /// As a kind.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Text => Kind::Text { example: "…".to_owned() },
+            Self::Integer => Kind::Integer,
+            Self::Number => Kind::Number,
+            Self::Flag => Kind::Flag,
+        }
+    }
 }
 
 /// As in "expected …".
@@ -62,6 +86,8 @@ impl fmt::Display for Kind {
                 write!(formatter, "a duration from {least} to {most}, such as \"30s\"")?;
                 formatter.write_str(if *inf { ", or \"inf\"" } else { "" })
             }
+            Self::Integer => formatter.write_str("an integer"),
+            Self::Number => formatter.write_str("a number"),
             Self::Flag => formatter.write_str("true or false"),
             Self::Choice(words) => {
                 let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::document::Value;
-use super::kind::{Kind, size, span};
+use super::kind::{Kind, Type, size, span};
 use super::reader::{Reader, Scalar};
 
 impl Reader<'_, '_, '_> {
@@ -166,6 +166,27 @@ impl Reader<'_, '_, '_> {
             |scalar| match scalar {
                 Scalar::Text(text) if !text.is_empty() => Some(Some(text.clone())),
                 _ => None,
+            },
+        );
+        into
+    }
+
+    /// A value of this type that may be there.
+    pub(crate) fn typed(&mut self, key: &str, wanted: Type) -> Option<serde_json::Value> {
+        let mut into = None;
+        self.set(
+            key,
+            || wanted.kind(),
+            |_| None,
+            &mut into,
+            |scalar| {
+                Some(Some(match (wanted, scalar) {
+                    (Type::Text, Scalar::Text(text)) if !text.is_empty() => text.as_str().into(),
+                    (Type::Integer | Type::Number, Scalar::Integer(value)) => (*value).into(),
+                    (Type::Number, Scalar::Float(value)) => (*value).into(),
+                    (Type::Flag, Scalar::Flag(flag)) => (*flag).into(),
+                    _ => return None,
+                }))
             },
         );
         into

@@ -4,7 +4,12 @@
 //! once, where people read it. A new flavor adds its page here and its row to the table of flavors.
 
 /// The page of each flavor of record stores.
-const FLAVORS: &[(&str, &str)] = &[("http", include_str!("../../docs/log-stores/http.md"))];
+const FLAVORS: &[(&str, &str)] = &[
+    ("console", include_str!("../../docs/log-stores/console.md")),
+    ("elasticsearch", include_str!("../../docs/log-stores/elasticsearch.md")),
+    ("http", include_str!("../../docs/log-stores/http.md")),
+    ("otel", include_str!("../../docs/log-stores/otel.md")),
+];
 /// What all of these share, and their table.
 const SHARED: &str = include_str!("../../docs/log-stores/README.md");
 const STACK_FILE: &str = include_str!("../../docs/stack-file.md");
@@ -39,6 +44,11 @@ pub(crate) fn about_flavor_key(flavor: &str, key: &str) -> String {
         ["## Artifact stores", "## Log stores"].into_iter().flat_map(section).flat_map(rows);
     let mut all = own.chain(rows(SHARED).filter(|_| page(flavor).is_some())).chain(stores);
     all.find(|row| row.is_of(key)).map_or_else(String::new, |row| row.about())
+}
+
+/// What a key is for that all flavors of record stores share.
+pub(crate) fn about_shared_key(key: &str) -> String {
+    rows(SHARED).find(|row| row.is_of(key)).map_or_else(String::new, |row| row.about())
 }
 
 /// What a key of a settings table is for.

@@ -40,7 +40,7 @@ mod write;
 mod tests;
 
 pub use env::Env;
-pub(crate) use kind::{size, span};
+pub(crate) use kind::{Type, size, span};
 pub(crate) use problem::suggest;
 pub use problem::{Errors, Problem};
 pub(crate) use reader::{Reader, Secret};

@@ -5,6 +5,7 @@
 //! [`Reader::finish`], which notes the keys that nobody asked for: the keys that are read *are*
 //! the keys that are known.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::document::{self, Entry, Node, Place, Table, Value};
@@ -55,7 +56,7 @@ pub(crate) struct Reader<'a, 'c, 'd> {
     secrets: Secrets,
     asked: Vec<String>,
     hinted: Vec<&'static str>,
-    secret_keys: Vec<&'static str>,
+    secret_keys: Vec<Cow<'static, str>>,
 }
 
 /// A value without its references.
@@ -63,6 +64,7 @@ pub(crate) enum Scalar {
     Text(String),
     Integer(i64),
     Flag(bool),
+    Float(f64),
     Other,
 }
 
@@ -93,8 +95,11 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
     }
 
     /// Says which keys hold secrets: their values are never shown.
-    pub(crate) fn keep_secret(&mut self, keys: impl Iterator<Item = &'static str>) {
-        self.secret_keys.extend(keys);
+    pub(crate) fn keep_secret<K: Into<Cow<'static, str>>>(
+        &mut self,
+        keys: impl Iterator<Item = K>,
+    ) {
+        self.secret_keys.extend(keys.map(Into::into));
     }
 
     /// The texts of a list, each with its place. `None`: not there, or not such a list.
@@ -144,7 +149,7 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
                 Some(Scalar::Text(text)) => each(&entry.key, text),
                 Some(Scalar::Integer(value)) => each(&entry.key, value.to_string()),
                 Some(Scalar::Flag(flag)) => each(&entry.key, flag.to_string()),
-                Some(Scalar::Other) => {
+                Some(Scalar::Float(_) | Scalar::Other) => {
                     self.unexpected(&entry.key, &entry.node, &Kind::Scalar.to_string());
                 }
                 None => {}
@@ -183,7 +188,9 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
         match self.table.get(key) {
             Some(entry) => {
                 // What stands in it is marked one by one as it is read.
-                if self.secret_keys.contains(&key) && !matches!(entry.node.value, Value::Table(_)) {
+                if self.secret_keys.iter().any(|it| it == key)
+                    && !matches!(entry.node.value, Value::Table(_))
+                {
                     self.mark_secret(entry);
                 }
                 self.below(entry, "a table")
@@ -204,6 +211,27 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
             return None;
         };
         Some(Reader::new(self.context, table, &path, Some(entry.place), self.secrets))
+    }
+
+    /// A variable of the environment that stands in for a key; not looked at where references are
+    /// not followed. One that is not UTF-8 is a problem.
+    pub(crate) fn variable(&mut self, name: &str, secret: Secret) -> Option<String> {
+        if self.secrets == Secrets::Unread {
+            return None;
+        }
+        let Some(value) = self.context.env.get(name)?.to_str() else {
+            self.problem("", format!("the environment variable {name} is not UTF-8"), None);
+            return None;
+        };
+        if secret == Secret::Yes {
+            self.context.secrets.push(value.to_owned());
+        }
+        Some(value.to_owned())
+    }
+
+    /// A path as variables have it: relative ones start at the current directory.
+    pub(crate) fn path_of_process(&self, written: &str) -> PathBuf {
+        self.context.env.absolute(Path::new(written))
     }
 
     /// What a relative path starts from.
@@ -338,7 +366,8 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
         default: impl FnOnce() -> Option<Value>,
     ) {
         let Some(recorder) = &mut self.context.recorder else { return };
-        let secret = if self.secret_keys.contains(&key) { Secret::Yes } else { Secret::No };
+        let secret =
+            if self.secret_keys.iter().any(|it| it == key) { Secret::Yes } else { Secret::No };
         recorder.recorded.push(Recorded {
             path: self.path.clone(),
             key: key.to_owned(),
@@ -351,7 +380,7 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
     fn entry(&mut self, key: &str) -> Option<&'d Entry> {
         self.asked.push(key.to_owned());
         let entry = self.table.get(key)?;
-        if self.secret_keys.contains(&key) {
+        if self.secret_keys.iter().any(|it| it == key) {
             self.mark_secret(entry);
         }
         Some(entry)
@@ -382,7 +411,8 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
             }
             Value::Integer(value) => Scalar::Integer(*value),
             Value::Flag(flag) => Scalar::Flag(*flag),
-            Value::Float(_) | Value::Time | Value::List(_) | Value::Table(_) => Scalar::Other,
+            Value::Float(value) => Scalar::Float(*value),
+            Value::Time | Value::List(_) | Value::Table(_) => Scalar::Other,
         })
     }
 

@@ -13,8 +13,9 @@ use super::reader::{Context, Reader, Secret, Secrets};
 use super::sections;
 use super::view::{StackLine, View};
 use super::{ArtifactStore, DEFAULT, LogStore, Stack};
+use crate::pages;
 use crate::stores::artifact::{self, Location};
-use crate::stores::custom::{self, Registered};
+use crate::stores::custom::{Registered, declared};
 use crate::stores::{self, Component, FLAVORS, Flavor, Read, Siblings};
 
 /// A stack file's text and where it came from.
@@ -60,6 +61,7 @@ pub(super) fn resolve(
     };
     let mut document = document::parse(DEFAULT, Layer::Default).map_err(syntax)?;
     let written = document::parse(&source.text, Layer::File).map_err(syntax)?;
+    pages::give_back();
     let only_stack = only_stack(&written);
     document::merge(&mut document, written);
 
@@ -103,6 +105,7 @@ pub(super) fn resolve(
         .cloned();
     let siblings = (artifact_stores.as_slice(), own.as_ref().map(|(_, config)| config));
     let log_stores = read_log_stores(&mut context, &document, &used, secrets, &flavors, siblings);
+    pages::give_back();
     let sections = sections::read(&mut context, &document, secrets);
 
     let (Some(chosen), Some(own), true) = (chosen, own, context.found.is_empty()) else {
@@ -310,6 +313,20 @@ fn read_stacks(
     stacks
 }
 
+/// The flavors of the user's own in a file, whatever else may be wrong with it.
+pub(super) fn flavors(document: &Table) -> Vec<Registered> {
+    let env = Env::given(0, []);
+    let mut context = Context {
+        env: &env,
+        folder: Path::new("/"),
+        found: Vec::new(),
+        secrets: Vec::new(),
+        literals: Vec::new(),
+        recorder: None,
+    };
+    read_flavors(&mut context, document, Secrets::Unread)
+}
+
 fn read_flavors(context: &mut Context<'_>, document: &Table, secrets: Secrets) -> Vec<Registered> {
     let mut flavors = Vec::new();
     each(context, document, "flavors", "a table: [flavors.NAME]", |reader, entry| {
@@ -319,11 +336,7 @@ fn read_flavors(context: &mut Context<'_>, document: &Table, secrets: Secrets) -
             let what = "a flavor of this name is built in".to_owned();
             reader.note(Some(entry.place), "", what, Some("choose another name".to_owned()));
         }
-        let example = "[\"python3\", \"/opt/steplog/store.py\"]";
-        reader.require("command", example);
-        let mut command = Vec::new();
-        reader.some_texts("command", example, "and there is no flavor", &mut command);
-        flavors.push(Registered { name: entry.key.clone(), command });
+        flavors.push(declared::read_flavor(&entry.key, reader));
     });
     flavors
 }
@@ -369,7 +382,10 @@ fn read_log_stores(
             Some(Named::BuiltIn(Flavor { read: Read::LogStore(read), .. })) => {
                 Some(read(reader, &Siblings { own, all }))
             }
-            Some(Named::Custom(registered)) => custom::read(reader, registered),
+            Some(Named::Custom(registered)) => {
+                let config = declared::read(&entry.key, reader, registered);
+                Some(stores::Config::Custom(config))
+            }
             _ => None,
         };
         stores.extend(config.map(|config| (entry.key.clone(), config)));
@@ -438,6 +454,8 @@ fn flavor<'a>(
         return Some(Named::BuiltIn(flavor));
     }
     if let Some(registered) = custom.iter().find(|registered| registered.name == name) {
+        let keys = registered.keys.iter().flatten().filter(|key| key.secret);
+        reader.keep_secret(keys.map(|key| key.name.clone()));
         return Some(Named::Custom(registered));
     }
     let noun = format!("{} flavor", component.noun());

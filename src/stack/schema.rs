@@ -95,6 +95,24 @@ fn flavor() -> Value {
                 "items": { "type": "string" },
                 "minItems": 1,
             },
+            "can_fetch": { "description": "it can be read back", "type": "boolean", "default": false },
+            "keys": {
+                "description": "the keys that it takes, by name; without it, any",
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": {
+                        "type": { "enum": ["string", "integer", "number", "boolean"] },
+                        "enum": { "type": "array", "items": { "type": "string" } },
+                        "required": { "type": "boolean" },
+                        "secret": { "type": "boolean" },
+                        "default": { "type": ["string", "number", "boolean"] },
+                        "description": { "type": "string" },
+                    },
+                    "required": ["type"],
+                    "additionalProperties": false,
+                },
+            },
         },
         "required": ["command"],
         "additionalProperties": false,
@@ -198,6 +216,8 @@ fn value(key: &KeyInfo, kind: &Kind) -> Value {
         Kind::Duration { inf: true, .. } => {
             json!({ "anyOf": [{ "const": "inf" }, { "type": "string", "pattern": SPAN }] })
         }
+        Kind::Integer => json!({ "type": "integer" }),
+        Kind::Number => json!({ "type": "number" }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Choice(words) => {
             json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": REFERENCE }] })

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::document::{Entry, Layer, Node, Place, Table, Value, quote, spell};
 use super::keys;
 use super::reader::Literal;
+use super::reference::has_reference;
 use crate::stores::custom::Registered;
 use crate::stores::{Component, Flavor};
 
@@ -240,7 +241,7 @@ impl View {
         let literal = self.literals.iter().any(|literal| literal.place == node.place);
         let value = match &node.value {
             _ if literal => Value::Text(MASK.to_owned()),
-            Value::Text(text) => Value::Text(without_user(text)),
+            Value::Text(text) => Value::Text(without_query(&without_user(text))),
             Value::List(nodes) => {
                 Value::List(nodes.iter().map(|node| self.masked_node(node)).collect())
             }
@@ -265,6 +266,16 @@ fn without_user(text: &str) -> String {
     match host.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}://{MASK}@{host}{path}"),
         None => text.to_owned(),
+    }
+}
+
+/// A URL without its query, where keys may stand; references may be seen.
+fn without_query(text: &str) -> String {
+    match text.split_once('?') {
+        Some((url, query)) if url.contains("://") && !has_reference(query) => {
+            format!("{url}?{MASK}")
+        }
+        _ => text.to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ use super::EditError;
 use crate::stack::document::{self, Layer, SyntaxError, Table, Value};
 use crate::stack::resolve;
 use crate::stores::Component;
+use crate::stores::custom::Registered;
 
 /// A file's text, read.
 pub(super) struct Known {
@@ -15,6 +16,8 @@ pub(super) struct Known {
     /// The file.
     file: Table,
     pub(super) active: Option<String>,
+    /// Of the user's own.
+    pub(super) flavors: Vec<Registered>,
 }
 
 /// A stack, as written.
@@ -30,7 +33,8 @@ impl Known {
         let mut all = document::parse(super::super::DEFAULT, Layer::Default)?;
         document::merge(&mut all, file.clone());
         let active = resolve::active(&file, &all);
-        Ok(Self { all, file, active })
+        let flavors = resolve::flavors(&all);
+        Ok(Self { all, file, active, flavors })
     }
 
     pub(super) fn names(&self, section: &str) -> Vec<String> {

@@ -32,6 +32,7 @@ pub(crate) use self::value::Attribute;
 
 use crate::stack::problem::suggest;
 use crate::stores::Component;
+use crate::stores::custom::Registered;
 
 /// What is to be changed.
 #[derive(Clone, Debug)]
@@ -48,8 +49,8 @@ pub(crate) enum Change {
     Copy { component: Component, from: String, to: String },
     /// A store, taken out.
     Delete { component: Component, name: String },
-    /// A flavor of the user's own.
-    RegisterFlavor { name: String, command: Vec<String> },
+    /// A flavor of the user's own, new or anew.
+    RegisterFlavor(Registered),
     /// The same, taken out.
     DeleteFlavor { name: String },
     /// A new stack, active at once or not.
@@ -102,9 +103,6 @@ impl EditError {
             Self::NoSuch { noun, name, known } => {
                 let known: Vec<_> = known.iter().map(String::as_str).collect();
                 suggest(name, &format!("{noun}s"), &known)
-            }
-            Self::Exists { noun: "flavor", .. } => {
-                "delete it first, or choose another name".to_owned()
             }
             Self::Exists { .. } => "update changes it; or choose another name".to_owned(),
             Self::BuiltIn { .. } => "it can be updated, or copied under another name".to_owned(),

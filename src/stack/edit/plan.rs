@@ -2,13 +2,14 @@
 //!
 //! Pure. One function a change, in the order of [`Change`].
 
-use toml_edit::{DocumentMut, Item};
+use toml_edit::{DocumentMut, InlineTable, Item, Value};
 
 use super::known::Known;
 use super::value::{self, Attribute};
 use super::{Change, EditError, tree};
 use crate::stack::keys;
 use crate::stack::resolve::is_name;
+use crate::stores::custom::{DeclaredKey, Registered};
 use crate::stores::{Component, FLAVORS, Flavor};
 
 /// The order of a file.
@@ -73,17 +74,7 @@ impl Plan<'_> {
                 self.unused(component.noun(), name, self.known.users(*component, name))?;
                 self.delete(component.section(), component.noun(), name)
             }
-            Change::RegisterFlavor { name, command } => {
-                self.new_name("flavors", "flavor", name)?;
-                if FLAVORS.iter().any(|flavor| flavor.name == name) {
-                    return Err(EditError::BuiltIn { noun: "flavor", name: name.clone() });
-                }
-                if command.iter().all(String::is_empty) {
-                    return Err(EditError::NoCommand);
-                }
-                tree::set(self.table("flavors", name)?, "command", tree::list(command));
-                Ok(())
-            }
+            Change::RegisterFlavor(registered) => self.register_flavor(registered),
             Change::DeleteFlavor { name } => {
                 if FLAVORS.iter().any(|flavor| flavor.name == name) {
                     return Err(EditError::BuiltIn { noun: "flavor", name: name.clone() });
@@ -137,6 +128,31 @@ impl Plan<'_> {
         }
     }
 
+    fn register_flavor(&mut self, registered: &Registered) -> Result<(), EditError> {
+        let Registered { name, command, can_fetch, keys } = registered;
+        if FLAVORS.iter().any(|flavor| flavor.name == name) {
+            return Err(EditError::BuiltIn { noun: "flavor", name: name.clone() });
+        }
+        if command.iter().all(String::is_empty) {
+            return Err(EditError::NoCommand);
+        }
+        if !self.known.has("flavors", name) {
+            self.new_name("flavors", "flavor", name)?;
+        }
+        let table = self.table("flavors", name)?;
+        tree::set(table, "command", tree::list(command));
+        tree::remove(table, "keys");
+        if *can_fetch {
+            tree::set(table, "can_fetch", true);
+        } else {
+            tree::remove(table, "can_fetch");
+        }
+        if let Some(keys) = keys {
+            table.insert("keys", Item::Table(keys.iter().map(declared_key).collect()));
+        }
+        Ok(())
+    }
+
     fn set(
         &mut self,
         component: Component,
@@ -144,8 +160,13 @@ impl Plan<'_> {
         flavor: Option<&str>,
         attributes: &[Attribute],
     ) -> Result<(), EditError> {
-        let flavor = Flavor::of(component).find(|known| Some(known.name) == flavor);
-        let keys = flavor.map(keys::of_flavor).unwrap_or_default();
+        let built_in = Flavor::of(component).find(|known| Some(known.name) == flavor);
+        let own = self.known.flavors.iter().find(|known| Some(known.name.as_str()) == flavor);
+        let keys = match (built_in, own) {
+            (Some(flavor), _) => keys::of_flavor(flavor),
+            (None, Some(registered)) => keys::of_registered(registered),
+            (None, None) => Vec::new(),
+        };
         let table = self.table(component.section(), name)?;
         for attribute in attributes {
             let Attribute { key, below, value } = attribute;
@@ -259,7 +280,7 @@ impl Plan<'_> {
         artifact_store: Option<&String>,
         log_stores: &[String],
     ) -> Result<(), EditError> {
-        for store in artifact_store {
+        if let Some(store) = artifact_store {
             self.existing("artifact_stores", Component::ArtifactStore.noun(), store)?;
         }
         let mut named: Vec<String> = Vec::new();
@@ -270,7 +291,7 @@ impl Plan<'_> {
             }
         }
         let table = self.table("stacks", name)?;
-        for store in artifact_store {
+        if let Some(store) = artifact_store {
             tree::set(table, "artifact_store", store.as_str());
         }
         if !named.is_empty() {
@@ -348,4 +369,30 @@ impl Plan<'_> {
         let table = tree::entry_or_new(self.document, section, name, SECTIONS);
         table.ok_or_else(|| EditError::NotATable { name: section.to_owned(), key: name.to_owned() })
     }
+}
+
+/// As `[flavors.NAME.keys]` has it.
+fn declared_key(key: &DeclaredKey) -> (String, Item) {
+    let mut table = InlineTable::new();
+    table.insert("type", key.type_word().into());
+    if !key.choices.is_empty() {
+        table.insert("enum", tree::list(&key.choices));
+    }
+    for (word, flag) in [("required", key.required), ("secret", key.secret)] {
+        if flag {
+            table.insert(word, true.into());
+        }
+    }
+    // A default that is no plain value is the program's own affair.
+    let default = key.default.as_ref().and_then(|value| value.to_string().parse().ok());
+    if let Some(
+        default @ (Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_)),
+    ) = default
+    {
+        table.insert("default", default);
+    }
+    if !key.description.is_empty() {
+        table.insert("description", key.description.as_str().into());
+    }
+    (key.name.clone(), Item::Value(Value::InlineTable(table)))
 }

@@ -385,9 +385,9 @@ fn stacks_are_renamed_copied_and_deleted() {
 
 #[test]
 fn flavors_are_registered_and_deleted() {
-    let register = |name: &str, command: &[&str]| Change::RegisterFlavor {
-        name: name.into(),
-        command: names(command),
+    let register = |name: &str, command: &[&str]| {
+        let (name, command) = (name.to_owned(), names(command));
+        Change::RegisterFlavor(Registered { name, command, can_fetch: false, keys: None })
     };
     let delete = |name: &str| Change::DeleteFlavor { name: name.into() };
     let after = "[flavors.sqlite]\ncommand = [\"python3\", \"/x y.py\"]\n";

@@ -21,8 +21,8 @@
 //!   that is how a reader finds runs, and tells complete from unfinished.
 //! * A record that the service refuses for good goes into a file beside the spools, with the
 //!   service's reason ([`dead_letter`]); when that is full or cannot be written, delivery stops
-//!   and the spool keeps the lines. Nothing is refused record by record before the service has taken
-//!   anything at all: until then a refusal means that the settings are wrong.
+//!   and the spool keeps the lines. Nothing is given up record by record before the service has taken
+//!   anything at all from this process: until then a refusal means that the settings are wrong.
 //!
 //! Does not wait between tries and does not know the spool: `ship` does.
 
@@ -48,7 +48,8 @@ use self::compress::Compression;
 use self::dead_letter::DeadLetter;
 use self::session::RecordSession;
 use super::view::View;
-use super::{Chunk, LogStore, SealAge, Session, StateError};
+use super::{Answer, DeliverError, LogStore, Patience, Probed, SealAge, Session, StateError};
+use crate::read::store::ReadError;
 use crate::record::{Origin, Writer, WriterId};
 
 /// A service that takes records in requests.
@@ -61,6 +62,16 @@ pub(crate) trait Service: Send + Sync {
 
     /// Makes one try at one request.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Reply, SendError>>;
+
+    /// The writer has ended and all of it is taken: keeps it for good, where that is more than taking.
+    fn flush(&self) -> BoxFuture<'_, Result<(), SendError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    /// No more will be sent.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
 }
 
 /// How records look on the wire. Deterministic: the same record, the same bytes.
@@ -106,7 +117,7 @@ pub(crate) struct Limits {
     pub(crate) record_bytes: usize,
     /// A line waits this long for others at the most.
     pub(crate) age: Duration,
-    /// One try; none: as `[ship] timeout` says.
+    /// One try at one request; none: as `[ship] timeout` says.
     pub(crate) timeout: Option<Duration>,
     /// Requests at the same time at the most.
     pub(crate) concurrency: usize,
@@ -123,7 +134,7 @@ pub(crate) struct Request {
     pub(crate) records: usize,
     /// Bytes before compression.
     pub(crate) text_bytes: usize,
-    /// The same for every try at these records, also after a crash.
+    /// The same for every try at these records, also after a crash; another for any others.
     pub(crate) id: String,
 }
 
@@ -190,16 +201,51 @@ pub(crate) enum SendError {
     },
 }
 
+impl From<SendError> for ReadError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Fatal { message, not_allowed: true, .. } => Self::Denied(message.into()),
+            SendError::Retry { message, .. }
+            | SendError::TooLarge { message }
+            | SendError::Invalid { message }
+            | SendError::Fatal { message, .. } => Self::Store(message.into()),
+        }
+    }
+}
+
+impl From<SendError> for DeliverError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Retry { message, after } => Self::Retry { message, after },
+            SendError::TooLarge { message } | SendError::Invalid { message } => {
+                Self::Fatal { message, advice: SETTINGS, not_allowed: false }
+            }
+            SendError::Fatal { message, advice, not_allowed } => {
+                Self::Fatal { message, advice, not_allowed }
+            }
+        }
+    }
+}
+
+const SETTINGS: &str = "check the log store's settings in the stack file";
+
 /// A log store on such a service.
 pub(crate) struct RecordStore {
     service: Arc<dyn Service>,
+    patience: Patience,
     dead_letter: Arc<DeadLetter>,
 }
 
 impl RecordStore {
     /// Makes no request.
-    pub(crate) fn new(service: Arc<dyn Service>, dead_letter: DeadLetter) -> Self {
-        Self { service, dead_letter: Arc::new(dead_letter) }
+    pub(crate) fn new(
+        service: Arc<dyn Service>,
+        patience: Patience,
+        dead_letter: DeadLetter,
+    ) -> Self {
+        let timeout = service.limits().timeout.unwrap_or(patience.timeout);
+        let patience = Patience { timeout, ..patience };
+        Self { service, patience, dead_letter: Arc::new(dead_letter) }
     }
 }
 
@@ -214,8 +260,7 @@ impl LogStore for RecordStore {
             block_lines: limits.records,
             block_bytes: (limits.bytes / 2).max(1),
             age: SealAge::Fixed(limits.age),
-            timeout: limits.timeout,
-            concurrency: limits.concurrency,
+            concurrency: Some(limits.concurrency),
         }
     }
 
@@ -225,10 +270,15 @@ impl LogStore for RecordStore {
         state: &serde_json::Value,
     ) -> Result<Arc<dyn Session>, StateError> {
         let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
-        Ok(Arc::new(RecordSession::new(service, dead_letter, writer.clone(), state)?))
+        let (patience, writer) = (self.patience, writer.clone());
+        Ok(Arc::new(RecordSession::new(service, patience, dead_letter, writer, state)?))
     }
 
-    fn probe(&self) -> super::Answer<'_, super::Probed> {
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.service.close()
+    }
+
+    fn probe(&self) -> Answer<'_, Probed> {
         let origin = Origin {
             pipeline_run_id: "steplog-test".to_owned(),
             step_id: "test".to_owned(),
@@ -237,21 +287,17 @@ impl LogStore for RecordStore {
         };
         let id = WriterId::new();
         let writer = Writer { id, origin, started: id.started(), attributes: BTreeMap::new() };
+        let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
         async move {
-            let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
-            let session = RecordSession::new(service, dead_letter, writer, &Value::Null);
-            let session = session.map_err(|error| super::DeliverError::Retry {
-                message: error.to_string(),
-                after: None,
-            })?;
+            let session =
+                RecordSession::new(service, self.patience, dead_letter, writer, &Value::Null)
+                    .map_err(|error| DeliverError::Retry {
+                        message: error.to_string(),
+                        after: None,
+                    })?;
             session.probe().await?;
-            Ok(super::Probed { did: "took a test record", warning: None })
+            Ok(Probed { did: "took a test record", warning: None })
         }
         .boxed()
     }
-}
-
-/// The name of a request: the same for every try at these records.
-fn request_id(writer: &Writer, chunk: &Chunk, position: usize) -> String {
-    format!("{}-{}-{position}", writer.id, chunk.number)
 }
