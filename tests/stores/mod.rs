@@ -3,6 +3,9 @@
 
 pub(crate) mod conformance;
 
+mod elasticsearch;
+mod fan_out;
 mod http;
+mod otel;
 mod readers;
 mod whole_way;

@@ -119,12 +119,25 @@ impl FromStr for Address {
 impl Config {
     /// A client for the store. Creates the folder of a local one; asks nothing of a remote one.
     pub fn open(&self) -> Result<Arc<dyn ObjectStore>, OpenError> {
+        self.open_with(None)
+    }
+
+    /// A client whose requests are limited by whoever makes them.
+    pub(super) fn open_to_deliver(&self) -> Result<Arc<dyn ObjectStore>, OpenError> {
+        self.open_with(Some(("timeout", "1 day")))
+    }
+
+    /// `option` stands back behind those of the stack file.
+    fn open_with(
+        &self,
+        option: Option<(&'static str, &'static str)>,
+    ) -> Result<Arc<dyn ObjectStore>, OpenError> {
         match &self.location {
             Location::Local { path } => open_local(path),
             Location::Remote { uri, options } => {
                 let address: Address = uri.parse()?;
                 let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-                let store = open_remote(&address, options)?;
+                let store = open_remote(&address, option.into_iter().chain(options))?;
                 if address.prefix.as_ref().is_empty() {
                     Ok(store)
                 } else {

@@ -5,8 +5,7 @@
 //! there is, and that shows in its [`Status`].
 
 mod client;
-mod decode;
-mod group;
+pub(super) mod decode;
 mod lines;
 mod plan;
 mod source;
@@ -31,6 +30,7 @@ use super::config::{Config, Location};
 use super::object::{self, End};
 use super::{Codec, OpenError, layout};
 use crate::read::filter::Filter;
+use crate::read::sources::Sources;
 use crate::read::store::{
     Cost, Lines, LogReader, Pushdown, ReadError, Request, Run, Status, Stream,
 };
@@ -208,8 +208,8 @@ impl Reader {
 
     /// How many batches to have under way: as many as there are cores to decode them, unless a
     /// few lines are all that is wanted and the first batch has them.
-    fn ahead(&self, request: &Request, filter: &Filter) -> usize {
-        if request.about.is_some_and(|lines| lines <= 20_000) && !filter.has_conditions() {
+    fn ahead(&self, about: Option<u64>, filter: &Filter) -> usize {
+        if about.is_some_and(|lines| lines <= 20_000) && !filter.has_conditions() {
             return 1;
         }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -283,7 +283,7 @@ impl LogReader for Reader {
     }
 
     fn open(&self, streams: &[Stream], request: Request) -> Box<dyn Lines> {
-        Box::new(lines::Merged::new(self.clone(), streams, request))
+        Box::new(Sources::new(lines::Writers(self.clone()), streams, request))
     }
 
     fn discovery(&self) -> Duration {
