@@ -85,6 +85,7 @@ pub(super) fn resolve(
             }
         }
     }
+    pages::give_back();
     let chosen = stacks.iter().find(|stack| Some(stack.name.as_str()) == name);
     let used = Used::by(chosen, &document);
 
