@@ -17,11 +17,15 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod datadog;
 pub mod http;
 
 mod flavor;
 mod json;
 pub mod records;
+#[cfg(test)]
+#[path = "../../tests/servers/stand_in.rs"]
+mod stand_in;
 mod view;
 
 use std::error::Error;
@@ -48,6 +52,8 @@ use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+    /// They are sent to Datadog.
+    Datadog(datadog::Config),
     /// They are sent to a URL.
     Http(http::Config),
 }
@@ -64,6 +70,9 @@ impl Config {
                 let store = artifact::ArtifactLogStore::open(config.clone());
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
+            Self::Datadog(config) => {
+                datadog::Datadog::open(config.clone()).map_err(StoreError::new)?
+            }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
@@ -77,6 +86,7 @@ impl Config {
                 let reader = artifact::fetch::Reader::of(config).map_err(StoreError::new)?;
                 Reading::Here(Arc::new(reader))
             }
+            Self::Datadog(config) => Reading::Elsewhere(format!("look at {}", config.explorer())),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)

@@ -213,11 +213,27 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// It may come later.
+    Failed(String),
+    /// It is larger than we take.
+    TooLarge(String),
+}
+
 /// Makes one try. `purpose` is an infinitive: "send 12 records".
 pub(crate) async fn send(request: RequestBuilder, purpose: &str) -> Result<Answer, SendError> {
-    let failed = |error: reqwest::Error| SendError::Retry {
-        message: format!("failed to {purpose}: {}", chain(&error.without_url())),
-        after: None,
+    try_once(request, purpose).await.map_err(|unanswered| {
+        let (Unanswered::Failed(message) | Unanswered::TooLarge(message)) = unanswered;
+        SendError::Retry { message, after: None }
+    })
+}
+
+/// The same, for who can do with smaller answers.
+pub(crate) async fn try_once(request: RequestBuilder, purpose: &str) -> Result<Answer, Unanswered> {
+    let failed = |error: reqwest::Error| {
+        Unanswered::Failed(format!("failed to {purpose}: {}", chain(&error.without_url())))
     };
     let mut response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
@@ -226,7 +242,7 @@ pub(crate) async fn send(request: RequestBuilder, purpose: &str) -> Result<Answe
         if body.len() + chunk.len() > MAX_ANSWER {
             let message =
                 format!("failed to {purpose}: the answer is larger than {MAX_ANSWER} bytes");
-            return Err(SendError::Retry { message, after: None });
+            return Err(Unanswered::TooLarge(message));
         }
         body.extend_from_slice(&chunk);
     }

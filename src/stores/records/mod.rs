@@ -26,6 +26,7 @@
 //!
 //! Does not wait between tries and does not know the spool: `ship` does.
 
+pub(crate) mod ask;
 pub(crate) mod compress;
 pub(crate) mod config;
 pub mod dead_letter;
@@ -34,6 +35,8 @@ pub(crate) mod event;
 pub(crate) mod fetch;
 pub mod http;
 mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;
