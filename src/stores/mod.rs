@@ -24,7 +24,7 @@ mod flavor;
 mod json;
 pub mod records;
 #[cfg(test)]
-#[path = "../../tests/servers/stand_in.rs"]
+#[path = "../../tests/servers/python.rs"]
 mod stand_in;
 mod view;
 

@@ -14,16 +14,16 @@ use crate::stores::records::compress::Compression;
 use crate::stores::records::fetch::Search;
 use crate::stores::records::http::{Connection, Hidden};
 use crate::stores::records::testing::{deliver, every_kind, pages, plain, records, writer};
-use crate::stores::stand_in::StandIn;
+use crate::stores::stand_in::Program;
 use crate::stores::{Component, DeliverError};
 
 const HOUR: i64 = 3600 * 1_000_000_000;
 
-fn start() -> StandIn {
-    StandIn::start("datadog", &[])
+fn start() -> Program {
+    Program::start("datadog", &[])
 }
 
-fn config(stand_in: &StandIn) -> Config {
+fn config(stand_in: &Program) -> Config {
     Config {
         api_key: Hidden("api-key".into()),
         application_key: Some(Hidden("application-key".into())),
@@ -38,11 +38,11 @@ fn config(stand_in: &StandIn) -> Config {
     }
 }
 
-fn service(stand_in: &StandIn) -> Arc<dyn Service> {
+fn service(stand_in: &Program) -> Arc<dyn Service> {
     Datadog::open(config(stand_in)).unwrap()
 }
 
-fn reader(stand_in: &StandIn) -> Reader {
+fn reader(stand_in: &Program) -> Reader {
     let config = config(stand_in);
     Reader::new(&config, config.application_key.as_ref().unwrap()).unwrap()
 }

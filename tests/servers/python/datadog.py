@@ -13,7 +13,7 @@ import json
 import re
 import time
 
-from stand_in import Refused, StandIn, main
+from service import Refused, StandIn, main
 
 INTAKE, SEARCH = "/api/v2/logs", "/api/v2/logs/events/search"
 PAYLOAD, ENTRY, ENTRIES, PAGE = 5_000_000, 1_000_000, 1000, 1000

@@ -1,5 +1,6 @@
-//! Stand-ins for services of which no real server can be had: `NAME.py` beside this file, started on
-//! loopback and driven through its `/_test` paths. What they are and are not is said there.
+//! Stand-ins for services of which no real server can be had and which are more than a function from
+//! request to answer: `python/NAME.py`, started on loopback and driven through its `/_test` paths. What
+//! they are and are not is said there.
 //!
 //! Uses only the standard library and `serde_json`: the unit tests of the flavors share this file.
 
@@ -16,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A running stand-in; it ends when this is dropped, and when this process ends.
-pub(crate) struct StandIn {
+pub(crate) struct Program {
     pub(crate) address: SocketAddr,
     name: &'static str,
     options: Vec<String>,
@@ -24,7 +25,7 @@ pub(crate) struct StandIn {
     child: Mutex<Child>,
 }
 
-impl StandIn {
+impl Program {
     /// Starts `NAME.py` with these options on a port that is free.
     pub(crate) fn start(name: &'static str, options: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("steplog-stand-in-").tempdir().unwrap();
@@ -95,7 +96,7 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
+impl Drop for Program {
     fn drop(&mut self) {
         let mut child = self.child();
         // It may have been killed already.
@@ -104,7 +105,7 @@ impl Drop for StandIn {
 }
 
 fn run(name: &str, options: &[String], folder: &Path, port: u16) -> (Child, u16) {
-    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers");
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/python");
     let mut child = Command::new("python3")
         .arg("-B")
         .arg(scripts.join(format!("{name}.py")))
