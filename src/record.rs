@@ -214,6 +214,7 @@ pub struct Writer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// RFC 3339 UTC with nanoseconds: the read that saw the line's first byte.
+    #[serde(alias = "@timestamp")]
     pub timestamp: String,
     /// Dense per writer, from 0.
     pub seq: u64,

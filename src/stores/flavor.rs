@@ -2,7 +2,7 @@
 //!
 //! Apart from the traits beside it so that they need not know the stack file.
 
-use super::{Config, artifact, datadog, http};
+use super::{Config, artifact, datadog, elasticsearch, http};
 use crate::stack::{Reader, Secret};
 
 /// Every flavor there is. A new one is a folder and a line here.
@@ -13,6 +13,7 @@ pub(crate) static FLAVORS: &[Flavor] = &[
     artifact::flavor::AZURE,
     artifact::flavor::LOG_STORE,
     datadog::config::FLAVOR,
+    elasticsearch::config::FLAVOR,
     http::config::FLAVOR,
 ];
 

@@ -17,7 +17,9 @@
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod custom;
 pub mod datadog;
+pub mod elasticsearch;
 pub mod http;
 
 mod flavor;
@@ -34,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +55,12 @@ use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+    /// They are given to a program of the user's.
+    Custom(custom::Config),
     /// They are sent to Datadog.
     Datadog(datadog::Config),
+    /// They become documents of an index.
+    Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
 }
@@ -70,8 +77,12 @@ impl Config {
                 let store = artifact::ArtifactLogStore::open(config.clone());
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
+            Self::Custom(config) => custom::Custom::open(config.clone()),
             Self::Datadog(config) => {
                 datadog::Datadog::open(config.clone()).map_err(StoreError::new)?
+            }
+            Self::Elasticsearch(config) => {
+                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
         };
@@ -86,6 +97,7 @@ impl Config {
                 let reader = artifact::fetch::Reader::of(config).map_err(StoreError::new)?;
                 Reading::Here(Arc::new(reader))
             }
+            Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
             Self::Datadog(config) => Reading::Elsewhere(format!("look at {}", config.explorer())),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
@@ -126,6 +138,11 @@ pub trait LogStore: Send + Sync {
         writer: &Writer,
         state: &serde_json::Value,
     ) -> Result<Arc<dyn Session>, StateError>;
+
+    /// No more will be delivered; whatever the store holds open it may close.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
 }
 
 /// When a chunk is sealed.

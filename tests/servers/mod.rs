@@ -6,8 +6,12 @@
 
 pub(crate) mod azurite;
 pub(crate) mod gcs;
+pub(crate) mod message;
 pub(crate) mod proxy;
 pub(crate) mod seaweed;
+pub(crate) mod stand_in;
+pub(crate) mod tls;
+pub(crate) mod wire;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -107,7 +111,7 @@ impl Server {
 /// A free loopback port outside the range that the kernel gives to outgoing connections, so that
 /// it is still free when the server binds it. The port 10,000 above is free too (SeaweedFS
 /// takes it for gRPC).
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let spread = std::process::id().wrapping_mul(31) % 9000;
     loop {
@@ -126,7 +130,7 @@ pub(crate) fn nobody() -> SocketAddr {
     loopback(free_port())
 }
 
-fn loopback(port: u16) -> SocketAddr {
+pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 

@@ -3,13 +3,17 @@
 //! store behind it, it is a double that answers what it is told.
 //!
 //! Each request is read whole before anything is decided about it, so that a fault hits exactly
-//! one request and [`Proxy::seen`] knows which. HTTP/1.1 without TLS only; std threads.
+//! one request and [`Proxy::seen`] knows which. A client may also use it as its HTTP proxy: whatever
+//! host it names, the one server behind this is meant. HTTP/1.1 without TLS only (a CONNECT is
+//! passed on as it is); for other protocols there is `wire`. std threads.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use super::message::Message;
 
 /// What happens to one request.
 #[derive(Clone, Debug)]
@@ -24,6 +28,8 @@ pub(crate) enum Action {
     Drop,
     /// So many bytes of the request are passed on, then both connections are closed.
     CutRequest(usize),
+    /// Its head and half of its body are passed on, then both connections are closed.
+    CutBody,
     /// Passed on whole; the answer is read and thrown away, the connection closed.
     SwallowAnswer,
     /// Passed on whole; so many bytes of the answer come back, then the connection is closed.
@@ -59,8 +65,20 @@ pub(crate) struct Seen {
     /// Request line and headers.
     pub(crate) head: String,
     pub(crate) body_bytes: usize,
+    /// The whole of it.
+    pub(crate) message: Message,
+    /// When it was here.
+    pub(crate) at: Instant,
     /// What was done with it.
     pub(crate) action: Action,
+}
+
+impl Seen {
+    /// Whether the body, unpacked, has this text in it.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        let body = self.message.text().unwrap_or_default();
+        memchr::memmem::find(&body, text.as_bytes()).is_some()
+    }
 }
 
 type Script = Box<dyn FnMut(&Seen) -> Action + Send>;
@@ -118,9 +136,19 @@ impl Proxy {
     }
 
     /// The next `count` PUTs get `action`, all else passes.
-    pub(crate) fn puts(&self, mut count: usize, action: Action) {
+    pub(crate) fn puts(&self, count: usize, action: Action) {
+        self.next(count, |request| request.method == "PUT", action);
+    }
+
+    /// The next `count` requests that `which` says yes to get `action`, all else passes.
+    pub(crate) fn next(
+        &self,
+        mut count: usize,
+        which: impl Fn(&Seen) -> bool + Send + 'static,
+        action: Action,
+    ) {
         self.script(move |request| {
-            if request.method == "PUT" && count > 0 {
+            if count > 0 && which(request) {
                 count -= 1;
                 return action.clone();
             }
@@ -145,18 +173,19 @@ fn serve(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut from_client = BufReader::new(client.try_clone()?);
     let mut upstream: Option<TcpStream> = None;
     loop {
-        let Some(request) = Message::read(&mut from_client, client, false)? else {
+        let Some(mut request) = Message::read(&mut from_client, client, false)? else {
             return Ok(());
         };
-        let mut words = request.head.split(|byte| *byte == b' ');
-        let mut word = || String::from_utf8_lossy(words.next().unwrap_or_default()).into_owned();
         let mut seen = Seen {
-            method: word(),
-            path: word(),
+            method: request.method(),
+            path: request.path(),
             head: String::from_utf8_lossy(&request.head).into_owned(),
             body_bytes: request.body.len(),
+            message: request.clone(),
+            at: Instant::now(),
             action: Action::Pass,
         };
+        request.to_origin();
         seen.action = (shared.script.lock().unwrap())(&seen);
         let action = seen.action.clone();
         let head_only = seen.method == "HEAD";
@@ -164,6 +193,12 @@ fn serve(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
 
         let bytes = request.bytes();
         let mut to_client = client;
+        if request.method() == "CONNECT" && matches!(action, Action::Pass) {
+            let to = shared.upstream.expect("a double has nowhere to connect to");
+            let server = TcpStream::connect(to)?;
+            to_client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
+            return tunnel(client, &server);
+        }
         match action {
             Action::Answer { status, headers, body } => {
                 let length = if head_only { 0 } else { body.len() };
@@ -190,12 +225,17 @@ fn serve(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         };
         server.set_nodelay(true)?;
         let mut to_server = &server;
+        let cut = match action {
+            Action::CutRequest(length) => Some(length.min(bytes.len())),
+            Action::CutBody => Some(request.head.len() + request.body.len() / 2),
+            _ => None,
+        };
+        if let Some(cut) = cut {
+            to_server.write_all(&bytes[..cut])?;
+            server.shutdown(Shutdown::Both)?;
+            return client.shutdown(Shutdown::Both);
+        }
         match &action {
-            Action::CutRequest(length) => {
-                to_server.write_all(&bytes[..(*length).min(bytes.len())])?;
-                server.shutdown(Shutdown::Both)?;
-                return client.shutdown(Shutdown::Both);
-            }
             Action::Throttle(piece, pause) => trickle(to_server, &bytes, *piece, *pause)?,
             _ => to_server.write_all(&bytes)?,
         }
@@ -228,81 +268,26 @@ fn serve(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     }
 }
 
+/// Passes bytes both ways until one side ends.
+fn tunnel(client: &TcpStream, server: &TcpStream) -> std::io::Result<()> {
+    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    let there = thread::spawn(move || {
+        std::io::copy(&mut from_client, &mut to_server).ok();
+        to_server.shutdown(Shutdown::Write).ok();
+    });
+    let (mut from_server, mut to_client) = (server, client);
+    std::io::copy(&mut from_server, &mut to_client).ok();
+    client.shutdown(Shutdown::Both).ok();
+    there.join().ok();
+    Ok(())
+}
+
 fn trickle(mut to: &TcpStream, bytes: &[u8], piece: usize, pause: Duration) -> std::io::Result<()> {
     for part in bytes.chunks(piece) {
         to.write_all(part)?;
         thread::sleep(pause);
     }
     Ok(())
-}
-
-/// A request or an answer, as its bytes were.
-struct Message {
-    head: Vec<u8>,
-    body: Vec<u8>,
-    closes: bool,
-}
-
-impl Message {
-    /// Reads one; `None` if the other side has closed. `peer` is told to go on when it waits for
-    /// that (`Expect: 100-continue`).
-    fn read(
-        from: &mut impl BufRead,
-        mut peer: &TcpStream,
-        answer_to_head: bool,
-    ) -> std::io::Result<Option<Self>> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            if from.read_until(b'\n', &mut head)? == 0 {
-                return Ok(None);
-            }
-        }
-        let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
-        let header = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .map(|value| value.trim().to_owned())
-        };
-        let is_answer = text.starts_with("http/");
-        if !is_answer && header("expect").is_some() {
-            peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
-        let mut closes = header("connection").is_some_and(|value| value == "close")
-            || text.starts_with("http/1.0");
-        let status = text.split(' ').nth(1).unwrap_or_default().to_owned();
-        let mut body = Vec::new();
-        if answer_to_head || (is_answer && ["204", "304"].contains(&status.as_str())) {
-            // No body, whatever the length says.
-        } else if header("transfer-encoding").is_some_and(|value| value.contains("chunked")) {
-            read_chunked(from, &mut body)?;
-        } else if let Some(length) = header("content-length") {
-            let length = length.parse().map_err(std::io::Error::other)?;
-            from.take(length).read_to_end(&mut body)?;
-        } else if is_answer {
-            from.read_to_end(&mut body)?;
-            closes = true;
-        }
-        Ok(Some(Self { head, body, closes }))
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        [self.head.as_slice(), &self.body].concat()
-    }
-}
-
-/// Keeps the chunk borders: the bytes are passed on as they are.
-fn read_chunked(from: &mut impl BufRead, body: &mut Vec<u8>) -> std::io::Result<()> {
-    loop {
-        let start = body.len();
-        from.read_until(b'\n', body)?;
-        let size = String::from_utf8_lossy(&body[start..]);
-        let size = size.trim().split(';').next().unwrap_or_default();
-        let size = u64::from_str_radix(size, 16).map_err(std::io::Error::other)?;
-        from.take(size + 2).read_to_end(body)?;
-        if size == 0 {
-            return Ok(());
-        }
-    }
 }
 
 #[test]
@@ -321,6 +306,7 @@ fn the_proxy_does_what_it_is_told() {
     for (action, reaches, answer_ends_with) in [
         (Action::Drop, false, ""),
         (Action::CutRequest(20), false, ""),
+        (Action::CutBody, false, ""),
         (Action::SwallowAnswer, true, ""),
         (Action::CutAnswer(12), true, "HTTP/1.1 200"),
         (Action::HalfClose, true, ""),

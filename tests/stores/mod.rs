@@ -1,4 +1,8 @@
-//! The same way of a line with every artifact store, and what others see of the objects.
+//! The same way of a line with every artifact store, and what others see of the objects; and one
+//! suite for all log stores that take records, each of which has a file that plugs it in.
 
+pub(crate) mod conformance;
+
+mod http;
 mod readers;
 mod whole_way;

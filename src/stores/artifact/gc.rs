@@ -109,7 +109,7 @@ pub async fn find(
     let client = reader.client();
     let metas = client.list(&Path::from(layout::BY_ID)).await?;
     let entries: Vec<(Entry, ObjectMeta)> = stream::iter(metas)
-        .map(async |meta| Ok((reader.entry(&meta.location).await?, meta)))
+        .map(async |meta| Ok::<_, ReadError>((reader.entry(&meta.location).await?, meta)))
         .buffered(AT_A_TIME)
         .try_filter_map(async |(entry, meta)| Ok(entry.map(|entry| (entry, meta))))
         .try_collect()

@@ -118,7 +118,7 @@ impl Reader {
             };
             match ask(purpose, request, reset).await {
                 Err(Unread::TooLarge(_)) if limit > 1 => limit = (limit / 4).max(1),
-                Err(unread) => return Err(unread.into_error()),
+                Err(unread) => return Err(unread.into()),
                 Ok(answer) => {
                     return serde_json::from_slice(&answer.body).map_err(|error| {
                         ReadError::Store(format!("the answer to a search is none: {error}").into())

@@ -16,7 +16,7 @@ mod stamp;
 use serde::Serialize;
 
 pub(crate) use self::escape::escape;
-pub(crate) use self::record::RecordJson;
+pub(crate) use self::record::{Constant, RecordJson};
 pub(crate) use self::stamp::Stamp;
 use super::view::{Field, View};
 

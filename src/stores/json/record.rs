@@ -3,11 +3,29 @@
 //! Apart from blocks and compression so that each can be measured. Knows the order of the fields;
 //! fields that most lines do not have are off the fast path.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{Stamp, escape, rare_fields};
-use crate::record::{IoStream, Level};
+use crate::record::{IoStream, Level, Origin, Writer, WriterId};
 use crate::stores::view::View;
+
+/// What is the same in every record of a writer, for stores that have no better place for it.
+#[derive(Serialize)]
+pub(crate) struct Constant<'a> {
+    writer: WriterId,
+    #[serde(flatten)]
+    origin: &'a Origin,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    resource: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Constant<'a> {
+    pub(crate) fn of(writer: &'a Writer) -> Self {
+        Self { writer: writer.id, origin: &writer.origin, resource: &writer.attributes }
+    }
+}
 
 const LEVELS: usize = Level::ALL.len() + 1;
 

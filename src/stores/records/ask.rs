@@ -30,12 +30,11 @@ pub(crate) enum Unread {
     Failed(String),
 }
 
-impl Unread {
-    /// For who reads.
-    pub(crate) fn into_error(self) -> ReadError {
-        match self {
-            Self::Denied(message) => ReadError::Denied(message.into()),
-            Self::TooLarge(message) | Self::Failed(message) => ReadError::Store(message.into()),
+impl From<Unread> for ReadError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Denied(message) => Self::Denied(message.into()),
+            Unread::TooLarge(message) | Unread::Failed(message) => Self::Store(message.into()),
         }
     }
 }

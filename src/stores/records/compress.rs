@@ -19,7 +19,7 @@ pub(crate) enum Compression {
 }
 
 /// The levels at which speed counts more than size.
-const FLATE_LEVEL: u32 = 1;
+const DEFLATE_LEVEL: u32 = 1;
 const ZSTD_LEVEL: i32 = 1;
 
 impl Compression {
@@ -47,13 +47,13 @@ impl Compression {
         match self {
             Self::None => all(into),
             Self::Gzip => {
-                let level = flate2::Compression::new(FLATE_LEVEL);
+                let level = flate2::Compression::new(DEFLATE_LEVEL);
                 let mut to = flate2::write::GzEncoder::new(into, level);
                 all(&mut to)?;
                 to.finish().map(drop)
             }
             Self::Deflate => {
-                let level = flate2::Compression::new(FLATE_LEVEL);
+                let level = flate2::Compression::new(DEFLATE_LEVEL);
                 let mut to = flate2::write::ZlibEncoder::new(into, level);
                 all(&mut to)?;
                 to.finish().map(drop)

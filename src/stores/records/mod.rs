@@ -42,6 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
@@ -49,7 +50,8 @@ use self::compress::Compression;
 use self::dead_letter::DeadLetter;
 use self::session::RecordSession;
 use super::view::View;
-use super::{Chunk, LogStore, SealAge, Session, StateError};
+use super::{Chunk, DeliverError, LogStore, SealAge, Session, StateError};
+use crate::read::store::ReadError;
 use crate::record::Writer;
 
 /// A service that takes records in requests.
@@ -62,6 +64,16 @@ pub(crate) trait Service: Send + Sync {
 
     /// Makes one try at one request.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Reply, SendError>>;
+
+    /// The writer has ended and all of it is taken: keeps it for good, where that is more than taking.
+    fn flush(&self) -> BoxFuture<'_, Result<(), SendError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    /// No more will be sent.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async {}.boxed()
+    }
 }
 
 /// How records look on the wire. Deterministic: the same record, the same bytes.
@@ -191,6 +203,34 @@ pub(crate) enum SendError {
     },
 }
 
+impl From<SendError> for ReadError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Fatal { message, not_allowed: true, .. } => Self::Denied(message.into()),
+            SendError::Retry { message, .. }
+            | SendError::TooLarge { message }
+            | SendError::Invalid { message }
+            | SendError::Fatal { message, .. } => Self::Store(message.into()),
+        }
+    }
+}
+
+impl From<SendError> for DeliverError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Retry { message, after } => Self::Retry { message, after },
+            SendError::TooLarge { message } | SendError::Invalid { message } => {
+                Self::Fatal { message, advice: SETTINGS, not_allowed: false }
+            }
+            SendError::Fatal { message, advice, not_allowed } => {
+                Self::Fatal { message, advice, not_allowed }
+            }
+        }
+    }
+}
+
+const SETTINGS: &str = "check the log store's settings in the stack file";
+
 /// A log store on such a service.
 pub(crate) struct RecordStore {
     service: Arc<dyn Service>,
@@ -227,6 +267,10 @@ impl LogStore for RecordStore {
     ) -> Result<Arc<dyn Session>, StateError> {
         let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
         Ok(Arc::new(RecordSession::new(service, dead_letter, writer.clone(), state)?))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.service.close()
     }
 }
 

@@ -24,13 +24,12 @@ use tokio::sync::OnceCell;
 use super::dead_letter::{DeadLetter, Letter};
 use super::encoder::RecordEncoder;
 use super::event::StreamEvent;
-use super::{Format, Limits, Rejected, Reply, Request, SendError, Service, request_id};
+use super::{Format, Limits, Rejected, Reply, Request, SETTINGS, SendError, Service, request_id};
 use crate::record::Writer;
 use crate::stores::{
     Answer, Chunk, DeliverError, Encoder, Ending, Found, Receipt, Session, StateError,
 };
 
-const SETTINGS: &str = "check the log store's settings in the stack file";
 const DEAD_LETTERS: &str =
     "look at what was rejected, then remove it or raise dead_letter_bytes in [ship]";
 
@@ -159,13 +158,7 @@ impl RecordSession {
                 Some(rejected) => Err(fatal(rejected.reason, SETTINGS)),
             },
             Ok(Reply::SomeRejected { reason, .. }) => Err(fatal(reason, SETTINGS)),
-            Err(SendError::TooLarge { message } | SendError::Invalid { message }) => {
-                Err(fatal(message, SETTINGS))
-            }
-            Err(SendError::Retry { message, after }) => Err(retry(message, after)),
-            Err(SendError::Fatal { message, advice, not_allowed }) => {
-                Err(DeliverError::Fatal { message, advice, not_allowed })
-            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -226,10 +219,7 @@ impl RecordSession {
                         }
                     }
                 }
-                Err(SendError::Retry { message, after }) => return Err(retry(message, after)),
-                Err(SendError::Fatal { message, advice, not_allowed }) => {
-                    return Err(DeliverError::Fatal { message, advice, not_allowed });
-                }
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(chunk.receipt())
@@ -378,7 +368,8 @@ impl Session for RecordSession {
         async {
             self.start().await?;
             let rejected = self.rejected.load(Ordering::Relaxed);
-            self.event(StreamEvent::end(&self.writer, ending, rejected)).await
+            self.event(StreamEvent::end(&self.writer, ending, rejected)).await?;
+            self.service.flush().await.map_err(DeliverError::from)
         }
         .boxed()
     }

@@ -1,0 +1,239 @@
+//! Reading documents back.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Elasticsearch;
+use crate::read::filter::Filter;
+use crate::read::store::{Direction, ReadError, Run};
+use crate::record::{IoStream, Level, Nanos, Record};
+use crate::stores::records::event::{self, StreamEvent};
+use crate::stores::records::fetch::{Conditions, Page, Question, Search};
+
+/// Documents in a page at the most (`index.max_result_window`).
+const MAX_PAGE: usize = 10_000;
+
+#[derive(Deserialize)]
+struct Found<T> {
+    hits: Hits<T>,
+}
+
+#[derive(Deserialize)]
+struct Hits<T> {
+    hits: Vec<Hit<T>>,
+}
+
+#[derive(Deserialize)]
+struct Hit<T> {
+    #[serde(rename = "_source")]
+    source: T,
+    #[serde(default)]
+    sort: Vec<Value>,
+}
+
+/// The part of a start or end document that matters.
+#[derive(Deserialize)]
+struct EventDocument {
+    steplog_stream: String,
+}
+
+impl Elasticsearch {
+    async fn search<T: for<'de> Deserialize<'de>>(
+        &self,
+        body: Value,
+    ) -> Result<Vec<Hit<T>>, ReadError> {
+        let purpose = "search the index";
+        let mut url = self.url(&[&self.config.index, "_search"]);
+        // An index that nothing was ever written to has no documents.
+        url.query_pairs_mut()
+            .append_pair("ignore_unavailable", "true")
+            .append_pair("allow_no_indices", "true");
+        let answer = self.ask(self.client.post(url), &body, purpose).await?;
+        answer.judge(purpose)?;
+        let found: Found<T> = serde_json::from_slice(&answer.body)
+            .map_err(|error| ReadError::Store(format!("understand the answer: {error}").into()))?;
+        Ok(found.hits.hits)
+    }
+
+    /// Start and end records, newest first, page by page until `enough`.
+    async fn find_events(
+        &self,
+        filters: Vec<Value>,
+        mut enough: impl FnMut(StreamEvent) -> bool + Send,
+    ) -> Result<(), ReadError> {
+        let mut after: Option<Vec<Value>> = None;
+        loop {
+            let size = 1_000;
+            let mut body = json!({
+                "size": size,
+                "query": {"bool": {"filter": filters}},
+                "sort": [{"@timestamp": "desc"}, {"seq": "desc"}],
+                "_source": ["steplog_stream"],
+                "track_total_hits": false,
+            });
+            if let (Some(after), Some(body)) = (after.take(), body.as_object_mut()) {
+                body.insert("search_after".to_owned(), after.into());
+            }
+            let hits = self.search::<EventDocument>(body).await?;
+            let last = hits.len() < size;
+            for hit in hits {
+                after = Some(hit.sort);
+                let event = serde_json::from_str(&hit.source.steplog_stream);
+                if event.is_ok_and(&mut enough) {
+                    return Ok(());
+                }
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Finds a value whether the field is mapped as text or as keyword.
+fn is(field: &str, value: &str) -> Value {
+    json!({"match_phrase": {(field): value}})
+}
+
+/// The scope of a query, as far as the server can tell.
+fn scope(filter: &Filter) -> Vec<Value> {
+    let mut filters = vec![
+        json!({"range": {"seq": {"gte": filter.from_seq}}}),
+        json!({"bool": {"must_not": {"exists": {"field": "steplog_event"}}}}),
+    ];
+    if let Some(to) = filter.to_seq {
+        filters.push(json!({"range": {"seq": {"lt": to}}}));
+    }
+    // A dynamic mapping has milliseconds: the border belongs to both sides, and is looked at again.
+    let millis = |time: Nanos| {
+        let text = Nanos(time.0 - time.0.rem_euclid(1_000_000)).to_rfc3339();
+        text.get(..23).map_or(text.clone(), |text| format!("{text}Z"))
+    };
+    if let Some(since) = filter.since {
+        filters.push(json!({"range": {"@timestamp": {"gte": millis(since)}}}));
+    }
+    if let Some(until) = filter.until {
+        filters.push(json!({"range": {"@timestamp": {"lte": millis(Nanos(until.0 + 999_999))}}}));
+    }
+    filters
+}
+
+fn at_least(level: Level) -> Value {
+    let levels = Level::ALL.into_iter().filter(|it| *it >= level);
+    let any: Vec<Value> = levels.map(|level| is("level", level.as_str())).collect();
+    json!({"bool": {"should": any, "minimum_should_match": 1}})
+}
+
+impl Search for Elasticsearch {
+    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
+        async move {
+            let mut runs: Vec<Run> = Vec::new();
+            self.find_events(vec![is("steplog_event", event::START)], |event| {
+                let run = event.writer.origin.pipeline_run_id;
+                if runs.iter().all(|known| known.pipeline_run_id != run) {
+                    runs.push(Run { pipeline_run_id: run, started: event.writer.started });
+                }
+                runs.len() >= limit
+            })
+            .await?;
+            Ok(runs)
+        }
+        .boxed()
+    }
+
+    fn events<'a>(
+        &'a self,
+        run: &'a str,
+        step: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>> {
+        async move {
+            let mut filters =
+                vec![json!({"exists": {"field": "steplog_event"}}), is("pipeline_run_id", run)];
+            filters.extend(step.map(|step| is("step_id", step)));
+            let mut events = Vec::new();
+            self.find_events(filters, |event| {
+                let origin = &event.writer.origin;
+                if origin.pipeline_run_id == run && step.is_none_or(|step| origin.step_id == step) {
+                    events.push(event);
+                }
+                false
+            })
+            .await?;
+            Ok(events)
+        }
+        .boxed()
+    }
+
+    fn page<'a>(&'a self, question: &'a Question<'a>) -> BoxFuture<'a, Result<Page, ReadError>> {
+        async move {
+            let mut filters = scope(question.filter);
+            filters.push(is("writer", &question.stream.writer.to_string()));
+            if let Some(iostream) = question.filter.iostream {
+                filters.push(is("iostream", iostream.as_str()));
+            }
+            if let Some(level) = question.filter.level {
+                filters.push(at_least(level));
+            }
+            let order = match question.direction {
+                Direction::Forward => "asc",
+                Direction::Backward => "desc",
+            };
+            let size = question.limit.clamp(1, MAX_PAGE);
+            let mut body = json!({
+                "size": size,
+                "query": {"bool": {"filter": filters}},
+                "sort": [{"seq": order}],
+                "track_total_hits": false,
+            });
+            if let (Some(cursor), Some(body)) = (question.cursor, body.as_object_mut()) {
+                let seq = cursor.parse::<u64>().unwrap_or_default();
+                body.insert("search_after".to_owned(), json!([seq]));
+            }
+            let hits = self.search::<Record>(body).await?;
+            let full = hits.len() == size;
+            let records: Vec<Record> = hits.into_iter().map(|hit| hit.source).collect();
+            let next = records.last().filter(|_| full).map(|last| last.seq.to_string());
+            Ok(Page { records, next })
+        }
+        .boxed()
+    }
+
+    fn resolution(&self) -> Duration {
+        // Sorted by seq, not by time.
+        Duration::ZERO
+    }
+
+    fn conditions(&self) -> Conditions {
+        Conditions { level: true, iostream: true, text: false }
+    }
+
+    fn poll(&self) -> Duration {
+        // `index.refresh_interval` is 1 s unless somebody has changed it.
+        Duration::from_secs(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scope_is_never_too_narrow() {
+        let filter = Filter {
+            since: Some(Nanos(1_700_000_000_123_456_789)),
+            until: Some(Nanos(1_700_000_001_000_000_001)),
+            from_seq: 3,
+            to_seq: Some(9),
+            iostream: Some(IoStream::Stderr),
+            ..Filter::default()
+        };
+        let text = Value::from(scope(&filter)).to_string();
+        assert!(text.contains(r#"{"gte":"2023-11-14T22:13:20.123Z"}"#), "{text}");
+        assert!(text.contains(r#"{"lte":"2023-11-14T22:13:21.001Z"}"#), "{text}");
+        assert!(text.contains(r#"{"gte":3}"#) && text.contains(r#"{"lt":9}"#), "{text}");
+    }
+}
