@@ -2,7 +2,7 @@
 //!
 //! Apart from the traits beside it so that they need not know the stack file.
 
-use super::{Config, artifact, datadog, elasticsearch, http};
+use super::{Config, artifact, datadog, elasticsearch, http, splunk};
 use crate::stack::{Reader, Secret};
 
 /// Every flavor there is. A new one is a folder and a line here.
@@ -15,6 +15,7 @@ pub(crate) static FLAVORS: &[Flavor] = &[
     datadog::config::FLAVOR,
     elasticsearch::config::FLAVOR,
     http::config::FLAVOR,
+    splunk::config::FLAVOR,
 ];
 
 /// A kind of artifact store or log store: its keys, and how they become a configuration.

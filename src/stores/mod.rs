@@ -21,6 +21,7 @@ pub mod custom;
 pub mod datadog;
 pub mod elasticsearch;
 pub mod http;
+pub mod splunk;
 
 mod flavor;
 mod json;
@@ -63,6 +64,8 @@ pub enum Config {
     Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
+    /// They are sent to Splunk.
+    Splunk(splunk::Config),
 }
 
 impl Config {
@@ -85,6 +88,9 @@ impl Config {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
+            Self::Splunk(config) => {
+                splunk::Splunk::open(config.clone()).map_err(StoreError::new)?
+            }
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
         Ok(Arc::new(RecordStore::new(service, dead_letter)))
@@ -103,6 +109,9 @@ impl Config {
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
             )),
+            Self::Splunk(config) => {
+                Reading::Elsewhere(format!("search for {} in Splunk", config.search_text()))
+            }
         })
     }
 }
