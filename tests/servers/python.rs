@@ -28,9 +28,14 @@ pub(crate) struct Program {
 impl Program {
     /// Starts `NAME.py` with these options on a port that is free.
     pub(crate) fn start(name: &'static str, options: &[&str]) -> Self {
+        Self::start_at(0, name, options)
+    }
+
+    /// The same on a port that is still free after [`Self::kill`].
+    pub(crate) fn start_at(port: u16, name: &'static str, options: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("steplog-stand-in-").tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let (child, port) = run(name, &options, folder.path(), 0);
+        let (child, port) = run(name, &options, folder.path(), port);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self { address, name, options, folder, child: Mutex::new(child) }
     }

@@ -3,6 +3,8 @@
 
 pub(crate) mod conformance;
 
+mod datadog;
 mod http;
 mod readers;
+mod splunk;
 mod whole_way;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::dead_letter::{DeadLetter, Settings};
 use super::fetch::{Question, Search};
@@ -165,23 +166,29 @@ pub(crate) fn deliver(
             let encoded = encoder.encode(block).unwrap();
             let chunk = Chunk::new(number, false, vec![encoded]);
             totals.add(&chunk.summary);
-            // What `ship` would do without its pauses.
-            let mut tries = 0;
-            while let Err(error) = session.deliver(&chunk).await {
-                tries += 1;
-                if !matches!(error, DeliverError::Retry { .. }) || tries == 100 {
-                    return Err(error);
-                }
-            }
+            again(async || session.deliver(&chunk).await).await?;
         }
         let exit = Exit { code: Some(0), ended: totals.last_time, ..Exit::default() };
         let ending = Ending { exit: Some(exit), totals, chunks: blocks.len() as u64 };
-        session.finish(&ending).await
+        again(async || session.finish(&ending).await).await
     };
     block_on(all)?;
     let file = folder.path().join("test").join(format!("{}.ndjson", writer.id));
     let letters = std::fs::read_to_string(file).unwrap_or_default();
     Ok(letters.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// Tries as often as it may help, as `ship` does.
+async fn again<T>(
+    mut what: impl AsyncFnMut() -> Result<T, DeliverError>,
+) -> Result<T, DeliverError> {
+    for _ in 0..3000 {
+        match what().await {
+            Err(DeliverError::Retry { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+            done => return done,
+        }
+    }
+    what().await
 }
 
 /// The writer as a reader knows it.

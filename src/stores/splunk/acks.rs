@@ -6,8 +6,9 @@
 //!                    └► the next try at the same request waits on, and sends again only after PATIENCE
 //! ```
 //!
-//! Splunk forgets an acknowledgement when it has told it. Who asks may be given up at any moment, also
-//! with an answer on its way: then those that it was about are sent again, after a while.
+//! Splunk forgets an acknowledgement when it has told it, and all of them when it starts anew. So when it
+//! cannot be reached, whatever is not acknowledged is sent again at once. Who asks may be given up at
+//! any moment, also with an answer on its way: then what that was about is sent again after a while.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -60,7 +61,7 @@ impl Acks {
         ask: impl Fn(Vec<u64>) -> F,
     ) -> Result<(), SendError>
     where
-        F: Future<Output = Result<Vec<u64>, SendError>>,
+        F: Future<Output = Result<Vec<u64>, NotTold>>,
     {
         let (sender, told) = oneshot::channel();
         lock(&self.waiting).insert(number, sender);
@@ -70,7 +71,15 @@ impl Acks {
             loop {
                 tokio::time::sleep(PAUSE).await;
                 let numbers = lock(&self.waiting).keys().copied().collect();
-                for number in ask(numbers).await? {
+                let told = ask(numbers).await.map_err(|not_told| match not_told {
+                    NotTold::Refused(error) => error,
+                    NotTold::Unreachable(message) => {
+                        lock(&self.sent).clear();
+                        lock(&self.waiting).clear();
+                        SendError::Retry { message, after: None }
+                    }
+                })?;
+                for number in told {
                     if let Some(waits) = lock(&self.waiting).remove(&number) {
                         // Who does not wait any more is told by the next try.
                         let _gone = waits.send(());
@@ -82,10 +91,23 @@ impl Acks {
             }
         });
         match select(told, asking).await {
-            Either::Left(_) => Ok(()),
+            Either::Left((Ok(()), _)) => Ok(()),
+            Either::Left((Err(_), _)) => {
+                let message = "Splunk may have forgotten which requests it has".to_owned();
+                Err(SendError::Retry { message, after: None })
+            }
             Either::Right((asked, _)) => asked,
         }
     }
+}
+
+/// Why it is not known which requests are acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotTold {
+    /// Splunk may be starting anew, and has forgotten then.
+    Unreachable(String),
+    /// It does not say now.
+    Refused(SendError),
 }
 
 /// Takes a number out of those that are waited for.

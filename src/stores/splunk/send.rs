@@ -7,8 +7,8 @@ use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 
 use super::Splunk;
-use super::acks::PATIENCE;
-use crate::stores::records::http::{self, Answer};
+use super::acks::{NotTold, PATIENCE};
+use crate::stores::records::http::{self, Answer, Unanswered};
 use crate::stores::records::{Rejected, Reply, Request, SendError};
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
@@ -48,6 +48,7 @@ impl Splunk {
         };
         let waited = self.acks.wait(number, |numbers| self.ask(numbers));
         let told = tokio::time::timeout(PATIENCE, waited).await.unwrap_or_else(|_| {
+            self.acks.forget(&id);
             let message = format!("Splunk has not indexed a request within {PATIENCE:?}");
             Err(SendError::Retry { message, after: None })
         });
@@ -70,25 +71,29 @@ impl Splunk {
     }
 
     /// Which of these requests are indexed.
-    async fn ask(&self, numbers: Vec<u64>) -> Result<Vec<u64>, SendError> {
+    async fn ask(&self, numbers: Vec<u64>) -> Result<Vec<u64>, NotTold> {
         let purpose = format!("ask for {} acknowledgements", numbers.len());
         let body = serde_json::json!({ "acks": numbers }).to_string();
-        let answer = http::send(self.request("ack").body(body), &purpose).await?;
+        let answer = http::try_once(self.request("ack").body(body), &purpose).await;
+        let answer = answer.map_err(|unanswered| {
+            let (Unanswered::Failed(message) | Unanswered::TooLarge(message)) = unanswered;
+            NotTold::Unreachable(message)
+        })?;
         let said: Said = serde_json::from_slice(&answer.body).unwrap_or_default();
         if said.code == Some(14) {
             // They were switched off meanwhile: there is no more to be known.
             return Ok(numbers);
         }
-        judge(&answer, &said, &purpose, 0)?;
+        judge(&answer, &said, &purpose, 0).map_err(NotTold::Refused)?;
         let told: Acknowledged = serde_json::from_slice(&answer.body).map_err(|error| {
             let message = format!("failed to {purpose}: read the answer: {error}");
-            SendError::Retry { message, after: None }
+            NotTold::Refused(SendError::Retry { message, after: None })
         })?;
-        Ok(told
+        let indexed = told
             .acks
             .into_iter()
-            .filter_map(|(number, indexed)| indexed.then_some(number)?.parse().ok())
-            .collect())
+            .filter_map(|(number, indexed)| if indexed { number.parse().ok() } else { None });
+        Ok(indexed.collect())
     }
 
     fn request(&self, what: &str) -> RequestBuilder {

@@ -275,6 +275,7 @@ fn what_was_sent_is_asked_for_by_the_next_try() {
         };
         let first = futures_util::future::select(given_up, Box::pin(asked_twice)).await;
         assert!(matches!(first, futures_util::future::Either::Right(_)));
+        drop(first);
         assert_eq!(stand_in.records().len(), 1);
         stand_in.settings(&json!({ "ack_polls": 1 }));
         // Several that wait are told by one who asks.
@@ -284,6 +285,26 @@ fn what_was_sent_is_asked_for_by_the_next_try() {
         assert_eq!((again.unwrap(), other.unwrap()), (Reply::Taken, Reply::Taken));
         assert_eq!(stand_in.records().len(), 2);
     });
+}
+
+/// It forgets its acknowledgements: what it had not told is sent again.
+#[test]
+fn what_was_not_acknowledged_when_splunk_started_anew_is_sent_again() {
+    let stand_in = start();
+    stand_in.settings(&json!({ "ack": true, "ack_polls": 0 }));
+    let writer = writer("run", "train", now());
+    std::thread::scope(|scope| {
+        let delivered = scope.spawn(|| deliver(service(&stand_in), &writer, &[]));
+        let asked = || stand_in.requests().iter().any(|it| it.0 == "/services/collector/ack");
+        while !asked() {
+            std::thread::yield_now();
+        }
+        stand_in.kill();
+        stand_in.start_again();
+        stand_in.settings(&json!({ "ack": true }));
+        delivered.join().unwrap().unwrap();
+    });
+    assert_eq!(stand_in.records().len(), 3);
 }
 
 #[test]
