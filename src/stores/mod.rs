@@ -20,13 +20,18 @@
 pub mod artifact;
 pub mod console;
 pub mod custom;
+pub mod datadog;
 pub mod elasticsearch;
 pub mod http;
 pub mod otel;
+pub mod splunk;
 
 mod flavor;
 mod json;
 pub mod records;
+#[cfg(test)]
+#[path = "../../tests/servers/python.rs"]
+mod stand_in;
 mod view;
 
 use std::error::Error;
@@ -60,12 +65,16 @@ pub enum Config {
     Console(console::Config),
     /// They are given to a program of the user's.
     Custom(custom::Config),
+    /// They are sent to Datadog.
+    Datadog(datadog::Config),
     /// They become documents of an index.
     Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
     /// They are sent to what takes OTLP.
     Otel(otel::Config),
+    /// They are sent to Splunk.
+    Splunk(splunk::Config),
 }
 
 impl Config {
@@ -83,11 +92,17 @@ impl Config {
             }
             Self::Console(config) => console::Console::open(config.clone()),
             Self::Custom(config) => custom::Custom::open(config.clone()),
+            Self::Datadog(config) => {
+                datadog::Datadog::open(config.clone()).map_err(StoreError::new)?
+            }
             Self::Elasticsearch(config) => {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
             Self::Otel(config) => otel::Otel::open(config.clone()).map_err(StoreError::new)?,
+            Self::Splunk(config) => {
+                splunk::Splunk::open(config.clone()).map_err(StoreError::new)?
+            }
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
         Ok(Arc::new(RecordStore::new(service, patience, dead_letter)))
@@ -114,6 +129,15 @@ impl Config {
             Self::Elasticsearch(config) => Reading::searching(
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?,
             ),
+            Self::Datadog(config) => match &config.application_key {
+                Some(key) => Reading::searching(Arc::new(
+                    datadog::Reader::new(config, key).map_err(StoreError::new)?,
+                )),
+                None => Reading::Elsewhere(format!(
+                    "it has no application_key to read with: look at {}",
+                    config.explorer()
+                )),
+            },
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
@@ -122,6 +146,15 @@ impl Config {
                 "the otel flavor only writes: look where what receives {} keeps its logs",
                 records::http::shown(&config.endpoint)
             )),
+            Self::Splunk(config) => match &config.search {
+                Some(search) => Reading::searching(Arc::new(
+                    splunk::Reader::new(config, search).map_err(StoreError::new)?,
+                )),
+                None => Reading::Elsewhere(format!(
+                    "it has no search_endpoint to read from: search for {} in Splunk",
+                    config.search_text()
+                )),
+            },
         })
     }
 }

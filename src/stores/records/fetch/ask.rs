@@ -198,7 +198,8 @@ mod tests {
     }
 
     const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone";
-    const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
+    const BUSY: &str =
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n";
 
     #[test]
     fn what_may_pass_is_asked_again() {
@@ -218,7 +219,8 @@ mod tests {
 
     #[test]
     fn what_fails_again_and_again_is_told() {
-        const ERROR: &str = "HTTP/1.1 500 Internal Server Error\r\nretry-after: 0\r\ncontent-length: 4\r\n\r\noops";
+        const ERROR: &str =
+            "HTTP/1.1 500 Internal Server Error\r\nretry-after: 0\r\ncontent-length: 4\r\n\r\noops";
         check(
             &[ERROR, ERROR, ERROR, ERROR],
             "store: failed to look for runs: 500 Internal Server Error: oops",
