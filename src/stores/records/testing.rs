@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dead_letter::{DeadLetter, Settings};
+use super::fetch::ask::AnswerTooLarge;
 use super::fetch::{Question, Search};
 use super::{RecordStore, Service};
 use crate::line::{Block, Eol, Line, Part};
 use crate::read::filter::Filter;
-use crate::read::store::{Direction, Status, Stream};
+use crate::read::store::{Direction, ReadError, Status, Stream};
 use crate::record::{
     Exit, Gap, GapReason, IoStream, Level, Nanos, Origin, Record, Writer, WriterId,
 };
 use crate::stores::artifact::testing::block_on;
 use crate::stores::json::RecordJson;
-use crate::stores::{Chunk, DeliverError, Ending, LogStore, Summary, view};
+use crate::stores::{Chunk, DeliverError, Ending, LogStore, Patience, Summary, view};
 
 /// A writer that started at `started`, with attributes.
 pub(crate) fn writer(run: &str, step: &str, started: Nanos) -> Writer {
@@ -157,7 +158,8 @@ pub(crate) fn deliver(
 ) -> Result<Vec<serde_json::Value>, DeliverError> {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { dir: folder.path().to_owned(), max_bytes: 64 << 20 };
-    let store = RecordStore::new(service, DeadLetter::new(settings, "test"));
+    let patience = Patience { timeout: Duration::from_secs(30), lowest_rate: 1 << 20 };
+    let store = RecordStore::new(service, patience, DeadLetter::new(settings, "test"));
     let session = store.session(writer, &serde_json::Value::Null).unwrap();
     let mut encoder = session.encoder();
     let mut totals = Summary::default();
@@ -209,7 +211,7 @@ fn stream(writer: &Writer) -> Stream {
     }
 }
 
-/// All pages of a writer's lines, one after the other.
+/// All pages of a writer's lines, one after the other, none larger than memory should hold.
 pub(crate) async fn pages(
     search: &dyn Search,
     writer: &Writer,
@@ -219,10 +221,16 @@ pub(crate) async fn pages(
 ) -> Vec<Record> {
     let (stream, filter) = (&stream(writer), &filter);
     let mut records = Vec::new();
-    let mut cursor: Option<String> = None;
+    let (mut cursor, mut limit) = (None::<String>, limit);
     loop {
         let question = Question { stream, filter, direction, cursor: cursor.as_deref(), limit };
-        let page = search.page(&question).await.unwrap();
+        let page = match search.page(&question).await {
+            Err(ReadError::Store(error)) if error.is::<AnswerTooLarge>() => {
+                limit /= 4;
+                continue;
+            }
+            page => page.unwrap(),
+        };
         assert!(page.records.len() <= limit, "{}", page.records.len());
         records.extend(page.records);
         let before = cursor;

@@ -4,6 +4,7 @@
 //! searched in windows of time ([`Window`]), which get wider where there is little and narrower where there
 //! is much: no line is looked at much more often than once. Within a writer time and `seq` rise together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -16,10 +17,10 @@ use serde_json::{Map, Value};
 use super::config::{Config, Credentials, SearchConfig};
 use super::window::{Range, Window};
 use crate::read::filter::Filter;
-use crate::read::store::{Direction, ReadError, Run, Stream};
+use crate::read::store::{Cost, Direction, ReadError, Run, Stream};
 use crate::record::{Level, Nanos, Record};
-use crate::stores::records::ask::{Unread, ask};
 use crate::stores::records::event::{END, START, StreamEvent};
+use crate::stores::records::fetch::ask::{Asker, Refused, store};
 use crate::stores::records::fetch::{Conditions, Page, Question, Search};
 use crate::stores::records::http::ConnectionError;
 
@@ -33,6 +34,7 @@ pub(crate) struct Reader {
     config: Config,
     search: SearchConfig,
     client: Client,
+    asker: Asker,
 }
 
 /// One line of an answer.
@@ -64,13 +66,17 @@ struct Message {
 
 impl Reader {
     /// Makes no request.
-    pub(crate) fn new(config: &Config, search: &SearchConfig) -> Result<Self, ConnectionError> {
+    pub(crate) fn open(
+        config: &Config,
+        search: &SearchConfig,
+    ) -> Result<Arc<Self>, ConnectionError> {
+        let (config, search) = (config.clone(), search.clone());
         let client = config.connection.client()?;
-        Ok(Self { config: config.clone(), search: search.clone(), client })
+        Ok(Arc::new(Self { config, search, client, asker: Asker::default() }))
     }
 
     /// The rows of a search within `range`, in the order in which it leaves them.
-    async fn export(&self, search: &str, range: &Range) -> Result<Vec<Row>, Unread> {
+    async fn export(&self, search: &str, range: &Range) -> Result<Vec<Row>, ReadError> {
         let purpose = "search the events";
         let mut form = self.search.endpoint.clone();
         form.query_pairs_mut()
@@ -81,26 +87,24 @@ impl Reader {
             .append_pair("output_mode", "json")
             .append_pair("preview", "false");
         let form = form.query().unwrap_or_default().to_owned();
-        let request = || {
-            let request = self.client.post(self.search.endpoint.clone());
-            let request = match &self.search.credentials {
-                Credentials::Token(token) => request.bearer_auth(&token.0),
-                Credentials::User(user, password) => request.basic_auth(user, Some(&password.0)),
-            };
-            request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone())
+        let request = self.client.post(self.search.endpoint.clone());
+        let request = match &self.search.credentials {
+            Credentials::Token(token) => request.bearer_auth(&token.0),
+            Credentials::User(user, password) => request.basic_auth(user, Some(&password.0)),
         };
-        let answer = ask(purpose, request, |_| None).await?;
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        let answer = self.asker.ask(request, purpose).await?;
         let mut rows = Vec::new();
         for line in answer.body.split(|byte| *byte == b'\n') {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let line: Line = serde_json::from_slice(line).map_err(|error| {
-                Unread::Failed(format!("failed to {purpose}: read the answer: {error}"))
+                store(Refused(format!("failed to {purpose}: understand the answer: {error}")))
             })?;
             let bad = |message: &&Message| matches!(message.kind.as_str(), "FATAL" | "ERROR");
             if let Some(message) = line.messages.iter().find(bad) {
-                return Err(Unread::Failed(format!("failed to {purpose}: {}", message.text)));
+                return Err(store(Refused(format!("failed to {purpose}: {}", message.text))));
             }
             rows.extend(line.result.filter(|_| !line.preview));
         }
@@ -151,20 +155,14 @@ impl Reader {
 
     async fn lines(&self, question: &Question<'_>) -> Result<Page, ReadError> {
         let Question { stream, filter, direction, .. } = *question;
-        let mut limit = question.limit.clamp(1, PAGE);
+        let limit = question.limit.clamp(1, PAGE);
         let bounds = bounds(stream, filter);
         let known = question.cursor.and_then(Window::read);
         let mut window = known.unwrap_or_else(|| Window::first(stream, &bounds, direction, limit));
         loop {
             let range = window.range(&bounds, direction);
             let search = self.lines_search(question, window.seq, limit);
-            let rows = match self.export(&search, &range).await {
-                Err(Unread::TooLarge(_)) if limit > 1 => {
-                    limit = (limit / 4).max(1);
-                    continue;
-                }
-                rows => rows?,
-            };
+            let rows = self.export(&search, &range).await?;
             let last = (rows.len() == limit).then(|| rows.last().and_then(Row::place)).flatten();
             let next = match last {
                 Some(last) => Some(window.behind(last, direction)),
@@ -244,6 +242,10 @@ impl Search for Reader {
     fn poll(&self) -> Duration {
         // A search costs Splunk more than a look-up does others.
         Duration::from_secs(5)
+    }
+
+    fn cost(&self) -> Cost {
+        self.asker.cost()
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Splunk {
 
 impl Splunk {
     /// Makes no request.
-    pub(crate) fn open(config: Config) -> Result<Arc<dyn Service>, ConnectionError> {
+    pub(crate) fn open(config: Config) -> Result<Arc<Self>, ConnectionError> {
         let client = config.connection.client()?;
         let channel = Uuid::now_v7().to_string();
         Ok(Arc::new(Self { config, client, channel, acks: Acks::default() }))

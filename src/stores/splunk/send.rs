@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Splunk;
 use super::acks::{NotTold, PATIENCE};
-use crate::stores::records::http::{self, Answer, Unanswered};
+use crate::stores::records::http::{self, Answer};
 use crate::stores::records::{Rejected, Reply, Request, SendError};
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
@@ -74,11 +74,8 @@ impl Splunk {
     async fn ask(&self, numbers: Vec<u64>) -> Result<Vec<u64>, NotTold> {
         let purpose = format!("ask for {} acknowledgements", numbers.len());
         let body = serde_json::json!({ "acks": numbers }).to_string();
-        let answer = http::try_once(self.request("ack").body(body), &purpose).await;
-        let answer = answer.map_err(|unanswered| {
-            let (Unanswered::Failed(message) | Unanswered::TooLarge(message)) = unanswered;
-            NotTold::Unreachable(message)
-        })?;
+        let answer = http::send(self.request("ack").body(body), &purpose).await;
+        let answer = answer.map_err(NotTold::Unreachable)?;
         let said: Said = serde_json::from_slice(&answer.body).unwrap_or_default();
         if said.code == Some(14) {
             // They were switched off meanwhile: there is no more to be known.

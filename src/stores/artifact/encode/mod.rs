@@ -15,7 +15,7 @@ use super::{Codec, Config};
 use crate::line::Block;
 use crate::record::Origin;
 use crate::stores::json::RecordJson;
-use crate::stores::{EncodeError, Encoded, Encoder, view};
+use crate::stores::{EncodeError, Encoded, Encoder, Summary, view};
 
 /// Encodes the blocks of one writer, one after the other; one a thread.
 pub struct BlockEncoder {
@@ -43,17 +43,27 @@ impl BlockEncoder {
     pub fn configured(origin: &Origin, config: &Config) -> Self {
         Self::new(origin, config.codec, config.level)
     }
+
+    /// The records of a block as NDJSON, before they are compressed, in [`text`](Self::text).
+    pub fn write(&mut self, block: &Block) -> Summary {
+        let Self { json, text, .. } = self;
+        text.clear();
+        text.reserve(block.bytes.len() + block.lines.len() * json.overhead());
+        view::each(block, |view| {
+            json.record(view, text);
+            text.push(b'\n');
+        })
+    }
+
+    /// What was written last.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
 }
 
 impl Encoder for BlockEncoder {
     fn encode(&mut self, block: &Block) -> Result<Encoded, EncodeError> {
-        self.text.clear();
-        let Self { json, text, .. } = self;
-        text.reserve(block.bytes.len() + block.lines.len() * json.overhead());
-        let summary = view::each(block, |view| {
-            json.record(view, text);
-            text.push(b'\n');
-        });
+        let summary = self.write(block);
         self.compressor.compress(&self.text, &mut self.compressed).map_err(EncodeError)?;
         let body = Bytes::copy_from_slice(&self.compressed);
         let text_bytes = self.text.len() as u64;
@@ -72,6 +82,8 @@ mod tests {
     use super::*;
     use crate::line::{Eol, Line};
     use crate::record::{IoStream, Nanos};
+    use crate::stores::artifact::fetch::decode;
+    use crate::stores::artifact::object::FrameInfo;
 
     fn block() -> Block {
         let mut block = Block::default();
@@ -127,6 +139,29 @@ mod tests {
             assert_eq!(memchr::memchr_iter(b'\n', &text).count(), 1000);
             assert_eq!(first.summary.lines, 1000);
             assert!(first.body.len() < text.len() / 4);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_never_gives_other_text() {
+        for codec in [Codec::Zstd, Codec::Gzip] {
+            let mut block = block();
+            block.lines.truncate(30);
+            let Encoded { body, text_bytes, .. } =
+                BlockEncoder::new(&origin(), codec, 1).encode(&block).unwrap();
+            let info = FrameInfo { text_len: text_bytes, ..FrameInfo::default() };
+            let text = decode::text(codec, &body, &info).unwrap();
+            let mut found = 0;
+            for bit in 0..body.len() * 8 {
+                let mut damaged = body.to_vec();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                // Some bits of the headers mean nothing.
+                match decode::text(codec, &damaged, &info) {
+                    Ok(other) => assert!(other == text, "{codec:?}: bit {bit} of {}", body.len()),
+                    Err(_) => found += 1,
+                }
+            }
+            assert!(found > body.len() * 7, "{found} of {}", body.len() * 8);
         }
     }
 }
