@@ -126,18 +126,18 @@ impl Config {
                 "the program of flavor {} only writes",
                 config.flavor.name
             )),
-            Self::Elasticsearch(config) => Reading::searching(
-                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?,
-            ),
             Self::Datadog(config) => match &config.application_key {
-                Some(key) => Reading::searching(Arc::new(
-                    datadog::Reader::new(config, key).map_err(StoreError::new)?,
-                )),
+                Some(key) => Reading::searching(
+                    datadog::fetch::Reader::open(config, key).map_err(StoreError::new)?,
+                ),
                 None => Reading::Elsewhere(format!(
-                    "it has no application_key to read with: look at {}",
+                    "reading from Datadog needs application_key; or look at {}",
                     config.explorer()
                 )),
             },
+            Self::Elasticsearch(config) => Reading::searching(
+                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?,
+            ),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
@@ -147,11 +147,11 @@ impl Config {
                 records::http::shown(&config.endpoint)
             )),
             Self::Splunk(config) => match &config.search {
-                Some(search) => Reading::searching(Arc::new(
-                    splunk::Reader::new(config, search).map_err(StoreError::new)?,
-                )),
+                Some(search) => Reading::searching(
+                    splunk::fetch::Reader::open(config, search).map_err(StoreError::new)?,
+                ),
                 None => Reading::Elsewhere(format!(
-                    "it has no search_endpoint to read from: search for {} in Splunk",
+                    "reading from Splunk needs search_endpoint; or search there for {}",
                     config.search_text()
                 )),
             },

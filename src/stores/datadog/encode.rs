@@ -28,7 +28,9 @@ pub(super) struct Encode {
     time: Option<Nanos>,
     /// From the first brace to before the value of `seq`, for `time`.
     head: Vec<u8>,
-    /// By iostream and level: what stands between `seq` and the message.
+    /// `seq` without its last three digits, and `,"seq_thousand":"12"` of it.
+    thousand: (Option<u64>, Vec<u8>),
+    /// By iostream and level: what stands between that and the message.
     middles: [[Vec<u8>; LEVELS]; 2],
     /// What every entry ends with.
     tail: Vec<u8>,
@@ -49,6 +51,7 @@ impl Encode {
         Self {
             time: None,
             head: Vec::new(),
+            thousand: (None, Vec::new()),
             middles: IoStream::ALL.map(|iostream| {
                 std::array::from_fn(|level| middle(iostream, Level::ALL.get(level).copied()))
             }),
@@ -76,6 +79,11 @@ impl Format for Encode {
         }
         out.extend_from_slice(&self.head);
         out.extend_from_slice(itoa::Buffer::new().format(view.seq).as_bytes());
+        let thousand = view.seq / 1000;
+        if self.thousand.0 != Some(thousand) {
+            self.thousand = (Some(thousand), format!(",\"seq_thousand\":\"{thousand}\"").into());
+        }
+        out.extend_from_slice(&self.thousand.1);
         let [stdout, stderr] = &self.middles;
         let of = match view.iostream {
             IoStream::Stdout => stdout,

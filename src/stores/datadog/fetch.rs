@@ -4,6 +4,8 @@
 //! only the message is used. A log whose attributes somebody's pipeline has changed beyond
 //! recognition is passed over: its `seq` is missing then, which is told.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,13 +13,14 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::Client;
-use reqwest::header::HeaderName;
+use reqwest::header::{CONTENT_TYPE, HeaderName};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
 use super::encode::EOLS;
+use super::late;
 use super::send::{API_KEY, reset, secret};
 use crate::line::json::lift;
 use crate::read::store::{Cost, Direction, ReadError, Run, Stream};
@@ -88,17 +91,15 @@ struct Scope {
 
 impl Reader {
     /// Makes no request.
-    pub(crate) fn new(config: &Config, application_key: &Hidden) -> Result<Self, ConnectionError> {
+    pub(crate) fn open(
+        config: &Config,
+        application_key: &Hidden,
+    ) -> Result<Arc<Self>, ConnectionError> {
+        let (config, application_key) = (config.clone(), application_key.clone());
         let client = config.connection.client()?;
-        Ok(Self {
-            config: config.clone(),
-            application_key: application_key.clone(),
-            client,
-            asker: Asker::default(),
-        })
+        Ok(Arc::new(Self { config, application_key, client, asker: Asker::default() }))
     }
 
-    /// One page.
     async fn search(
         &self,
         scope: &Scope,
@@ -106,23 +107,22 @@ impl Reader {
         limit: usize,
     ) -> Result<Found, ReadError> {
         let purpose = "search the logs";
-        let mut page = json!({ "limit": limit.clamp(1, PAGE) });
-        if let Some(cursor) = cursor {
-            page["cursor"] = cursor.into();
-        }
+        let mut page = Map::new();
+        page.insert("limit".to_owned(), limit.clamp(1, PAGE).into());
+        page.extend(cursor.map(|cursor| ("cursor".to_owned(), cursor.into())));
         let filter = json!({ "query": scope.query, "from": scope.from, "to": scope.to });
-        let body = json!({ "filter": filter, "sort": scope.sort, "page": page }).to_string();
+        let body = json!({ "filter": filter, "sort": scope.sort, "page": page });
         let request = self
             .client
             .post(self.config.api_endpoint.clone())
             .header(API_KEY, secret(&self.config.api_key))
             .header(APPLICATION_KEY, secret(&self.application_key))
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(body);
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
         let pause = |answer: &Answer| answer.retry_after().or_else(|| reset(answer));
         let answer = self.asker.ask_as(request, purpose, pause).await?;
         serde_json::from_slice(&answer.body).map_err(|error| {
-            store(Refused(format!("failed to {purpose}: read the answer: {error}")))
+            store(Refused(format!("failed to {purpose}: understand the answer: {error}")))
         })
     }
 
@@ -176,51 +176,159 @@ impl Reader {
     }
 
     async fn lines(&self, question: &Question<'_>) -> Result<Page, ReadError> {
+        let place = match question.cursor.map(Place::read) {
+            Some(place) => place.ok_or_else(|| store(Refused("no such page".to_owned())))?,
+            None if self.has_late(question.stream).await? => {
+                let Some(first) = self.first_thousand(question).await? else {
+                    return Ok(Page::default());
+                };
+                Place::Thousand(first)
+            }
+            None => Place::Start,
+        };
+        match place {
+            Place::Start => self.lines_by_time(question, None).await,
+            Place::Cursor(cursor) => self.lines_by_time(question, Some(cursor)).await,
+            Place::Thousand(thousand) => self.lines_of_thousand(question, thousand).await,
+        }
+    }
+
+    async fn lines_by_time(
+        &self,
+        question: &Question<'_>,
+        cursor: Option<&str>,
+    ) -> Result<Page, ReadError> {
         let Question { stream, filter, .. } = question;
-        let (known, cursor) = match question.cursor.map(|cursor| cursor.split_at_checked(1)) {
-            Some(Some((late, cursor))) => (Some(late == LATE), Some(cursor)),
-            _ => (None, None),
-        };
-        // Late lines stand behind their time, so that a search must not end at `until`.
-        let late = match (known, filter.until) {
-            (Some(late), _) => late,
-            (None, None) => false,
-            (None, Some(_)) => self.has_late(stream).await?,
-        };
         let first = millis(stream.started) - CLOCKS;
         let scope = Scope {
             query: lines_query(question),
             from: filter.since.map_or(first, |since| first.max(millis(since))).max(0).to_string(),
-            to: match filter.until {
-                Some(until) if !late => (millis(until) + 1).to_string(),
-                _ => soon(),
-            },
+            to: filter.until.map_or_else(soon, |until| (millis(until) + 1).to_string()),
             sort: sort(question.direction),
         };
         let found = self.search(&scope, cursor, question.limit).await?;
         let records = found.data.into_iter().filter_map(|log| record(log.attributes, stream));
-        let mark = if late { LATE } else { IN_TIME };
-        Ok(Page {
-            records: records.collect(),
-            next: found.meta.page.after.map(|after| format!("{mark}{after}")),
-        })
+        let next = found.meta.page.after.map(|after| Place::Cursor(&after).to_string());
+        Ok(Page { records: records.collect(), next })
+    }
+
+    /// A page of a stream with late lines, which Datadog cannot put into order: the lines of one
+    /// `seq_thousand`, and where the next one is.
+    async fn lines_of_thousand(
+        &self,
+        question: &Question<'_>,
+        thousand: u64,
+    ) -> Result<Page, ReadError> {
+        let query = format!("{} @seq_thousand:{thousand}", lines_query(question));
+        let scope = whole_time(question.stream, query);
+        let (mut records, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let found = self.search(&scope, cursor.as_deref(), question.limit).await?;
+            let logs = found.data.into_iter();
+            records.extend(logs.filter_map(|log| record(log.attributes, question.stream)));
+            cursor = found.meta.page.after;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        records.sort_by_key(|record| record.seq);
+        let next = match question.direction {
+            Direction::Forward => {
+                let last = self.last_thousand(question, thousand).await?;
+                last.filter(|last| thousand < *last).map(|_| thousand + 1)
+            }
+            Direction::Backward => {
+                records.reverse();
+                thousand.checked_sub(1).filter(|next| *next >= question.filter.from_seq / 1000)
+            }
+        };
+        Ok(Page { records, next: next.map(|next| Place::Thousand(next).to_string()) })
+    }
+
+    /// Which `seq_thousand` to begin with; none if the stream has no lines.
+    async fn first_thousand(&self, question: &Question<'_>) -> Result<Option<u64>, ReadError> {
+        let first = question.filter.from_seq / 1000;
+        match question.direction {
+            Direction::Forward => Ok(Some(first)),
+            Direction::Backward => self.last_thousand(question, first).await,
+        }
+    }
+
+    /// The last `seq_thousand` that may have lines that are asked for; `from` and all before it have
+    /// some, if any has.
+    async fn last_thousand(
+        &self,
+        question: &Question<'_>,
+        from: u64,
+    ) -> Result<Option<u64>, ReadError> {
+        let Question { stream, filter, .. } = question;
+        let wanted = filter.to_seq.map(|to| to.saturating_sub(1) / 1000);
+        let lines = stream.lines.filter(|_| stream.status.is_final());
+        if let Some(lines) = lines {
+            let last = lines.checked_sub(1).map(|last| last / 1000);
+            return Ok(last.map(|last| wanted.map_or(last, |wanted| wanted.min(last))));
+        }
+        // The writer has not said: looks further and further ahead, then half as far each time.
+        let (mut there, mut step) = (None, 1);
+        while self.has_thousand(stream, from + step - 1).await? {
+            there = Some(from + step - 1);
+            step *= 2;
+        }
+        while let Some(known) = there {
+            step /= 2;
+            if step == 0 {
+                break;
+            }
+            if self.has_thousand(stream, known + step).await? {
+                there = Some(known + step);
+            }
+        }
+        Ok(there.map(|last| wanted.map_or(last, |wanted| wanted.min(last))))
+    }
+
+    async fn has_thousand(&self, stream: &Stream, thousand: u64) -> Result<bool, ReadError> {
+        let query = format!("{} @seq_thousand:{thousand}", lines_of(stream));
+        Ok(!self.search(&whole_time(stream, query), None, 1).await?.data.is_empty())
     }
 
     /// Whether lines of the stream came so late that Datadog has them at another time.
     async fn has_late(&self, stream: &Stream) -> Result<bool, ReadError> {
-        let scope = Scope {
-            query: format!("@writer:{} @late:true", quoted(&stream.writer.to_string())),
-            from: (millis(stream.started) - CLOCKS).max(0).to_string(),
-            to: soon(),
-            sort: sort(Direction::Forward),
-        };
-        Ok(!self.search(&scope, None, 1).await?.data.is_empty())
+        if Nanos::now().0 - stream.started.0 < late::OLDEST.0 {
+            return Ok(false);
+        }
+        let query = format!("{} @late:true", lines_of(stream));
+        Ok(!self.search(&whole_time(stream, query), None, 1).await?.data.is_empty())
     }
 }
 
-/// What stands before a cursor.
-const LATE: &str = "l";
-const IN_TIME: &str = "t";
+/// Where a page begins.
+enum Place<'a> {
+    Start,
+    /// Datadog's cursor: a search by time goes on.
+    Cursor(&'a str),
+    /// The lines of one `seq_thousand`.
+    Thousand(u64),
+}
+
+impl<'a> Place<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        match text.split_at_checked(1)? {
+            ("c", cursor) => Some(Self::Cursor(cursor)),
+            ("s", thousand) => Some(Self::Thousand(thousand.parse().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => Ok(()),
+            Self::Cursor(cursor) => write!(formatter, "c{cursor}"),
+            Self::Thousand(thousand) => write!(formatter, "s{thousand}"),
+        }
+    }
+}
 
 impl Search for Reader {
     fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
@@ -251,19 +359,22 @@ impl Search for Reader {
         Conditions { level: true, iostream: true, text: false }
     }
 
-    fn cost(&self) -> Cost {
-        self.asker.cost()
-    }
-
     fn poll(&self) -> Duration {
         // Searches are counted: 300 an hour, unless the organisation has more.
         Duration::from_secs(15)
     }
+
+    fn cost(&self) -> Cost {
+        self.asker.cost()
+    }
+}
+
+fn lines_of(stream: &Stream) -> String {
+    format!("@writer:{} -@steplog_event:*", quoted(&stream.writer.to_string()))
 }
 
 fn lines_query(question: &Question<'_>) -> String {
-    let mut query =
-        format!("@writer:{} -@steplog_event:*", quoted(&question.stream.writer.to_string()));
+    let mut query = lines_of(question.stream);
     if let Some(iostream) = question.filter.iostream {
         query += &format!(" @iostream:{}", iostream.as_str());
     }
@@ -279,6 +390,12 @@ fn lines_query(question: &Question<'_>) -> String {
 /// A value as a query has it: nothing in it means anything else.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// All that there is of a stream, whenever it came.
+fn whole_time(stream: &Stream, query: String) -> Scope {
+    let from = (millis(stream.started) - CLOCKS).max(0).to_string();
+    Scope { query, from, to: soon(), sort: sort(Direction::Forward) }
 }
 
 fn sort(direction: Direction) -> &'static str {

@@ -15,7 +15,7 @@ use crate::record::Nanos;
 use crate::stores::records::compress::Compression;
 
 /// Older entries get another time: an hour less than Datadog takes, for clocks and delays.
-const OLDEST: Nanos = Nanos(17 * 3600 * 1_000_000_000);
+pub(super) const OLDEST: Nanos = Nanos(17 * 3600 * 1_000_000_000);
 /// What is added to each.
 const MARK: &[u8] = b",\"late\":\"true\"";
 /// How much an entry may grow.

@@ -9,7 +9,8 @@
 //!
 //! * Its time has milliseconds: the exact one is in the attribute `time_unix_nano`.
 //! * An entry whose time is more than 18 hours ago is accepted and thrown away: such entries are sent
-//!   with a later time and say so ([`late`]).
+//!   with a later time and say so ([`late`]). A stream that has some is read by `seq_thousand`, which is `seq` in
+//!   pieces that can be asked for, and not by time.
 //! * An entry of more than 1 MB is accepted and cut: such entries are not sent (dead letters).
 //! * A message that is a JSON object is taken apart: then the line is in the attribute `raw` too.
 //! * Empty texts do not survive: `eol` has words instead.
@@ -34,7 +35,6 @@ use futures_util::future::BoxFuture;
 use reqwest::Client;
 
 pub use self::config::Config;
-pub(crate) use self::fetch::Reader;
 use super::records::http::ConnectionError;
 use super::records::{Format, Limits, Reply, Request, SendError, Service};
 use crate::record::Writer;
@@ -50,7 +50,7 @@ pub(crate) struct Datadog {
 
 impl Datadog {
     /// Makes no request.
-    pub(crate) fn open(config: Config) -> Result<Arc<dyn Service>, ConnectionError> {
+    pub(crate) fn open(config: Config) -> Result<Arc<Self>, ConnectionError> {
         let client = config.connection.client()?;
         Ok(Arc::new(Self { config, client }))
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dead_letter::{DeadLetter, Settings};
+use super::fetch::ask::AnswerTooLarge;
 use super::fetch::{Question, Search};
 use super::{RecordStore, Service};
 use crate::line::{Block, Eol, Line, Part};
 use crate::read::filter::Filter;
-use crate::read::store::{Direction, Status, Stream};
+use crate::read::store::{Direction, ReadError, Status, Stream};
 use crate::record::{
     Exit, Gap, GapReason, IoStream, Level, Nanos, Origin, Record, Writer, WriterId,
 };
@@ -210,7 +211,7 @@ fn stream(writer: &Writer) -> Stream {
     }
 }
 
-/// All pages of a writer's lines, one after the other.
+/// All pages of a writer's lines, one after the other, none larger than memory should hold.
 pub(crate) async fn pages(
     search: &dyn Search,
     writer: &Writer,
@@ -220,10 +221,16 @@ pub(crate) async fn pages(
 ) -> Vec<Record> {
     let (stream, filter) = (&stream(writer), &filter);
     let mut records = Vec::new();
-    let mut cursor: Option<String> = None;
+    let (mut cursor, mut limit) = (None::<String>, limit);
     loop {
         let question = Question { stream, filter, direction, cursor: cursor.as_deref(), limit };
-        let page = search.page(&question).await.unwrap();
+        let page = match search.page(&question).await {
+            Err(ReadError::Store(error)) if error.is::<AnswerTooLarge>() => {
+                limit /= 4;
+                continue;
+            }
+            page => page.unwrap(),
+        };
         assert!(page.records.len() <= limit, "{}", page.records.len());
         records.extend(page.records);
         let before = cursor;

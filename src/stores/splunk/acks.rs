@@ -73,10 +73,10 @@ impl Acks {
                 let numbers = lock(&self.waiting).keys().copied().collect();
                 let told = ask(numbers).await.map_err(|not_told| match not_told {
                     NotTold::Refused(error) => error,
-                    NotTold::Unreachable(message) => {
+                    NotTold::Unreachable(error) => {
                         lock(&self.sent).clear();
                         lock(&self.waiting).clear();
-                        SendError::Retry { message, after: None }
+                        error
                     }
                 })?;
                 for number in told {
@@ -105,7 +105,7 @@ impl Acks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NotTold {
     /// Splunk may be starting anew, and has forgotten then.
-    Unreachable(String),
+    Unreachable(SendError),
     /// It does not say now.
     Refused(SendError),
 }

@@ -4,6 +4,7 @@
 //! searched in windows of time ([`Window`]), which get wider where there is little and narrower where there
 //! is much: no line is looked at much more often than once. Within a writer time and `seq` rise together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -65,9 +66,13 @@ struct Message {
 
 impl Reader {
     /// Makes no request.
-    pub(crate) fn new(config: &Config, search: &SearchConfig) -> Result<Self, ConnectionError> {
+    pub(crate) fn open(
+        config: &Config,
+        search: &SearchConfig,
+    ) -> Result<Arc<Self>, ConnectionError> {
+        let (config, search) = (config.clone(), search.clone());
         let client = config.connection.client()?;
-        Ok(Self { config: config.clone(), search: search.clone(), client, asker: Asker::default() })
+        Ok(Arc::new(Self { config, search, client, asker: Asker::default() }))
     }
 
     /// The rows of a search within `range`, in the order in which it leaves them.
@@ -82,14 +87,12 @@ impl Reader {
             .append_pair("output_mode", "json")
             .append_pair("preview", "false");
         let form = form.query().unwrap_or_default().to_owned();
-        let request = {
-            let request = self.client.post(self.search.endpoint.clone());
-            let request = match &self.search.credentials {
-                Credentials::Token(token) => request.bearer_auth(&token.0),
-                Credentials::User(user, password) => request.basic_auth(user, Some(&password.0)),
-            };
-            request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone())
+        let request = self.client.post(self.search.endpoint.clone());
+        let request = match &self.search.credentials {
+            Credentials::Token(token) => request.bearer_auth(&token.0),
+            Credentials::User(user, password) => request.basic_auth(user, Some(&password.0)),
         };
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
         let answer = self.asker.ask(request, purpose).await?;
         let mut rows = Vec::new();
         for line in answer.body.split(|byte| *byte == b'\n') {
@@ -97,7 +100,7 @@ impl Reader {
                 continue;
             }
             let line: Line = serde_json::from_slice(line).map_err(|error| {
-                store(Refused(format!("failed to {purpose}: read the answer: {error}")))
+                store(Refused(format!("failed to {purpose}: understand the answer: {error}")))
             })?;
             let bad = |message: &&Message| matches!(message.kind.as_str(), "FATAL" | "ERROR");
             if let Some(message) = line.messages.iter().find(bad) {
@@ -236,13 +239,13 @@ impl Search for Reader {
         Conditions { level: true, iostream: false, text: false }
     }
 
-    fn cost(&self) -> Cost {
-        self.asker.cost()
-    }
-
     fn poll(&self) -> Duration {
         // A search costs Splunk more than a look-up does others.
         Duration::from_secs(5)
+    }
+
+    fn cost(&self) -> Cost {
+        self.asker.cost()
     }
 }
 

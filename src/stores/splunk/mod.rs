@@ -33,7 +33,6 @@ use uuid::Uuid;
 
 use self::acks::Acks;
 pub use self::config::Config;
-pub(crate) use self::fetch::Reader;
 use super::records::http::ConnectionError;
 use super::records::{Format, Limits, Reply, Request, SendError, Service};
 use crate::record::Writer;
@@ -49,7 +48,7 @@ pub(crate) struct Splunk {
 
 impl Splunk {
     /// Makes no request.
-    pub(crate) fn open(config: Config) -> Result<Arc<dyn Service>, ConnectionError> {
+    pub(crate) fn open(config: Config) -> Result<Arc<Self>, ConnectionError> {
         let client = config.connection.client()?;
         let channel = Uuid::now_v7().to_string();
         Ok(Arc::new(Self { config, client, channel, acks: Acks::default() }))

@@ -75,10 +75,7 @@ impl Splunk {
         let purpose = format!("ask for {} acknowledgements", numbers.len());
         let body = serde_json::json!({ "acks": numbers }).to_string();
         let answer = http::send(self.request("ack").body(body), &purpose).await;
-        let answer = answer.map_err(|error| match error {
-            SendError::Retry { message, .. } => NotTold::Unreachable(message),
-            error => NotTold::Refused(error),
-        })?;
+        let answer = answer.map_err(NotTold::Unreachable)?;
         let said: Said = serde_json::from_slice(&answer.body).unwrap_or_default();
         if said.code == Some(14) {
             // They were switched off meanwhile: there is no more to be known.

@@ -40,9 +40,9 @@ fn service(stand_in: &Program) -> Arc<dyn Service> {
     Splunk::open(config(stand_in)).unwrap()
 }
 
-fn reader(stand_in: &Program) -> Reader {
+fn reader(stand_in: &Program) -> Arc<Reader> {
     let config = config(stand_in);
-    Reader::new(&config, config.search.as_ref().unwrap()).unwrap()
+    Reader::open(&config, config.search.as_ref().unwrap()).unwrap()
 }
 
 fn now() -> Nanos {
@@ -68,7 +68,7 @@ fn lines_of_every_kind_come_back_as_they_were() {
     let mut expected = records(&blocks, &writer);
     block_on(async {
         for limit in [7, 1000] {
-            let found = pages(&reader, &writer, Filter::default(), Direction::Forward, limit);
+            let found = pages(&*reader, &writer, Filter::default(), Direction::Forward, limit);
             check_same(found.await, &expected);
         }
         for step in [None, Some("träin AND")] {
@@ -79,7 +79,7 @@ fn lines_of_every_kind_come_back_as_they_were() {
         assert!(reader.events(run, Some("TRÄIN and")).await.unwrap().is_empty());
         assert!(reader.events(&run.to_uppercase(), None).await.unwrap().is_empty());
         expected.reverse();
-        let found = pages(&reader, &writer, Filter::default(), Direction::Backward, 9).await;
+        let found = pages(&*reader, &writer, Filter::default(), Direction::Backward, 9).await;
         check_same(found, &expected);
     });
 }
@@ -136,7 +136,7 @@ fn the_service_does_what_it_says_it_does() {
             let mut expected: Vec<Record> = all.iter().filter(wanted).cloned().collect();
             assert!(!expected.is_empty());
             for direction in [Direction::Forward, Direction::Backward] {
-                let found = pages(&reader, &writer, filter.clone(), direction, 9).await;
+                let found = pages(&*reader, &writer, filter.clone(), direction, 9).await;
                 // One that is too late by less than a millisecond is allowed.
                 assert!(found.len() <= expected.len() + 1, "{} {filter:?}", found.len());
                 check_same(found.into_iter().filter(|it| wanted(&it)).collect(), &expected);
@@ -156,7 +156,8 @@ fn a_long_quiet_stream_takes_few_searches() {
     let blocks = [plain(0, 3, 10, start, 1_000_000), plain(3, 3, 10, later, 1_000_000)];
     deliver(service(&stand_in), &writer, &blocks).unwrap();
     let before = stand_in.requests().len();
-    let found = async { pages(&reader, &writer, Filter::default(), Direction::Forward, 100).await };
+    let found =
+        async { pages(&*reader, &writer, Filter::default(), Direction::Forward, 100).await };
     check_same(block_on(found), &records(&blocks, &writer));
     let searches = stand_in.requests().len() - before;
     assert!(searches < 10, "{searches}");
@@ -197,7 +198,7 @@ fn no_is_no() {
     for (user, password, allowed) in [("ada", "pass word", true), ("ada", "other", false)] {
         let mut search = config(&stand_in).search.unwrap();
         search.credentials = Credentials::User(user.into(), Hidden(password.into()));
-        let reader = Reader::new(&config(&stand_in), &search).unwrap();
+        let reader = Reader::open(&config(&stand_in), &search).unwrap();
         let asked = block_on(async { reader.events("run", None).await });
         match asked {
             Ok(_) => assert!(allowed),
@@ -229,7 +230,8 @@ fn the_one_event_that_is_refused_is_the_dead_letter() {
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert_eq!(letters[0]["record"]["event"]["seq"], 7);
     assert!(letters[0]["reason"].as_str().unwrap().contains("Invalid data format"));
-    let found = async { pages(&reader, &writer, Filter::default(), Direction::Forward, 100).await };
+    let found =
+        async { pages(&*reader, &writer, Filter::default(), Direction::Forward, 100).await };
     // Those before it were sent again, and Splunk has them twice.
     let mut found = block_on(found);
     assert!(found.len() > 9);
@@ -316,6 +318,6 @@ fn a_line_that_splunk_has_cut_is_passed_over() {
     let mut blocks = [plain(0, 3, 5, now(), 1_000_000), plain(3, 1, 10_000, now(), 0)];
     blocks[1].lines[0].time = Nanos(now().0 + 1_000_000_000);
     deliver(service(&stand_in), &writer, &blocks).unwrap();
-    let found = async { pages(&reader, &writer, Filter::default(), Direction::Forward, 4).await };
+    let found = async { pages(&*reader, &writer, Filter::default(), Direction::Forward, 4).await };
     check_same(block_on(found), &records(&blocks[..1], &writer));
 }
