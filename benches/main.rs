@@ -2,9 +2,9 @@
 //! measured in the same run on the same machine; only the ratios mean anything elsewhere.
 //!
 //! ```text
-//! cargo bench                      all of it, a few minutes
+//! cargo bench                      all of it, some ten minutes
 //! cargo bench -- --quick           small sizes: is the output right? judges no time
-//! cargo bench -- write read        only these groups (write, scale, down, start, many, live, read)
+//! cargo bench -- write read        only these groups (write, scale, down, encode, start, many, live, read, parts)
 //! ```
 //!
 //! Each measured run is also checked: `verify` must pass and the bytes must come back.
@@ -17,8 +17,10 @@
     reason = "a measuring program: it prints, and what goes wrong ends it"
 )]
 
+mod encode;
 mod live;
 mod measure;
+mod parts;
 mod read;
 mod start;
 mod table;
@@ -48,7 +50,7 @@ pub(crate) struct Sizes {
 }
 
 const FULL: Sizes =
-    Sizes { lines: 1_000_000, scale: 10, repetitions: 7, starts: 40, steps: 500, live: 200 };
+    Sizes { lines: 1_000_000, scale: 10, repetitions: 7, starts: 40, steps: 10_000, live: 200 };
 const QUICK: Sizes =
     Sizes { lines: 20_000, scale: 2, repetitions: 1, starts: 2, steps: 5, live: 5 };
 
@@ -71,6 +73,9 @@ fn main() {
     if wanted("down") {
         write::store_down(&input, sizes).print();
     }
+    if wanted("encode") {
+        encode::flavors(&input, sizes).print();
+    }
     if wanted("start") {
         start::single(sizes).print();
     }
@@ -82,6 +87,9 @@ fn main() {
     }
     if wanted("read") {
         read::all(&input, sizes).print();
+    }
+    if wanted("parts") {
+        parts::each(&input, sizes).print();
     }
 }
 

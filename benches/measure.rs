@@ -98,13 +98,22 @@ fn children_cpu() -> Duration {
     time(usage.user_time()) + time(usage.system_time())
 }
 
-/// Runs a command in a sandbox and reads the peak memory (KiB) of each steplog process, by its
+/// The most memory that a process had, KiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Peak {
+    /// As the kernel counts it (VmHWM), with pages of files that it shares with others.
+    pub(crate) resident: u64,
+    /// Its own (RssAnon), as far as looking every few milliseconds shows it.
+    pub(crate) own: u64,
+}
+
+/// Runs a command in a sandbox and reads the peak memory of each steplog process, by its
 /// subcommand, while it lives.
-pub(crate) fn peaks(sandbox: &Sandbox, command: &mut Command) -> BTreeMap<String, u64> {
+pub(crate) fn peaks(sandbox: &Sandbox, command: &mut Command) -> BTreeMap<String, Peak> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mark = sandbox.root().to_str().unwrap().to_owned();
-    let mut peaks = BTreeMap::new();
+    let mut peaks: BTreeMap<String, Peak> = BTreeMap::new();
     let status = loop {
         for process in processes::marked(&mark) {
             let name = match process.arguments.get(1) {
@@ -112,7 +121,10 @@ pub(crate) fn peaks(sandbox: &Sandbox, command: &mut Command) -> BTreeMap<String
                 _ => continue,
             };
             let peak = peaks.entry(name).or_default();
-            *peak = u64::max(*peak, high_water(process.pid).unwrap_or_default());
+            let status = fs::read_to_string(format!("/proc/{}/status", process.pid));
+            let status = status.unwrap_or_default();
+            peak.resident = peak.resident.max(kibibytes(&status, "VmHWM:").unwrap_or_default());
+            peak.own = peak.own.max(kibibytes(&status, "RssAnon:").unwrap_or_default());
         }
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -125,10 +137,9 @@ pub(crate) fn peaks(sandbox: &Sandbox, command: &mut Command) -> BTreeMap<String
     peaks
 }
 
-/// The largest resident set so far, KiB.
-fn high_water(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// A figure of `/proc/<pid>/status`.
+fn kibibytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 

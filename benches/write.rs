@@ -4,10 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::measure::{self, Cost, Input};
+use crate::measure::{self, Cost, Input, Peak};
 use crate::support::lines;
 use crate::support::sandbox::{self, Sandbox};
-use crate::table::{self, Table, mebibytes, milliseconds, none, ratio};
+use crate::table::{Table, mebibytes, milliseconds, none, ratio};
 use crate::{Group, Sizes};
 
 /// The step: prints the input, then leaves a mark, so that its end can be seen from outside.
@@ -104,7 +104,10 @@ pub(crate) fn overhead(input: &Input, sizes: Sizes) -> Group {
 
 /// Peak memory of both processes, and that it does not grow with the input.
 pub(crate) fn memory(input: &Input, sizes: Sizes) -> Group {
-    let mut table = Table::new("Peak memory", &["lines", "capture", "ship"]);
+    let mut table = Table::new(
+        "Peak memory (least, median, most of several runs)",
+        &["lines", "capture", "its own", "ship", "its own"],
+    );
     let large;
     let mut inputs = vec![input];
     if sizes.scale > 1 {
@@ -112,11 +115,27 @@ pub(crate) fn memory(input: &Input, sizes: Sizes) -> Group {
         inputs.push(&large);
     }
     for input in inputs {
-        let sandbox = Sandbox::local("");
-        let peaks =
-            measure::peaks(&sandbox, &mut wrapped(&sandbox, input, "run", &sandbox.path("mark")));
-        check(&sandbox, "run", &input.bytes);
-        table.row([input.lines.to_string(), mebibytes(peaks["run"]), mebibytes(peaks["ship"])]);
+        let runs: Vec<_> = (0..sizes.repetitions)
+            .map(|_| {
+                let sandbox = Sandbox::local("");
+                let mut step = wrapped(&sandbox, input, "run", &sandbox.path("mark"));
+                let peaks = measure::peaks(&sandbox, &mut step);
+                check(&sandbox, "run", &input.bytes);
+                peaks
+            })
+            .collect();
+        let of = |name: &str, figure: fn(&Peak) -> u64| {
+            let mut all: Vec<u64> = runs.iter().map(|peaks| figure(&peaks[name])).collect();
+            all.sort_unstable();
+            [all[0], all[all.len() / 2], all[all.len() - 1]].map(mebibytes).join(", ")
+        };
+        table.row([
+            input.lines.to_string(),
+            of("run", |peak| peak.resident),
+            of("run", |peak| peak.own),
+            of("ship", |peak| peak.resident),
+            of("ship", |peak| peak.own),
+        ]);
     }
     table
 }
@@ -150,8 +169,8 @@ pub(crate) fn store_down(input: &Input, sizes: Sizes) -> Group {
         "steplog run".to_owned(),
         milliseconds(released),
         ratio(released, yardstick.wall),
-        table::mebibytes(peaks["run"]),
-        table::mebibytes(peaks["ship"]),
+        mebibytes(peaks["run"].resident),
+        mebibytes(peaks["ship"].resident),
     ]);
     table
 }

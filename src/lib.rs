@@ -34,3 +34,5 @@ pub mod read;
 
 pub mod cli;
 pub mod stack;
+
+mod pages;

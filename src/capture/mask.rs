@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::redact::{MIN_SECRET, Redactor, Scratch, Stream};
+use crate::redact::{MIN_SECRET, Output, Place, Redactor, Scratch, Stream};
 
 /// How much longer than a quiet stream's partial line the likely beginning of a secret waits.
 const PATIENCE: u32 = 10;
@@ -24,14 +24,9 @@ pub(crate) struct Mask {
 /// What came of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Masked {
-    /// This part of the block, as it is.
-    Part {
-        /// First byte.
-        start: usize,
-        /// Behind the last byte.
-        end: usize,
-    },
-    /// Other bytes, which were added to `out`.
+    /// So many of its first bytes, as they are.
+    Beginning(usize),
+    /// Other bytes, which are now `out`.
     Other,
 }
 
@@ -40,20 +35,17 @@ impl Mask {
         Self { stream: redactor.stream(), scratch: Scratch::default(), masked: 0 }
     }
 
-    /// Takes a block, gives what is certain.
+    /// Takes a block, gives what is certain. No byte is copied that did not have to be changed or
+    /// put behind one that was held back.
     pub(crate) fn push(&mut self, block: &[u8], out: &mut Vec<u8>) -> Masked {
-        let output = self.stream.push(block, &mut self.scratch);
-        self.masked += output.masked;
-        if output.bytes.is_empty() {
-            return Masked::Part { start: 0, end: 0 };
+        self.scratch.take_back(out);
+        let Output { bytes, place, masked } = self.stream.push(block, &mut self.scratch);
+        let len = bytes.len();
+        self.masked += masked;
+        if place == Place::Input || len == 0 {
+            return Masked::Beginning(len);
         }
-        // Bytes that did not change are still where they were read, and need no copy.
-        let start = (output.bytes.as_ptr() as usize).wrapping_sub(block.as_ptr() as usize);
-        let end = start.wrapping_add(output.bytes.len());
-        if start < end && end <= block.len() {
-            return Masked::Part { start, end };
-        }
-        out.extend_from_slice(output.bytes);
+        self.scratch.hand_over(place, len, out);
         Masked::Other
     }
 
@@ -93,7 +85,7 @@ mod tests {
     #[test]
     fn unchanged_bytes_are_not_copied() {
         let (mut mask, mut out) = (mask(), Vec::new());
-        assert_eq!(mask.push(b"plain text\n", &mut out), Masked::Part { start: 0, end: 11 });
+        assert_eq!(mask.push(b"plain text\n", &mut out), Masked::Beginning(11));
         assert_eq!(mask.push(b"correct-horse\n", &mut out), Masked::Other);
         assert_eq!((out.as_slice(), mask.masked()), (&b"***\n"[..], 1));
     }
@@ -102,7 +94,7 @@ mod tests {
     fn a_few_bytes_wait_less_than_many() {
         let (mut mask, mut out) = (mask(), Vec::new());
         assert_eq!(mask.patience(IDLE), None);
-        assert_eq!(mask.push(b"what? cor", &mut out), Masked::Part { start: 0, end: 6 });
+        assert_eq!(mask.push(b"what? cor", &mut out), Masked::Beginning(6));
         assert_eq!(mask.patience(IDLE), Some(IDLE));
         mask.push(b"rect-h", &mut out);
         assert_eq!(mask.patience(IDLE), Some(10 * IDLE));

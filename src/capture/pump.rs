@@ -103,8 +103,8 @@ struct Stream {
 /// Which bytes are under way.
 #[derive(Clone, Copy)]
 enum Block {
-    /// A part of `buffer`.
-    Read { start: usize, end: usize },
+    /// The beginning of `buffer`.
+    Read { len: usize },
     /// All of `clean`.
     Clean,
 }
@@ -350,6 +350,8 @@ impl Pump {
         exit.bytes_captured = self.captured;
         exit.bytes_spooled = self.sink.offset();
         exit.masked = self.streams.iter().map(|stream| stream.mask.masked()).sum();
+        // Blocks are large, and the end takes other memory.
+        drop(self.streams);
         self.sink.finish(exit)
     }
 }
@@ -359,9 +361,8 @@ impl Stream {
     fn take(&mut self, count: usize) {
         let read = self.buffer.get(..count).unwrap_or_default();
         self.stage = Stage::Offered { time: Nanos::now() };
-        self.clean.clear();
         self.block = match self.mask.push(read, &mut self.clean) {
-            Masked::Part { start, end } => Block::Read { start, end },
+            Masked::Beginning(len) => Block::Read { len },
             Masked::Other => Block::Clean,
         };
     }
@@ -369,7 +370,7 @@ impl Stream {
     /// Takes the block as far as it goes now.
     fn advance(&mut self, sink: &mut dyn FrameSink) {
         let bytes = match self.block {
-            Block::Read { start, end } => self.buffer.get(start..end).unwrap_or_default(),
+            Block::Read { len } => self.buffer.get(..len).unwrap_or_default(),
             Block::Clean => self.clean.as_slice(),
         };
         if let Stage::Offered { time } = self.stage {

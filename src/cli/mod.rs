@@ -24,7 +24,9 @@ mod wrap;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::pages;
 
 /// Captures what pipeline steps print, keeps it safe, ships it to a log store and reads it back.
 #[derive(Debug, Parser)]
@@ -49,14 +51,26 @@ enum Command {
     Check(check::Args),
 }
 
+/// [`Cli::try_parse`], in its two halves.
+fn parse() -> Result<Cli, clap::Error> {
+    let command = Cli::command();
+    pages::give_back();
+    let mut matches = command.try_get_matches()?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Cli::command()))
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let is = |name: &str| std::env::args_os().nth(1).is_some_and(|it| it == name);
+    if is("run") || is("pipe") {
+        pages::stay_small();
+    }
+    let parsed = parse();
+    pages::give_back();
+    let cli = match parsed {
         Ok(cli) => cli,
         // To whoever called `run`, a code below 125 is the step's own.
-        Err(error)
-            if error.use_stderr() && std::env::args_os().nth(1).is_some_and(|it| it == "run") =>
-        {
+        Err(error) if error.use_stderr() && is("run") => {
             error.print().ok();
             return ExitCode::from(wrap::FAILED);
         }

@@ -16,6 +16,7 @@ use crate::capture::memory::FanOut;
 use crate::capture::process::{Courier, Delivery, Holder, Notice, Outcome, Surroundings};
 use crate::capture::shipper::Shipper;
 use crate::capture::sink::FrameSink;
+use crate::pages;
 use crate::record::{Exit, Writer};
 use crate::redact::{self, Redactor};
 use crate::ship::Mark;
@@ -92,7 +93,9 @@ pub(super) struct Plan {
     options: Options,
     identity: Identity,
     environment: BTreeMap<String, String>,
-    redactor: Option<Redactor>,
+    redactor: Redactor,
+    /// There is neither a spool nor a log store; that has been said.
+    kept_nowhere: bool,
 }
 
 /// Why the step is not started: better not at all than with its secrets in the logs, or with its
@@ -132,7 +135,10 @@ fn redactor(
 impl Plan {
     /// Loads the stack and works out who writes. `what` stands in for a step without a name.
     pub(super) fn make(mut options: Options, what: &str) -> Result<Self, PlanError> {
-        let stack = stack::load(options.stack.as_deref())?;
+        let world = stack::Env::process();
+        pages::give_back();
+        let stack = stack::load_in(&world, options.stack.as_deref())?;
+        pages::give_back();
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -144,12 +150,10 @@ impl Plan {
             attributes: std::mem::take(&mut options.attributes),
         };
         let identity = identity::identify(named, &stack.metadata, &environment, what);
-        // Building the search costs more than all else before the step's start, so it comes behind
-        // that where it cannot fail.
-        let built_in = stack.redact.files.is_empty()
-            && stack.redact.patterns == redact::Settings::default().patterns;
-        let redactor = if built_in { None } else { Some(redactor(&stack.redact, &environment)?) };
-        Ok(Self { stack, options, identity, environment, redactor })
+        pages::give_back();
+        let redactor = redactor(&stack.redact, &environment)?;
+        pages::give_back();
+        Ok(Self { stack, options, identity, environment, redactor, kept_nowhere: false })
     }
 
     /// Variables for the step's environment.
@@ -166,6 +170,7 @@ impl Plan {
 
     /// Makes the spool and starts ship: everything that takes time.
     pub(super) fn surround(&mut self) -> Surroundings {
+        pages::give_back();
         if let Ok(host) = nix::unistd::gethostname()
             && let Ok(host) = host.into_string()
         {
@@ -180,11 +185,10 @@ impl Plan {
         };
         let deadline = self.options.deadline.unwrap_or(self.stack.ship.deadline);
         let quiet = self.options.quiet;
-        let redactor = self.redactor.take().unwrap_or_else(|| {
-            redactor(&self.stack.redact, &self.environment).expect("built-in patterns are tested")
-        });
+        let redactor = self.redactor.clone();
         match SpoolWriter::create(&self.stack.spool, &meta) {
             Ok(writer) => {
+                pages::give_back();
                 let dir = writer.dir().to_owned();
                 let stack = self.options.stack.as_deref();
                 let shipper = Shipper::start(&dir, stack, &self.stack.ship, Instant::now());
@@ -210,11 +214,12 @@ impl Plan {
     }
 
     /// Where no spool can be made.
-    fn in_memory(&self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
+    fn in_memory(&mut self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
         match in_memory::deliver(&self.stack, meta) {
             Ok((sink, courier)) => (Box::new(sink), Courier::Thread(courier)),
             Err(error) => {
                 say(format_args!("{error}; the logs of this step are not kept"));
+                self.kept_nowhere = true;
                 (Box::new(FanOut(Vec::new())), Courier::Nobody)
             }
         }
@@ -243,7 +248,7 @@ impl Plan {
             Notice::ShipDied(death) if death.words.is_empty() => {
                 say("steplog ship stopped before its time; it will be started again");
             }
-            Notice::ShipDied(death) => death.words.lines().for_each(say),
+            Notice::ShipDied(death) => by_ship(&death.words).for_each(say),
             Notice::Delivering if io::stderr().is_terminal() => say(format_args!(
                 "waiting for the logs to reach {}; Ctrl-C to leave the rest in the spool",
                 self.stores()
@@ -261,6 +266,7 @@ impl Plan {
 
     /// Says what is left to say; returns the code to exit with.
     pub(super) fn conclude(&self, mut outcome: Outcome) -> u8 {
+        pages::give_back();
         let Writer { id, origin, .. } = &self.identity.writer;
         let spool = self.stack.spool.dir.join(id.to_string());
         if outcome.exit.bytes_delivered.is_none() {
@@ -270,10 +276,11 @@ impl Plan {
         let delivered = outcome.delivery == Delivery::Delivered;
         // Who has delivered has words only about records that were refused.
         let complete = delivered && outcome.words.is_empty();
-        if self.options.on_undelivered == OnUndelivered::Ignore {
+        let said = !delivered && self.kept_nowhere;
+        if self.options.on_undelivered == OnUndelivered::Ignore || said {
             // Not a word.
         } else if delivered {
-            outcome.words.lines().for_each(say);
+            by_ship(&outcome.words).for_each(say);
         } else {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
@@ -283,7 +290,7 @@ impl Plan {
             if outcome.words.is_empty() {
                 self.behind(&spool).for_each(say);
             } else {
-                outcome.words.lines().for_each(say);
+                by_ship(&outcome.words).for_each(say);
             }
             if spool.exists() {
                 say(format_args!(
@@ -294,7 +301,7 @@ impl Plan {
                 say(format_args!("{why}; the logs that were not delivered are lost"));
             }
         }
-        if self.identity.made_up {
+        if self.identity.made_up && !self.kept_nowhere {
             let stack = match &self.options.stack {
                 Some(file) => format!(" --stack {}", file.display()),
                 None => String::new(),
@@ -304,6 +311,8 @@ impl Plan {
                 "logs kept as run {run}; to read them: steplog logs{stack} {run}/{step}"
             ));
         }
+        // The libraries' own ends are behind this.
+        pages::give_back();
         match self.options.on_undelivered {
             OnUndelivered::Fail if !complete && outcome.code == 0 => FAILED,
             _ => outcome.code,
@@ -333,6 +342,11 @@ impl Plan {
             say(format_args!("failed to write the exit record to {}: {error}", file.display()));
         }
     }
+}
+
+/// What ship has said, line by line, without its name: it has the same as this program.
+fn by_ship(words: &str) -> impl Iterator<Item = &str> {
+    words.lines().map(|line| line.strip_prefix("steplog: ").unwrap_or(line))
 }
 
 /// Bytes that every log store has acknowledged.

@@ -45,3 +45,29 @@ pub const DEFAULT_PATTERNS: &[&str] = &[
     // A private key on one line, as in JSON. (By lines, only a key known as a value is found.)
     r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----(?:\\+[nr]|[A-Za-z0-9+/= ])+",
 ];
+
+/// What each match of [`DEFAULT_PATTERNS`] begins with; a test holds it to them.
+pub(super) const DEFAULT_STARTS: &[&str] = &[
+    "AKIA",
+    "ASIA",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxa-",
+    "xoxb-",
+    "xoxe-",
+    "xoxo-",
+    "xoxp-",
+    "xoxr-",
+    "xoxs-",
+    "hf_",
+    "sk-ant-",
+    "sk-proj-",
+    "sk-svcacct-",
+    "AIza",
+    "-----BEGIN ",
+];

@@ -11,7 +11,7 @@
 //! asked once more by its first 6 bytes, and then found, or not, by binary search in the sorted
 //! literals, which gives both the longest literal there and whether a longer one is still live.
 
-use super::{End, MASK, Output, encode, wipe};
+use super::{End, MASK, Output, Place, encode, wipe};
 
 /// Values shorter than this, in bytes, are not masked.
 pub const MIN_SECRET: usize = 6;
@@ -253,11 +253,11 @@ impl LiteralStage {
         buffer.clear();
         if self.held.is_empty() {
             match literals.find(input, 0, end) {
-                Found::Nothing => return Output { bytes: input, masked: 0 },
+                Found::Nothing => return Output { bytes: input, place: Place::Input, masked: 0 },
                 Found::Live { start } => {
                     let (free, live) = input.split_at_checked(start).unwrap_or((input, &[]));
                     self.held.extend_from_slice(live);
-                    return Output { bytes: free, masked: 0 };
+                    return Output { bytes: free, place: Place::Input, masked: 0 };
                 }
                 Found::Literal { .. } => {}
             }
@@ -267,7 +267,7 @@ impl LiteralStage {
         wipe(&mut self.held);
         self.held.clear();
         let masked = self.mask(literals, buffer, end);
-        Output { bytes: buffer, masked }
+        Output { bytes: buffer, place: Place::Literals, masked }
     }
 
     /// Masks in place: the mask is shorter than any literal.

@@ -30,7 +30,8 @@
 //!
 //! **Cost**: one pass over the bytes for each stage in use, no allocation once the buffers have
 //! grown, no copy when nothing matches and nothing was held back: the output is then a slice of
-//! the input.
+//! the input. The built-in patterns are not even built before a stream holds what one of them
+//! begins with.
 
 mod defaults;
 mod encode;
@@ -38,6 +39,7 @@ mod literals;
 mod live;
 mod patterns;
 mod sources;
+mod starts;
 
 use std::{
     fmt,
@@ -171,11 +173,12 @@ impl Stream {
             self.generation = generation;
             self.rules = self.shared.current();
         }
-        let Scratch { literals, patterns } = scratch;
+        let Scratch { literals, patterns, .. } = scratch;
         let first = self.literals.step(&self.rules.literals, input, literals, end);
         let Some(rules) = &self.rules.patterns else { return first };
         let second = self.patterns.step(rules, first.bytes, patterns, end);
-        Output { bytes: second.bytes, masked: first.masked + second.masked }
+        let place = if second.place == Place::Input { first.place } else { second.place };
+        Output { bytes: second.bytes, place, masked: first.masked + second.masked }
     }
 }
 
@@ -190,6 +193,36 @@ impl fmt::Debug for Stream {
 pub struct Scratch {
     literals: Vec<u8>,
     patterns: Vec<u8>,
+    /// Which of them somebody else has.
+    given: Option<Place>,
+}
+
+impl Scratch {
+    /// Puts the first `len` bytes of a buffer in place of `out`, without a copy. `out` is as it was
+    /// where the bytes are the input's.
+    pub fn hand_over(&mut self, place: Place, len: usize, out: &mut Vec<u8>) {
+        if place != Place::Input {
+            self.swap(place, out);
+            out.truncate(len);
+            self.given = Some(place);
+        }
+    }
+
+    /// Takes the buffer back that was handed over last, so that there is no need of another.
+    pub fn take_back(&mut self, out: &mut Vec<u8>) {
+        if let Some(place) = self.given.take() {
+            self.swap(place, out);
+            out.clear();
+        }
+    }
+
+    fn swap(&mut self, place: Place, out: &mut Vec<u8>) {
+        match place {
+            Place::Input => {}
+            Place::Literals => std::mem::swap(&mut self.literals, out),
+            Place::Patterns => std::mem::swap(&mut self.patterns, out),
+        }
+    }
 }
 
 impl fmt::Debug for Scratch {
@@ -198,11 +231,24 @@ impl fmt::Debug for Scratch {
     }
 }
 
+/// What the bytes of an output are the beginning of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The input: nothing had to be changed.
+    Input,
+    /// The buffer in which known values were replaced.
+    Literals,
+    /// The buffer in which matches of patterns were replaced.
+    Patterns,
+}
+
 /// What one push gives.
 #[derive(Clone, Copy)]
 pub struct Output<'a> {
     /// Bytes that may go on; empty when all is held back.
     pub bytes: &'a [u8],
+    /// What they are the beginning of.
+    pub place: Place,
     /// How many secrets were replaced.
     pub masked: u64,
 }

@@ -3,12 +3,16 @@
 //! Apart from the literals because what a pattern matches is bounded by lines and by a window,
 //! where a literal is bounded by nothing. It does not decide which patterns there are.
 
+use std::sync::OnceLock;
+
 use memchr::{memchr, memrchr};
 use regex::bytes::{Match, Regex};
 use regex_syntax::{ParserBuilder, hir::Hir};
 use thiserror::Error;
 
-use super::{End, MASK, Output, live, wipe};
+use super::defaults::{DEFAULT_PATTERNS, DEFAULT_STARTS};
+use super::starts::Starts;
+use super::{End, MASK, Output, Place, live, wipe};
 
 /// The most bytes of an unfinished line that are held back, and so the longest match that is
 /// found whole for certain when it comes in several reads.
@@ -44,6 +48,13 @@ pub enum PatternError {
 
 /// All patterns of a stream as one.
 pub(super) struct Patterns {
+    /// What every match begins with, where that is known.
+    starts: Option<Starts>,
+    expressions: OnceLock<Expressions>,
+}
+
+/// The search itself: large, and slow to build.
+struct Expressions {
     any: Regex,
     /// Matches, at the end of a text, what may still become a match.
     beginning: Option<Regex>,
@@ -55,24 +66,19 @@ impl Patterns {
         if patterns.is_empty() {
             return Ok(None);
         }
-        let mut parser =
-            ParserBuilder::new().utf8(false).unicode(false).multi_line(true).crlf(true).build();
-        let mut parsed = Vec::with_capacity(patterns.len());
-        for pattern in patterns {
-            let hir = parser.parse(pattern).map_err(|error| PatternError::Invalid {
-                pattern: pattern.clone(),
-                reason: error.to_string(),
-            })?;
-            if hir.properties().minimum_len().unwrap_or(0) == 0 {
-                return Err(PatternError::Empty { pattern: pattern.clone() });
-            }
-            parsed.push(hir);
+        if patterns == DEFAULT_PATTERNS {
+            // They are known to be right, so they are built when something looks like a match.
+            let starts = Starts::new(DEFAULT_STARTS);
+            return Ok(Some(Self { starts, expressions: OnceLock::new() }));
         }
-        let beginning = live::beginnings(&parsed);
-        // As parsed, each pattern's flags are its own.
-        let any = Regex::new(&Hir::alternation(parsed).to_string())
-            .map_err(|error| PatternError::Together { reason: error.to_string() })?;
-        Ok(Some(Self { any, beginning }))
+        let expressions = Expressions::new(patterns)?.into();
+        Ok(Some(Self { starts: None, expressions }))
+    }
+
+    fn expressions(&self) -> &Expressions {
+        self.expressions.get_or_init(|| {
+            Expressions::new(DEFAULT_PATTERNS).expect("built-in patterns are tested")
+        })
     }
 
     /// Masks whole lines, `writer.text[from..to]`.
@@ -122,7 +128,12 @@ impl Patterns {
         if end == End::Flush {
             return text.len();
         }
-        let Some(beginning) = &self.beginning else {
+        if let Some(starts) = &self.starts
+            && starts.find(text, from).is_none()
+        {
+            return starts.begun(text, from);
+        }
+        let Some(beginning) = &self.expressions().beginning else {
             return from.max(text.len().saturating_sub(PATTERN_WINDOW));
         };
         let leftmost = |from| beginning.find_at(text, from).map_or(text.len(), |m| m.start());
@@ -132,7 +143,38 @@ impl Patterns {
     }
 
     fn find<'t>(&self, text: &'t [u8], from: usize) -> Option<Match<'t>> {
-        if from < text.len() { self.any.find_at(text, from) } else { None }
+        if from >= text.len() {
+            return None;
+        }
+        let from = match &self.starts {
+            Some(starts) => starts.find(text, from)?,
+            None => from,
+        };
+        self.expressions().any.find_at(text, from)
+    }
+}
+
+impl Expressions {
+    fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, PatternError> {
+        let mut parser =
+            ParserBuilder::new().utf8(false).unicode(false).multi_line(true).crlf(true).build();
+        let mut parsed = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            let pattern = pattern.as_ref();
+            let hir = parser.parse(pattern).map_err(|error| PatternError::Invalid {
+                pattern: pattern.to_owned(),
+                reason: error.to_string(),
+            })?;
+            if hir.properties().minimum_len().unwrap_or(0) == 0 {
+                return Err(PatternError::Empty { pattern: pattern.to_owned() });
+            }
+            parsed.push(hir);
+        }
+        let beginning = live::beginnings(&parsed);
+        // As parsed, each pattern's flags are its own.
+        let any = Regex::new(&Hir::alternation(parsed).to_string())
+            .map_err(|error| PatternError::Together { reason: error.to_string() })?;
+        Ok(Self { any, beginning })
     }
 }
 
@@ -232,9 +274,10 @@ impl PatternStage {
             }
         }
         if unchanged {
-            return Output { bytes: input.get(..given).unwrap_or_default(), masked };
+            let bytes = input.get(..given).unwrap_or_default();
+            return Output { bytes, place: Place::Input, masked };
         }
-        Output { bytes: buffer, masked }
+        Output { bytes: buffer, place: Place::Patterns, masked }
     }
 
     /// Remembers a line of which the first `hold` bytes are given out.

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::literal::Extractor;
 
+use super::defaults::DEFAULT_STARTS;
 use super::*;
 
 fn redactor(values: &[&str], patterns: &[&str]) -> Redactor {
@@ -114,6 +117,31 @@ const PATTERNS: &[&str] = &[
     r"\s+=",
 ];
 
+/// Pieces of keys, so that built-in patterns begin, match, nearly match, and end anywhere.
+const PIECES: &[&str] = &[
+    "A",
+    "AKI",
+    "AKIA",
+    "IOSFODNN7EXAMPLE",
+    " ",
+    "\n",
+    "\r",
+    "gh",
+    "ghp_",
+    "github_",
+    "pat_",
+    "0123456789abcdefABCDEF0123456789abcdef",
+    "hf_",
+    "s",
+    "sk-",
+    "ant-",
+    "xoxb",
+    "-",
+    "-----BEGIN ",
+    "RSA PRIVATE KEY-----",
+    "\\n",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -160,6 +188,38 @@ proptest! {
         let (naive, _) = naive_literals(&all, text.as_bytes(), false);
         let naive = naive_patterns(&patterns, &naive);
         prop_assert_eq!(String::from_utf8_lossy(&output), String::from_utf8_lossy(&naive));
+    }
+
+    #[test]
+    fn built_in_patterns_are_the_same_without_their_starts(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..30),
+        sizes in prop::collection::vec(0usize..30, 1..8).prop_filter("none", |s| s.iter().sum::<usize>() > 0),
+    ) {
+        // With one more pattern it is another list, of which the starts are not known.
+        let more: Vec<&str> = DEFAULT_PATTERNS.iter().copied().chain(["\u{1}{9}"]).collect();
+        let rules = [redactor(&[], DEFAULT_PATTERNS), redactor(&[], &more)];
+        let [mut known, mut unknown] = rules.map(|rules| (rules.stream(), Scratch::default()));
+        let text = pieces.concat();
+        for read in cut(text.as_bytes(), &sizes) {
+            let one = known.0.push(read, &mut known.1);
+            let other = unknown.0.push(read, &mut unknown.1);
+            prop_assert_eq!((one.bytes, one.masked), (other.bytes, other.masked));
+            prop_assert_eq!(known.0.pending(), unknown.0.pending());
+        }
+    }
+}
+
+#[test]
+fn every_match_of_a_built_in_pattern_begins_with_a_start() {
+    let mut parser = ParserBuilder::new().utf8(false).unicode(false).multi_line(true).build();
+    for pattern in DEFAULT_PATTERNS {
+        let prefixes = Extractor::new().extract(&parser.parse(pattern).unwrap());
+        let literals = prefixes.literals().unwrap_or_default();
+        assert!(!literals.is_empty(), "{pattern}");
+        for literal in literals {
+            let begins = |start: &&str| literal.as_bytes().starts_with(start.as_bytes());
+            assert!(DEFAULT_STARTS.iter().any(begins), "{pattern}: {literal:?}");
+        }
     }
 }
 

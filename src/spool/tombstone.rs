@@ -138,6 +138,11 @@ fn survey<F: DiskFile>(file: &F, next_base: Option<u64>) -> io::Result<Grave> {
 fn read<F: DiskFile>(file: &F) -> io::Result<Option<Vec<Grave>>> {
     let mut cursor = Cursor::new(file.clone(), HEADER_LEN as u64, 256);
     let mut graves = Vec::new();
+    // Bytes of a step say what they are by their header, and may be many.
+    let first = frame::decode(cursor.peek(frame::HEADER_LEN)?);
+    if first.is_some_and(|first| first.kind.is_data()) {
+        return Ok(None);
+    }
     while let Here::Frame(found) = cursor.look()? {
         let gap = frame::decode_gap(cursor.payload(found)?);
         match gap.filter(|gap| found.kind == Kind::Gap && gap.reason == GapReason::DroppedOldest) {

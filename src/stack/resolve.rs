@@ -13,6 +13,7 @@ use super::reader::{Context, Reader, Secret, Secrets};
 use super::sections;
 use super::view::{StackLine, View};
 use super::{ArtifactStore, DEFAULT, LogStore, Stack};
+use crate::pages;
 use crate::stores::artifact::{self, Location};
 use crate::stores::{self, Component, Flavor, Read, Siblings};
 
@@ -57,6 +58,7 @@ pub(super) fn resolve(
     };
     let mut document = document::parse(DEFAULT, Layer::Default).map_err(syntax)?;
     let written = document::parse(&source.text, Layer::File).map_err(syntax)?;
+    pages::give_back();
     let only_stack = only_stack(&written);
     document::merge(&mut document, written);
 
@@ -83,6 +85,7 @@ pub(super) fn resolve(
             }
         }
     }
+    pages::give_back();
     let chosen = stacks.iter().find(|stack| Some(stack.name.as_str()) == name);
     let used = Used::by(chosen, &document);
 
@@ -92,6 +95,7 @@ pub(super) fn resolve(
         .and_then(|name| artifact_stores.iter().find(|(known, _)| known == name))
         .cloned();
     let log_stores = read_log_stores(&mut context, &document, &used, secrets, &artifact_stores);
+    pages::give_back();
     let sections = sections::read(&mut context, &document, secrets);
 
     let (Some(chosen), Some(own), true) = (chosen, own, context.found.is_empty()) else {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::document::Table;
 use super::kinds::size;
 use super::reader::{Context, Reader, Secrets};
-use crate::{capture, enrich, line, redact, ship, spool};
+use crate::{capture, enrich, line, pages, redact, ship, spool};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -51,6 +51,7 @@ pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets
     if let Some(reader) = top.table("capture") {
         capture(reader, &mut sections.capture, &mut sections.lines);
     }
+    pages::give_back();
     if let Some(reader) = top.table("redact") {
         redact(reader, &mut sections.redact);
     }
@@ -130,7 +131,8 @@ fn redact(mut reader: Reader<'_, '_, '_>, settings: &mut redact::Settings) {
     reader.texts("env", "[\"*_TOKEN\"]", &mut settings.env);
     let example = "[\"ghp_[A-Za-z0-9]{36}\"]";
     if let Some((patterns, _)) = reader.list("patterns", example) {
-        for (pattern, place) in &patterns {
+        let is_built_in = |pattern: &str| redact::DEFAULT_PATTERNS.contains(&pattern);
+        for (pattern, place) in patterns.iter().filter(|(pattern, _)| !is_built_in(pattern)) {
             if let Some((what, help)) = pattern_problem(pattern) {
                 reader.note(Some(*place), "patterns", what, Some(help.to_owned()));
             }

@@ -20,12 +20,18 @@
 pub mod artifact;
 pub mod console;
 pub mod custom;
+pub mod datadog;
 pub mod elasticsearch;
 pub mod http;
+pub mod otel;
+pub mod splunk;
 
 mod flavor;
 mod json;
 pub mod records;
+#[cfg(test)]
+#[path = "../../tests/servers/python.rs"]
+mod stand_in;
 mod view;
 
 use std::error::Error;
@@ -44,6 +50,7 @@ pub use self::artifact::object::{FirstError, Gaps};
 pub(crate) use self::flavor::FLAVORS;
 pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
 use self::records::dead_letter::DeadLetter;
+use self::records::fetch::{RecordReader, Search};
 use self::records::{RecordStore, Service};
 use crate::line::Block;
 use crate::read::store::LogReader;
@@ -58,10 +65,16 @@ pub enum Config {
     Console(console::Config),
     /// They are given to a program of the user's.
     Custom(custom::Config),
+    /// They are sent to Datadog.
+    Datadog(datadog::Config),
     /// They become documents of an index.
     Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
+    /// They are sent to what takes OTLP.
+    Otel(otel::Config),
+    /// They are sent to Splunk.
+    Splunk(splunk::Config),
 }
 
 impl Config {
@@ -79,10 +92,17 @@ impl Config {
             }
             Self::Console(config) => console::Console::open(config.clone()),
             Self::Custom(config) => custom::Custom::open(config.clone()),
+            Self::Datadog(config) => {
+                datadog::Datadog::open(config.clone()).map_err(StoreError::new)?
+            }
             Self::Elasticsearch(config) => {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
+            Self::Otel(config) => otel::Otel::open(config.clone()).map_err(StoreError::new)?,
+            Self::Splunk(config) => {
+                splunk::Splunk::open(config.clone()).map_err(StoreError::new)?
+            }
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
         Ok(Arc::new(RecordStore::new(service, patience, dead_letter)))
@@ -99,11 +119,42 @@ impl Config {
                 "the console flavor only writes: look at where steplog ship's standard error goes"
                     .to_owned(),
             ),
-            Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
+            Self::Custom(config) if config.flavor.can_fetch => {
+                Reading::searching(custom::Custom::open(config.clone()))
+            }
+            Self::Custom(config) => Reading::Elsewhere(format!(
+                "the program of flavor {} only writes",
+                config.flavor.name
+            )),
+            Self::Datadog(config) => match &config.application_key {
+                Some(key) => Reading::searching(
+                    datadog::fetch::Reader::open(config, key).map_err(StoreError::new)?,
+                ),
+                None => Reading::Elsewhere(format!(
+                    "reading from Datadog needs application_key; or look at {}",
+                    config.explorer()
+                )),
+            },
+            Self::Elasticsearch(config) => Reading::searching(
+                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?,
+            ),
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
             )),
+            Self::Otel(config) => Reading::Elsewhere(format!(
+                "the otel flavor only writes: look where what receives {} keeps its logs",
+                records::http::shown(&config.endpoint)
+            )),
+            Self::Splunk(config) => match &config.search {
+                Some(search) => Reading::searching(
+                    splunk::fetch::Reader::open(config, search).map_err(StoreError::new)?,
+                ),
+                None => Reading::Elsewhere(format!(
+                    "reading from Splunk needs search_endpoint; or search there for {}",
+                    config.search_text()
+                )),
+            },
         })
     }
 }
@@ -114,6 +165,12 @@ pub enum Reading {
     Here(Arc<dyn LogReader>),
     /// Not by us; the text says where its logs can be seen.
     Elsewhere(String),
+}
+
+impl Reading {
+    fn searching(search: Arc<dyn Search>) -> Self {
+        Self::Here(Arc::new(RecordReader::new(search)))
+    }
 }
 
 /// Why a log store cannot be used at all.

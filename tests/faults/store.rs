@@ -127,7 +127,7 @@ fn a_service_that_takes_records_never_answers_every_other_request() {
         hangs = !hangs;
         if hangs { Action::Hang } else { Action::status(200) }
     });
-    let stack = LOCAL.replace("artifact_store", "log_stores = [\"url\"]\nartifact_store");
+    let stack = LOCAL.replace("artifact_store =", "log_stores = [\"url\"]\nartifact_store =");
     let url =
         format!("[log_stores.url]\nflavor = \"http\"\nendpoint = \"http://{}/\"\n", proxy.address);
     let sandbox = Sandbox::with_stack(&format!("{stack}{url}{}", QUICK.replace("2s", "250ms")));

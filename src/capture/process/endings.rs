@@ -10,6 +10,7 @@ use super::signals::Signal;
 use super::spawn::stdout_is_pipeline;
 use super::supervise::{Phase, Subject, Supervisor};
 use super::{Courier, Delivery, How, Notice};
+use crate::pages;
 use crate::record::Nanos;
 
 /// Delivery that takes longer than this is worth a word on a terminal.
@@ -27,6 +28,7 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn start_drain(&mut self, now: Instant) {
+        pages::give_back();
         self.exit.ended = Nanos::now();
         self.exit.wall_ns = now.duration_since(self.started).as_nanos() as u64;
         let drain = Drain::new(self.settings.drain_idle, self.settings.drain_max, now);
@@ -113,11 +115,13 @@ impl Supervisor<'_> {
             self.exit.reason = None;
         }
         self.additions = None;
+        pages::give_back();
         if let Some(pump) = self.pump.take()
             && let Err(error) = pump.finish(&mut self.exit)
         {
             (self.notify)(Notice::ExitNotKept(&error.to_string()));
         }
+        pages::give_back();
         (self.notify)(Notice::Ended(&self.exit));
         // Who reads own output has everything, and need not wait for delivery.
         if stdout_is_pipeline()
@@ -128,6 +132,7 @@ impl Supervisor<'_> {
         let until = now + self.deadline;
         let until = self.ladder.leave_at(now).map_or(until, |leave| leave.min(until));
         self.phase = Phase::Delivering { until, word_at: Some(now + WORD_AFTER) };
+        pages::give_back();
         self.deliver(now);
     }
 

@@ -18,6 +18,7 @@ use crate::capture::Settings;
 use crate::capture::additions::Additions;
 use crate::capture::poll::{Interest, PollSet};
 use crate::capture::pump::{Pump, Ready, earlier};
+use crate::pages;
 use crate::record::Exit;
 use crate::redact::{MIN_SECRET, Redactor};
 
@@ -89,6 +90,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) code: u8,
     pub(super) phase: Phase,
     pub(super) stopped: bool,
+    /// The step has written something.
+    heard: bool,
     pub(super) fault_told: bool,
     pub(super) death_told: String,
     /// What ship said when it was asked to end.
@@ -124,6 +127,7 @@ impl<'a> Supervisor<'a> {
             code: 0,
             phase: Phase::Running,
             stopped: false,
+            heard: false,
             fault_told: false,
             death_told: String::new(),
             death_words: String::new(),
@@ -132,6 +136,7 @@ impl<'a> Supervisor<'a> {
     }
 
     pub(super) fn run(mut self) -> Outcome {
+        pages::give_back();
         let mut set = PollSet::with_capacity(8);
         let mut now = Instant::now();
         loop {
@@ -190,6 +195,11 @@ impl<'a> Supervisor<'a> {
         match event {
             Event::Pump(ready) => {
                 let heard = self.pump.as_mut().is_some_and(|pump| pump.handle(ready, now));
+                if heard && !self.heard {
+                    // The first block is like no other: it asks for room and begins the first file.
+                    self.heard = true;
+                    pages::give_back();
+                }
                 if let Phase::Draining { drain, .. } = &mut self.phase
                     && heard
                 {

@@ -19,6 +19,7 @@ use super::quota::{Quota, Room};
 use super::segment::Header;
 use super::syncer::{Syncer, Tick};
 use super::{Kind, Meta, Note, Settings, Sync, WhenFull};
+use crate::pages;
 use crate::record::{Exit, Gap, IoStream, Nanos};
 use room::Refusal;
 
@@ -175,6 +176,7 @@ impl<D: Disk> SpoolWriter<D> {
     ) -> Result<Self, CreateError> {
         let dir = settings.dir.join(meta.writer.id.to_string());
         let contents = serde_json::to_vec(meta).map_err(io::Error::from);
+        pages::give_back();
         let created = contents.and_then(|contents| {
             disk.create_dir(&settings.dir)?;
             Self::create_in(disk, settings, dir.clone(), contents, meta.writer.started, recheck)
@@ -327,6 +329,7 @@ impl<D: Disk> SpoolWriter<D> {
         if self.stopped {
             return Ok(());
         }
+        pages::give_back();
         let synced = self.syncer.finish(&self.active.file);
         synced.map_err(|source| FinishError::Sync { dir: self.dir, source })
     }

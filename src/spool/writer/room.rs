@@ -11,6 +11,7 @@ use std::time::Instant;
 use memchr::memchr_iter;
 
 use super::{Fault, Owed, SpoolWriter};
+use crate::pages;
 use crate::record::{Exit, Gap, GapReason, Nanos};
 use crate::spool::active::Active;
 use crate::spool::dir::{EXIT, META, RESERVE, WRITER_LOCK, make, replace_file, write_file};
@@ -154,6 +155,8 @@ impl<D: Disk> SpoolWriter<D> {
             self.quota.segment_bytes.max(segment::HEADER_LEN as u64 + need)
         };
         let number = self.active.header.number;
+        // Once a segment other code runs than for every block.
+        pages::give_back();
         // Where the folder cannot be looked through, the write itself will say what is wrong.
         if let Ok(Room::Lacking(lacking)) = self.quota.room(&self.disk, wanted, number) {
             if self.when_full != WhenFull::DropOldest {
@@ -165,10 +168,11 @@ impl<D: Disk> SpoolWriter<D> {
         }
         if fits {
             self.active.granted = self.quota.segment_bytes.max(end);
-            Ok(())
         } else {
-            self.rotate(need, time)
+            self.rotate(need, time)?;
         }
+        pages::give_back();
+        Ok(())
     }
 
     /// After the disk was found full: drops something where that is the policy. False if there

@@ -15,7 +15,7 @@ use super::{Codec, Config};
 use crate::line::Block;
 use crate::record::Origin;
 use crate::stores::json::RecordJson;
-use crate::stores::{EncodeError, Encoded, Encoder, view};
+use crate::stores::{EncodeError, Encoded, Encoder, Summary, view};
 
 /// Encodes the blocks of one writer, one after the other; one a thread.
 pub struct BlockEncoder {
@@ -43,17 +43,27 @@ impl BlockEncoder {
     pub fn configured(origin: &Origin, config: &Config) -> Self {
         Self::new(origin, config.codec, config.level)
     }
+
+    /// The records of a block as NDJSON, before they are compressed, in [`text`](Self::text).
+    pub fn write(&mut self, block: &Block) -> Summary {
+        let Self { json, text, .. } = self;
+        text.clear();
+        text.reserve(block.bytes.len() + block.lines.len() * json.overhead());
+        view::each(block, |view| {
+            json.record(view, text);
+            text.push(b'\n');
+        })
+    }
+
+    /// What was written last.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
 }
 
 impl Encoder for BlockEncoder {
     fn encode(&mut self, block: &Block) -> Result<Encoded, EncodeError> {
-        self.text.clear();
-        let Self { json, text, .. } = self;
-        text.reserve(block.bytes.len() + block.lines.len() * json.overhead());
-        let summary = view::each(block, |view| {
-            json.record(view, text);
-            text.push(b'\n');
-        });
+        let summary = self.write(block);
         self.compressor.compress(&self.text, &mut self.compressed).map_err(EncodeError)?;
         let body = Bytes::copy_from_slice(&self.compressed);
         let text_bytes = self.text.len() as u64;
