@@ -4,7 +4,7 @@
 //! ```text
 //! cargo bench                      all of it, some ten minutes
 //! cargo bench -- --quick           small sizes: is the output right? judges no time
-//! cargo bench -- write read        only these groups (write, scale, down, start, many, live, read, parts)
+//! cargo bench -- write read        only these groups (write, scale, down, encode, start, many, live, read, parts)
 //! ```
 //!
 //! Each measured run is also checked: `verify` must pass and the bytes must come back.
@@ -17,6 +17,7 @@
     reason = "a measuring program: it prints, and what goes wrong ends it"
 )]
 
+mod encode;
 mod live;
 mod measure;
 mod parts;
@@ -71,6 +72,9 @@ fn main() {
     }
     if wanted("down") {
         write::store_down(&input, sizes).print();
+    }
+    if wanted("encode") {
+        encode::flavors(&input, sizes).print();
     }
     if wanted("start") {
         start::single(sizes).print();

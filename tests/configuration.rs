@@ -29,6 +29,11 @@ const TABLE: &[(&str, &[&str])] = &[
       secret_access_key = \"${env:NOT_SET_ANYWHERE}\"\n", &["stack.toml:7", "NOT_SET_ANYWHERE"]),
     ("active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\nuri = \"s3://b/p\"\n\
       secret_access_key = \"${file:/not/there}\"\n", &["stack.toml:7", "/not/there"]),
+    ("active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\nuri = \"s3://b/p\"\n\
+      endpoint = \"nonsense\"\n", &["stack.toml:7", "a.endpoint", "https://"]),
+    ("active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"azure\"\nuri = \"az://b/p\"\n\
+      authority_host = \"ftp://x\"\n", &["stack.toml:7", "a.authority_host", "https://"]),
+    ("[redact]\nfiles = [\"/not/there\"]\n", &["/not/there"]),
     // All at once, not one after the other.
     ("[spool]\nmax_byte = 3\n[ship]\ndeadline = \"soon\"\n", &["max_byte", "deadline", "stack.toml:2", "stack.toml:4"]),
 ];
@@ -101,4 +106,23 @@ fn what_stack_init_writes_is_valid() {
     assert_ne!(sandbox.call(["stack", "init"]).code, Some(0), "it overwrites nothing");
     finish(&mut sandbox.wrap("run", ["echo", "hello"])).expect(0);
     assert_eq!(sandbox.raw("run"), b"hello\n");
+}
+
+#[test]
+fn a_store_that_is_not_encrypted_has_to_be_allowed() {
+    let stack = "active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"s3\"\n\
+                 uri = \"s3://b/p\"\nendpoint = \"http://127.0.0.1:9\"\nregion = \"here\"\n\
+                 access_key_id = \"me\"\nsecret_access_key = \"${env:KEY}\"\n";
+    let sandbox = Sandbox::with_stack(stack);
+    let call = |command: &str, allow: &[(&str, &str)]| {
+        let mut command = sandbox.steplog(command.split(' '));
+        finish(command.env("KEY", "hunter2hunter2").envs(allow.iter().copied()))
+    };
+    for (command, code) in [("check", 2), ("logs x", 7)] {
+        let said = call(command, &[]).expect(code).errors();
+        assert!(said.contains("allow_http = true"), "{command}: {said}");
+    }
+    call("check", &[("AWS_ALLOW_HTTP", "true")]).expect(0);
+    sandbox.write_stack(&format!("{stack}allow_http = true\n"));
+    call("check", &[]).expect(0);
 }

@@ -19,4 +19,6 @@ mod documents;
 mod faults;
 mod main_job;
 mod outputs;
+mod packaging;
+mod reading;
 mod stores;

@@ -347,25 +347,25 @@ fn lines(bytes: &[u8]) -> u64 {
 /// The delivering thread, as the rest of the process sees it.
 #[derive(Debug)]
 pub struct Courier {
-    thread: Option<JoinHandle<Result<(), String>>>,
+    thread: Option<JoinHandle<Result<String, String>>>,
     stopper: Option<Stopper>,
-    /// Why it did not deliver.
-    words: String,
+    /// What came of it: as the thread.
+    result: Result<String, String>,
 }
 
 impl Courier {
-    /// The thread says why if it did not deliver everything, also when `stopper` stops it.
-    pub fn new(thread: JoinHandle<Result<(), String>>, stopper: Stopper) -> Self {
-        Self { thread: Some(thread), stopper: Some(stopper), words: String::new() }
+    /// The thread says why if it did not deliver everything, also when `stopper` stops it; and if it
+    /// did, what was refused of it, if anything.
+    pub fn new(thread: JoinHandle<Result<String, String>>, stopper: Stopper) -> Self {
+        Self { thread: Some(thread), stopper: Some(stopper), result: Ok(String::new()) }
     }
 
     /// Whether the thread has ended, and if so, whether everything was delivered.
     pub(crate) fn delivered(&mut self) -> Option<bool> {
         if let Some(thread) = self.thread.take_if(|thread| thread.is_finished()) {
-            let result = thread.join().unwrap_or_else(|_| Err("delivery has crashed".to_owned()));
-            self.words = result.err().unwrap_or_default();
+            self.result = thread.join().unwrap_or_else(|_| Err("delivery has crashed".to_owned()));
         }
-        self.thread.is_none().then_some(self.words.is_empty())
+        self.thread.is_none().then_some(self.result.is_ok())
     }
 
     /// Asks it to end.
@@ -373,9 +373,10 @@ impl Courier {
         self.stopper = None;
     }
 
-    /// Why it did not deliver.
+    /// Why it did not deliver, or what was refused.
     pub(crate) fn last_words(&self) -> String {
-        self.words.clone()
+        let (Ok(words) | Err(words)) = &self.result;
+        words.clone()
     }
 }
 

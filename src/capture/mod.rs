@@ -11,12 +11,13 @@
 //! store; its cost is per block, its memory two blocks. One thread waits for everything (`poll`);
 //! the spool has another for syncs.
 //!
-//! In reading order: [`identity`] says who writes; [`process`] starts a step and sees it to its
+//! In reading order: [`identity`] says who writes, [`naming`] what a step without a name is called; [`process`] starts a step and sees it to its
 //! end; `pump` moves the bytes, into a [`sink`] and a `tee`; `shipper` keeps `steplog ship` on the
 //! spool; [`additions`] takes secrets that become known later; [`memory`] stands in for the spool
 //! where no directory is writable.
 
 pub mod identity;
+pub mod naming;
 
 pub mod process;
 

@@ -43,6 +43,9 @@ const LAST_WORDS: u64 = 2048;
 /// log store that does not allow it.
 const FINAL: [i32; 2] = [2, 4];
 
+/// With this exit code it has delivered everything but for records that a log store refused.
+const REFUSED: i32 = 5;
+
 /// The ship process of one spool.
 #[derive(Debug)]
 pub(crate) struct Shipper {
@@ -63,8 +66,10 @@ enum State {
     Running(Pid),
     /// It died and is to be started again.
     Waiting(Instant),
-    /// Everything has been delivered.
-    Delivered,
+    /// Everything has been delivered, but for what a log store refused for good.
+    Delivered {
+        refused: bool,
+    },
     /// It cannot work, and starting it again would not help.
     Failed,
 }
@@ -161,8 +166,8 @@ impl Shipper {
 
     /// The process has ended and is reaped. Says if that was too early, and why.
     pub(crate) fn ended(&mut self, how: How, now: Instant) -> Option<Death> {
-        if how == How::Exited(0) {
-            self.state = State::Delivered;
+        if let How::Exited(code @ (0 | REFUSED)) = how {
+            self.state = State::Delivered { refused: code == REFUSED };
             return None;
         }
         if now.duration_since(self.started) >= SETTLED {
@@ -189,7 +194,12 @@ impl Shipper {
     }
 
     pub(crate) fn is_delivered(&self) -> bool {
-        self.state == State::Delivered
+        matches!(self.state, State::Delivered { .. })
+    }
+
+    /// Everything has been delivered but for what a log store refused.
+    pub(crate) fn has_refused(&self) -> bool {
+        self.state == State::Delivered { refused: true }
     }
 
     pub(crate) fn is_failed(&self) -> bool {
@@ -216,7 +226,10 @@ impl Shipper {
         {
             return String::new();
         }
-        String::from_utf8_lossy(&words).trim().to_owned()
+        let words = String::from_utf8_lossy(&words);
+        // It says who it is; so will whoever shows this.
+        let lines = words.trim().lines().map(|line| line.strip_prefix("steplog: ").unwrap_or(line));
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
 

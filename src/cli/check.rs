@@ -45,7 +45,7 @@ pub(super) fn run(args: Args) -> ExitCode {
     };
     warn(&view);
     let targets = targets(&stack);
-    let mut valid = true;
+    let mut valid = secrets_are_readable(&stack, &view);
     for target in &targets {
         valid &= target.is_valid(&view);
     }
@@ -84,6 +84,20 @@ fn warn(view: &View) {
         let file = file.display();
         eprintln!("{file}: warning: others may read it\n    help: chmod 600 {file}");
     }
+}
+
+/// `run` starts no step without the secrets that it is to mask.
+fn secrets_are_readable(stack: &Stack, view: &View) -> bool {
+    let mut valid = true;
+    for secrets in &stack.redact.files {
+        if let Err(error) = std::fs::read(secrets) {
+            let file = view.file.as_ref().map(|file| format!("{}: ", file.display()));
+            let (file, secrets) = (file.unwrap_or_default(), secrets.display());
+            eprintln!("{file}redact.files: cannot read {secrets}: {error}");
+            valid = false;
+        }
+    }
+    valid
 }
 
 /// A store that the stack uses.

@@ -12,10 +12,12 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::reading::{self, Access, Failure, INCOMPLETE, STORE_FAILED, bar, caveat, grouped};
+use super::reading::{
+    self, Access, Failure, INCOMPLETE, STORE_FAILED, bar, caveat, counted, is_incomplete,
+};
 use super::wrap::say;
 use crate::read::filter::Filter;
-use crate::read::store::{Event, Request, Status, Stream};
+use crate::read::store::{Event, Request, Stream};
 use crate::read::target::{Attempts, Selection, Target};
 use crate::record::{IoStream, WriterId};
 use crate::stores::artifact::layout;
@@ -111,7 +113,7 @@ fn download(args: &Args) -> Result<u8, Failure> {
         if let Some(caveat) = caveat(stream) {
             bar.suspend(|| say(caveat));
         }
-        if stream.status == Status::Unfinished {
+        if is_incomplete(stream) {
             code = INCOMPLETE;
         }
     }
@@ -172,9 +174,9 @@ impl Done {
         match self {
             Self::There => format!("{file}: there already"),
             Self::Written { lines, bytes, resumed, .. } => format!(
-                "{file}: {} lines, {} bytes{}",
-                grouped(*lines),
-                grouped(*bytes),
+                "{file}: {}, {}{}",
+                counted(*lines, "line"),
+                counted(*bytes, "byte"),
                 if *resumed { ", taken up where it stood" } else { "" }
             ),
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::reading::{self, Access, Failure, bar, short_duration};
+use super::reading::{self, Access, Failure, bar, counted, short_duration};
 use super::wrap;
 use crate::record::Nanos;
 use crate::stores::artifact::Location;
@@ -51,9 +51,9 @@ fn collect(args: &Args) -> Result<u8, Failure> {
     for run in &garbage.runs {
         let age = now.0.saturating_sub(run.last_seen.0).max(0) as u64;
         println!(
-            "run {}: {} objects, {}, last seen {} ago",
+            "run {}: {}, {}, last seen {} ago",
             run.pipeline_run_id,
-            run.objects.len(),
+            counted(run.objects.len() as u64, "object"),
             size(run.bytes()),
             short_duration(Duration::from_nanos(age))
         );
@@ -88,13 +88,13 @@ fn summary(args: &Args, garbage: &Garbage) {
     let bytes = garbage.runs.iter().map(gc::Run::bytes).sum::<u64>()
         + garbage.leftovers.iter().map(|Object { bytes, .. }| bytes).sum::<u64>();
     println!(
-        "{} {} runs, {} leftover objects, {} unfinished files: {}; {} runs stay",
+        "{} {}, {}, {}: {}; staying: {}",
         if args.dry_run { "would remove" } else { "removed" },
-        garbage.runs.len(),
-        garbage.leftovers.len(),
-        garbage.files.len(),
+        counted(garbage.runs.len() as u64, "run"),
+        counted(garbage.leftovers.len() as u64, "leftover object"),
+        counted(garbage.files.len() as u64, "unfinished file"),
         size(bytes),
-        garbage.kept
+        counted(garbage.kept as u64, "run")
     );
 }
 

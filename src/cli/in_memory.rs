@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use super::ship::targets;
+use super::ship::{behind, refusal, targets};
 use super::wrap::chain;
 use crate::capture::memory::{Courier, FanOut, MemorySource, channel};
 use crate::ship::{self, Delivery, FrameSource, Keeper, Outcome, SourceError, Stop, Target};
@@ -27,15 +27,20 @@ pub(super) fn deliver(stack: &Stack, meta: Meta) -> Result<(FanOut, Courier), St
                 lines: &meta.lines,
                 name: &target.name,
                 store: target.store.as_ref(),
+                gate: &target.gate,
                 settings: &settings,
                 keeper: &keeper,
                 runtime: runtime.handle(),
                 progress: &target.progress,
             };
-            one(&delivery, source, &stop)
+            match one(&delivery, source, &stop) {
+                Ok(Outcome::Delivered) => Ok(refusal(target)),
+                Ok(Outcome::Stopped) => Err(behind(target)),
+                Err(error) => Err(chain(&error)),
+            }
         };
         // One thread a store, as each takes its own time.
-        let results: Vec<Result<(), String>> = thread::scope(|scope| {
+        let results: Vec<Result<Option<String>, String>> = thread::scope(|scope| {
             let to = &to;
             let running: Vec<_> = targets
                 .iter()
@@ -45,24 +50,27 @@ pub(super) fn deliver(stack: &Stack, meta: Meta) -> Result<(FanOut, Courier), St
             let crashed = |_| Err("delivery has crashed".to_owned());
             running.into_iter().map(|thread| thread.join().unwrap_or_else(crashed)).collect()
         });
-        results.into_iter().collect()
+        ship::close(&targets, &runtime);
+        runtime.shutdown_background();
+        let (mut refused, mut failed) = (Vec::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(line) => refused.extend(line),
+                Err(line) => failed.push(line),
+            }
+        }
+        if failed.is_empty() { Ok(refused.join("\n")) } else { Err(failed.join("\n")) }
     });
     let thread = thread.map_err(|error| error.to_string())?;
     Ok((FanOut(sinks), Courier::new(thread, stopper)))
 }
 
 /// Delivers to one store what can be read only once.
-fn one(delivery: &Delivery<'_>, source: MemorySource, stop: &Stop) -> Result<(), String> {
+fn one(delivery: &Delivery<'_>, source: MemorySource, stop: &Stop) -> Result<Outcome, ship::Error> {
     let mut source = Some(source);
     let mut open = |_from| match source.take() {
         Some(source) => Ok(Box::new(source) as Box<dyn FrameSource>),
         None => Err(SourceError::Spent),
     };
-    match ship::deliver(delivery, &mut open, stop) {
-        Ok(Outcome::Delivered) => Ok(()),
-        Ok(Outcome::Stopped) => {
-            Err(delivery.progress.error().unwrap_or_else(|| "delivery took too long".to_owned()))
-        }
-        Err(error) => Err(chain(&error)),
-    }
+    ship::deliver(delivery, &mut open, stop)
 }

@@ -1,6 +1,7 @@
 //! `steplog logs`: reads logs back.
 
 mod args;
+mod pager;
 mod print;
 
 use std::io::IsTerminal;
@@ -15,6 +16,7 @@ use print::{Labels, Printer, on_terminal};
 
 use super::reading::{
     self, Access, Failure, Found, INCOMPLETE, NO_MATCH, STORE_FAILED, caveat, ending, grouped,
+    is_incomplete,
 };
 use super::wrap::say;
 use crate::read::format::clean::Cleaning;
@@ -39,14 +41,14 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let mut selection = args.selection()?;
     let access = Access::open(args.stack.as_deref(), args.log_store.as_deref())?;
     let found = match access.find(&args.target, &mut selection) {
-        Err(failure) if args.linger.is_none() || failure.code != reading::NOT_FOUND => {
-            return Err(failure);
+        Err(failure) if args.wait.is_zero() || failure.code != reading::NOT_FOUND => {
+            return Err(hinted(failure, args));
         }
         Err(_) => nothing_yet(args),
         Ok(found) => found,
     };
-    if found.selected.is_empty() && args.linger.is_none_or(|linger| linger.is_zero()) {
-        return Err(access.nothing(&found, &selection));
+    if found.selected.is_empty() && args.wait.is_zero() {
+        return Err(hinted(access.nothing(&found, &selection), args));
     }
     if args.follow {
         query.follow = Some(follow(args, &found, &selection));
@@ -54,6 +56,7 @@ fn show(args: &Args) -> Result<u8, Failure> {
     let mut printer = printer(args, &query, &found.selected, zone)?;
     let narrows = args.narrows();
     let hidden = hidden_attempts(&found, &selection);
+    let run = found.run.clone();
     let session = Session::new(&*access.reader, found.selected, query, &mut printer);
     let result = access.runtime.block_on(session.run());
     let printed = printer.finish();
@@ -62,7 +65,10 @@ fn show(args: &Args) -> Result<u8, Failure> {
         code: STORE_FAILED,
         message: format!("write to standard output: {error}"),
     })?;
-    conclude(args, &outcome, hidden.as_deref());
+    if outcome.streams.is_empty() {
+        return Err(Failure::not_found(format!("run {run} has not begun while it was waited for")));
+    }
+    conclude(args, &outcome, hidden.as_deref(), narrows);
     if args.stats {
         let cost = access.reader.cost();
         say(format!(
@@ -74,6 +80,14 @@ fn show(args: &Args) -> Result<u8, Failure> {
         ));
     }
     Ok(if args.follow { code_of_steps(&outcome) } else { code(&outcome, narrows) })
+}
+
+/// Whoever follows may have come too early.
+fn hinted(mut failure: Failure, args: &Args) -> Failure {
+    if args.follow && failure.code == reading::NOT_FOUND {
+        failure.message.push_str("; to wait until it comes: --wait 5m");
+    }
+    failure
 }
 
 /// The run may yet appear.
@@ -102,6 +116,7 @@ fn follow(args: &Args, found: &Found, selection: &Selection) -> Follow {
         step: found.step.clone(),
         selection: selection.clone(),
         known: found.all.iter().map(|stream| stream.writer).collect(),
+        appear: args.wait,
         linger: args.linger.unwrap_or_else(|| default(false)),
         linger_succeeded: args.linger.unwrap_or_else(|| default(true)),
     }
@@ -164,8 +179,11 @@ fn hidden_attempts(found: &Found, selection: &Selection) -> Option<String> {
 }
 
 /// What has to be said beside the lines.
-fn conclude(args: &Args, outcome: &Outcome, hidden: Option<&str>) {
+fn conclude(args: &Args, outcome: &Outcome, hidden: Option<&str>, narrows: bool) {
     let person = std::io::stderr().is_terminal();
+    if person && outcome.matched == 0 {
+        say(if narrows { "no line matches" } else { "there are no lines" });
+    }
     for stream in &outcome.streams {
         let ending = ending(stream).filter(|_| args.follow || person);
         for text in [caveat(stream), ending].into_iter().flatten() {
@@ -186,8 +204,7 @@ fn conclude(args: &Args, outcome: &Outcome, hidden: Option<&str>) {
 
 /// Without `--follow`: whether what was asked for is there.
 fn code(outcome: &Outcome, narrows: bool) -> u8 {
-    let unfinished = outcome.streams.iter().any(|stream| stream.status == Status::Unfinished);
-    if outcome.troubles > 0 || unfinished {
+    if outcome.troubles > 0 || outcome.streams.iter().any(is_incomplete) {
         INCOMPLETE
     } else if narrows && outcome.matched == 0 {
         NO_MATCH

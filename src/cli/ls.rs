@@ -161,22 +161,12 @@ fn step_table(streams: &[Stream], now: Nanos) -> String {
     ])];
     for stream in streams {
         let errors = stream.levels.map(|[.., error, critical]| error + critical);
-        let status = stream.status.as_str();
-        let status = match stream.exit.as_ref().map(|exit| (&exit.signal, exit.code)) {
-            Some((Some(signal), _)) => format!("{status} ({signal})"),
-            Some((None, Some(code))) if code != 0 => format!("{status} ({code})"),
-            _ => status.to_owned(),
-        };
-        let status = match stream.gaps {
-            0 => status,
-            gaps => format!("{status}, {gaps} gaps"),
-        };
         let or_dash = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
         table.push(row([
             &safe(&target::escape(&stream.origin.step_id)),
             &stream.origin.attempt.to_string(),
             &safe(&stream.origin.source),
-            &status,
+            &safe(&standing(stream)),
             &date(stream.started),
             &took(stream.started, stream.ended, stream.status, now),
             &or_dash(stream.lines),
@@ -194,6 +184,24 @@ fn step_table(streams: &[Stream], now: Nanos) -> String {
     }
     if !text.ends_with('\n') {
         text.push('\n');
+    }
+    text
+}
+
+/// `failed (SIGKILL, OOMKilled), 2 gaps`: how a step stands, and what is known of why.
+fn standing(stream: &Stream) -> String {
+    let mut text = stream.status.as_str().to_owned();
+    if let Some(exit) = &stream.exit {
+        let code = exit.code.filter(|code| *code != 0).map(|code| code.to_string());
+        let how = exit.signal.clone().or(code);
+        let why = exit.reason.clone().filter(|why| how.as_ref() != Some(why));
+        let known: Vec<String> = how.into_iter().chain(why).collect();
+        if !known.is_empty() {
+            text.extend([" (", &known.join(", "), ")"]);
+        }
+    }
+    if stream.gaps > 0 {
+        text.extend([", ", &reading::counted(stream.gaps, "gap")]);
     }
     text
 }
@@ -272,7 +280,8 @@ mod tests {
         (ok.lines, ok.bytes, ok.levels) = (Some(1_234_567), Some(9_876_543), Some([0; 6]));
         let mut bad = stream("train/eu", 2, Status::Failed);
         (bad.started, bad.ended) = (start, Some(Nanos(start.0 + 1_500_000_000)));
-        bad.exit = Some(Exit { signal: Some("SIGKILL".into()), ..Exit::default() });
+        let (signal, reason) = (Some("SIGKILL".into()), Some("OOMKilled".into()));
+        bad.exit = Some(Exit { signal, reason, ..Exit::default() });
         bad.first_error = Some("CUDA out of memory\nmore".into());
         bad.gaps = 1;
         let mut live = stream("eval", 1, Status::Running);
@@ -282,10 +291,10 @@ mod tests {
         let started = date(start);
         let text = step_table(&streams, now).replace(&started, "<started>          ");
         insta::assert_snapshot!(text, @"
-        STEP        ATTEMPT  SOURCE  STATUS                    STARTED              TOOK       LINES      BYTES  ERRORS
-        load              1  step    succeeded                 <started>            1m 1s  1,234,567  9,876,543       0
-        train%2Feu        2  step    failed (SIGKILL), 1 gaps  <started>            1.5s           -          -       -
-        eval              1  step    running                   <started>            1h 0m          7          -       -
+        STEP        ATTEMPT  SOURCE  STATUS                              STARTED              TOOK       LINES      BYTES  ERRORS
+        load              1  step    succeeded                           <started>            1m 1s  1,234,567  9,876,543       0
+        train%2Feu        2  step    failed (SIGKILL, OOMKilled), 1 gap  <started>            1.5s           -          -       -
+        eval              1  step    running                             <started>            1h 0m          7          -       -
 
         train%2Feu, attempt 2: first error: CUDA out of memory
         ");

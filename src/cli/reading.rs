@@ -291,10 +291,16 @@ pub(super) fn caveat(stream: &Stream) -> Option<String> {
             "{name} was interrupted: capture ended before the step did, what it had is here"
         )),
         Status::Succeeded | Status::Failed if stream.gaps > 0 => {
-            Some(format!("{name} has {} gaps: lines that could not be kept", stream.gaps))
+            let gaps = counted(stream.gaps, "gap");
+            Some(format!("{name} has {gaps}: lines that could not be kept"))
         }
         Status::Succeeded | Status::Failed => None,
     }
+}
+
+/// Lines are missing of it, or may be.
+pub(super) fn is_incomplete(stream: &Stream) -> bool {
+    stream.gaps > 0 || stream.status == Status::Unfinished
 }
 
 /// How the step ended, where it did not end well.

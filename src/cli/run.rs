@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::wrap::{self, FAILED, Options, Plan, say};
+use crate::capture::naming;
 use crate::capture::process::{Output, Started, Stdin, Step};
 
 /// Run a step and keep, ship and show what it prints
@@ -46,10 +47,11 @@ enum From {
 }
 
 pub(super) fn run(args: Args) -> ExitCode {
+    let step_name = naming::step_name(&args.command);
     let mut command = args.command.into_iter();
     let program = command.next().unwrap_or_default();
     let name = Path::new(&program).file_name().unwrap_or(&program).to_string_lossy().into_owned();
-    let mut plan = match Plan::make(args.options, &name) {
+    let mut plan = match Plan::make(args.options, &step_name) {
         Ok(plan) => plan,
         Err(errors) => {
             say(wrap::chain(&errors));

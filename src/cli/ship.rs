@@ -2,10 +2,11 @@
 //!
 //! | code | |
 //! |---|---|
-//! | 0 | everything is delivered, or another process is delivering it |
+//! | 0 | everything is delivered, by this process or by another that was at it |
 //! | 1 | something is left in a spool: it was stopped, or a store or a disk failed |
 //! | 2 | usage, or the stack file is wrong |
 //! | 4 | the log store does not allow it |
+//! | 5 | everything is delivered but for records that a log store refused; they are in the dead letters |
 
 use std::collections::HashMap;
 use std::io;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
+use crossbeam_channel::select;
 use indicatif::ProgressBar;
 use nix::libc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -24,15 +26,18 @@ use tokio::runtime::Runtime;
 
 use super::reading::{self, Failure, NOT_ALLOWED, USAGE};
 use super::wrap::{chain, say};
-use crate::ship::{self, Error, Outcome, Progress, SpoolError, Stop, Stopper, Target};
+use crate::ship::{self, Error, Outcome, SpoolError, Stop, Stopper, Target};
 use crate::spool::{self, Meta, SpoolState};
 use crate::stack::{self, Stack};
-use crate::stores::LogStore;
 
 /// Something is left in a spool.
 const LEFT: u8 = 1;
+/// Nothing is left, but records were refused.
+const REFUSED: u8 = 5;
 /// Spools that are shipped at the same time.
 const AT_ONCE: usize = 4;
+/// Between looks at a spool that another process delivers.
+const HELD: Duration = Duration::from_millis(200);
 /// How often the progress bar moves.
 const REFRESH: Duration = Duration::from_millis(100);
 
@@ -40,7 +45,11 @@ const REFRESH: Duration = Duration::from_millis(100);
 ///
 /// Follows a spool until its writer has ended, delivers everything and removes it. `steplog run`
 /// does this by itself; it is needed for what was left behind when a store was away or a machine
-/// was restarted.
+/// was restarted. A spool that another process is delivering is waited for.
+///
+/// Exit codes: 0 everything is delivered; 1 something is left in a spool; 2 usage, or the stack file is
+/// wrong; 4 the log store does not allow it; 5 everything is delivered but for records that a log
+/// store refused.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The spool of one writer, or a folder of them
@@ -67,7 +76,7 @@ fn deliver(args: &Args) -> Result<u8, Failure> {
     let (mut spools, mut total) = (Vec::new(), 0);
     for path in root.iter().chain(&args.spools) {
         if root.is_none() && is_spool(path) {
-            spools.push(path.clone());
+            spools.push(Spool { dir: path.clone(), listed: false });
             continue;
         }
         let entries = spool::list(path)
@@ -75,7 +84,7 @@ fn deliver(args: &Args) -> Result<u8, Failure> {
         // One that is written to has a ship of its own.
         for entry in entries.into_iter().filter(|entry| entry.state != SpoolState::Live) {
             total += entry.bytes;
-            spools.push(entry.path);
+            spools.push(Spool { dir: entry.path, listed: true });
         }
     }
     let bar = reading::bar(total, "delivering");
@@ -88,7 +97,7 @@ fn deliver(args: &Args) -> Result<u8, Failure> {
         }
         say(tally.sentence());
     }
-    Ok(tally.code)
+    Ok(tally.code())
 }
 
 /// Buffers of blocks and objects come and go in several threads. Left to itself, glibc keeps what
@@ -112,21 +121,33 @@ fn left(message: String) -> Failure {
     Failure { code: LEFT, message }
 }
 
+/// A spool to deliver.
+struct Spool {
+    dir: PathBuf,
+    /// It was there a moment ago.
+    listed: bool,
+}
+
 /// What came of several spools.
 #[derive(Default)]
 struct Tally {
     delivered: u64,
-    /// Others are at it.
-    held: u64,
+    /// By others.
+    elsewhere: u64,
     left: u64,
+    /// Records were refused.
+    refused: bool,
     code: u8,
 }
 
 impl Tally {
     fn count(&mut self, result: &Result<Done, Failure>) {
         match result {
-            Ok(Done::Delivered) => self.delivered += 1,
-            Ok(Done::Held) => self.held += 1,
+            Ok(Done::Delivered { refused }) => {
+                self.delivered += 1;
+                self.refused |= refused;
+            }
+            Ok(Done::Elsewhere) => self.elsewhere += 1,
             Ok(Done::Stopped) => {
                 self.left += 1;
                 self.code = self.code.max(LEFT);
@@ -138,9 +159,15 @@ impl Tally {
         }
     }
 
+    /// What is left counts more than what was refused.
+    fn code(&self) -> u8 {
+        if self.code == 0 && self.refused { REFUSED } else { self.code }
+    }
+
     fn sentence(&self) -> String {
         let mut text = format!("{} delivered", reading::counted(self.delivered, "spool"));
-        for (count, what) in [(self.held, "delivered by another process"), (self.left, "left")] {
+        let others = [(self.elsewhere, "delivered by another process"), (self.left, "left")];
+        for (count, what) in others {
             if count > 0 {
                 text.push_str(&format!(", {count} {what}"));
             }
@@ -150,10 +177,13 @@ impl Tally {
 }
 
 enum Done {
-    Delivered,
+    Delivered {
+        /// But for records that a store refused.
+        refused: bool,
+    },
     Stopped,
-    /// Whoever holds it delivers it.
-    Held,
+    /// Another process has delivered it.
+    Elsewhere,
 }
 
 /// What all spools of one call have in common.
@@ -171,13 +201,14 @@ type StackKey = (Option<PathBuf>, Option<String>);
 /// A stack whose stores are open.
 struct Prepared {
     stack: Stack,
-    stores: Vec<(String, Arc<dyn LogStore>)>,
+    stores: Vec<Target>,
     runtime: Option<Runtime>,
 }
 
 impl Drop for Prepared {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
+            ship::close(&self.stores, &runtime);
             // A request that hangs must not keep the process.
             runtime.shutdown_background();
         }
@@ -186,15 +217,15 @@ impl Drop for Prepared {
 
 impl Shipping<'_> {
     /// Ships all of them, a few at a time.
-    fn ship(&self, spools: &[PathBuf]) -> Tally {
+    fn ship(&self, spools: &[Spool]) -> Tally {
         let tally = Mutex::new(Tally::default());
         let queue = Mutex::new(spools.iter());
         let work = || {
             loop {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some(dir) = next else { return };
+                let Some(spool) = next else { return };
                 let result =
-                    if self.stop.is_set() { Ok(Done::Stopped) } else { self.ship_one(dir) };
+                    if self.stop.is_set() { Ok(Done::Stopped) } else { self.ship_one(spool) };
                 if let Err(failure) = &result {
                     self.bar.suspend(|| say(&failure.message));
                 }
@@ -213,19 +244,39 @@ impl Shipping<'_> {
         tally.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One spool, by the stack that its writer used.
-    fn ship_one(&self, dir: &Path) -> Result<Done, Failure> {
+    /// One spool. While another process holds it, that one delivers it, or will leave it to us.
+    fn ship_one(&self, spool: &Spool) -> Result<Done, Failure> {
+        let Spool { dir, listed } = spool;
+        let mut held = false;
+        loop {
+            let result = self.try_one(dir);
+            if (held || *listed) && !matches!(result, Ok(Some(_))) && !dir.exists() {
+                return Ok(Done::Elsewhere);
+            }
+            if let Some(done) = result? {
+                return Ok(done);
+            }
+            if !held {
+                let dir = dir.display();
+                let what = format!("another process is delivering the spool {dir}; waiting for it");
+                self.bar.suspend(|| say(what));
+                held = true;
+            }
+            select! {
+                recv(self.stop.channel()) -> _ => return Ok(Done::Stopped),
+                default(HELD) => {}
+            }
+        }
+    }
+
+    /// By the stack that its writer used; none if another process holds it.
+    fn try_one(&self, dir: &Path) -> Result<Option<Done>, Failure> {
         let meta = spool::read_meta(dir).map_err(|error| {
             left(format!("read the spool {}: {}", dir.display(), chain(&error)))
         })?;
         let prepared = self.prepare(&meta)?;
-        let Some(runtime) = &prepared.runtime else { return Ok(Done::Stopped) };
-        let target = |(name, store): &(String, Arc<dyn LogStore>)| Target {
-            name: name.clone(),
-            store: Arc::clone(store),
-            progress: Progress::default(),
-        };
-        let targets: Vec<_> = prepared.stores.iter().map(target).collect();
+        let Some(runtime) = &prepared.runtime else { return Ok(Some(Done::Stopped)) };
+        let targets: Vec<_> = prepared.stores.iter().map(Target::another).collect();
         let over = AtomicBool::new(false);
         let result = thread::scope(|scope| {
             if !self.bar.is_hidden() {
@@ -244,15 +295,27 @@ impl Shipping<'_> {
             result
         });
         match result {
-            Ok(Outcome::Delivered) => Ok(Done::Delivered),
-            Ok(Outcome::Stopped) => {
-                for error in targets.iter().filter_map(|target| target.progress.error()) {
-                    self.bar.suspend(|| say(error));
-                }
-                Ok(Done::Stopped)
+            Ok(Outcome::Delivered) => {
+                let refused: Vec<String> = targets.iter().filter_map(refusal).collect();
+                refused.iter().for_each(|line| self.bar.suspend(|| say(line)));
+                Ok(Some(Done::Delivered { refused: !refused.is_empty() }))
             }
-            Err(SpoolError::Held { .. }) => Ok(Done::Held),
+            Ok(Outcome::Stopped) => {
+                for target in targets.iter().filter(|target| !target.progress.is_delivered()) {
+                    self.bar.suspend(|| say(behind(target)));
+                }
+                Ok(Some(Done::Stopped))
+            }
+            Err(SpoolError::Held { .. }) => Ok(None),
             Err(error) => {
+                // That one stands for all that cannot go on; the others are behind for other reasons.
+                for target in &targets {
+                    if let Some(cause) = target.progress.error()
+                        && !chain(&error).contains(&cause)
+                    {
+                        self.bar.suspend(|| say(behind(target)));
+                    }
+                }
                 let not_allowed =
                     matches!(error, SpoolError::Delivery(Error::Refused { not_allowed: true, .. }));
                 let code = if not_allowed { NOT_ALLOWED } else { LEFT };
@@ -273,8 +336,7 @@ impl Shipping<'_> {
             None => stack::load(file),
         };
         let stack = stack.map_err(Failure::usage)?;
-        let stores =
-            targets(&stack)?.into_iter().map(|target| (target.name, target.store)).collect();
+        let stores = targets(&stack)?;
         let runtime = ship::runtime(&stack.ship)
             .map_err(|error| left(format!("start the threads for requests: {error}")))?;
         let new = Arc::new(Prepared { stack, stores, runtime: Some(runtime) });
@@ -288,8 +350,10 @@ pub(super) fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
         .log_stores
         .iter()
         .map(|store| {
-            let opened =
-                store.config.store(&store.name, &stack.ship.dead_letter).map_err(|error| {
+            let opened = store
+                .config
+                .store(&store.name, stack.ship.patience(), &stack.ship.dead_letter)
+                .map_err(|error| {
                     // A folder that cannot be made now may be later; a wrong option stays wrong.
                     let code = if is_io(&error) { LEFT } else { USAGE };
                     Failure {
@@ -297,9 +361,30 @@ pub(super) fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
                         message: format!("log store {}: {}", store.name, chain(&error)),
                     }
                 })?;
-            Ok(Target { name: store.name.clone(), store: opened, progress: Progress::default() })
+            Ok(Target::new(store.name.clone(), opened, &stack.ship))
         })
         .collect()
+}
+
+/// Which store does not have everything, and why.
+pub(super) fn behind(target: &Target) -> String {
+    let why = target.progress.error();
+    let why = why.unwrap_or_else(|| "not everything is delivered yet".to_owned());
+    format!("log store {}: {why}", target.name)
+}
+
+/// How many records a store has refused for good, and where they are.
+pub(super) fn refusal(target: &Target) -> Option<String> {
+    let refused = target.progress.refused()?;
+    Some(format!(
+        "log store {}: {} refused, kept with the reason in {}",
+        target.name,
+        match refused.records {
+            1 => "1 record was".to_owned(),
+            records => format!("{records} records were"),
+        },
+        refused.file.display()
+    ))
 }
 
 fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {

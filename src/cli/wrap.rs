@@ -32,7 +32,8 @@ pub(super) struct Options {
     /// The pipeline run; otherwise from the environment, otherwise a new one
     #[arg(long = "run", visible_alias = "pipeline-run-id", value_name = "ID")]
     run: Option<String>,
-    /// The step of that run; otherwise from the environment, otherwise the command's name
+    /// The step of that run; otherwise from the environment, otherwise the name of the command, or
+    /// of the script that it runs
     #[arg(long = "step", visible_alias = "step-id", value_name = "ID")]
     step: Option<String>,
     /// The try at that step, from 1
@@ -53,7 +54,7 @@ pub(super) struct Options {
     /// How long to wait for delivery at the end, for example 30s
     #[arg(long, value_name = "TIME", value_parser = duration)]
     deadline: Option<Duration>,
-    /// What to do when not everything was delivered in time
+    /// What to do when not everything was delivered in time, or a log store refused records
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     on_undelivered: OnUndelivered,
     /// Write how it ended to this file, as JSON
@@ -61,7 +62,8 @@ pub(super) struct Options {
     exit_record: Option<PathBuf>,
 }
 
-/// What to do when not everything was delivered in time. It is in the spool whatever is done.
+/// What to do when not everything was delivered in time, in which case it is in the spool whatever is done, or
+/// a log store has refused records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum OnUndelivered {
     /// Say so
@@ -92,6 +94,8 @@ pub(super) struct Plan {
     identity: Identity,
     environment: BTreeMap<String, String>,
     redactor: Redactor,
+    /// There is neither a spool nor a log store; that has been said.
+    kept_nowhere: bool,
 }
 
 /// Why the step is not started: better not at all than with its secrets in the logs, or with its
@@ -149,7 +153,7 @@ impl Plan {
         pages::give_back();
         let redactor = redactor(&stack.redact, &environment)?;
         pages::give_back();
-        Ok(Self { stack, options, identity, environment, redactor })
+        Ok(Self { stack, options, identity, environment, redactor, kept_nowhere: false })
     }
 
     /// Variables for the step's environment.
@@ -210,11 +214,12 @@ impl Plan {
     }
 
     /// Where no spool can be made.
-    fn in_memory(&self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
+    fn in_memory(&mut self, meta: spool::Meta) -> (Box<dyn FrameSink>, Courier) {
         match in_memory::deliver(&self.stack, meta) {
             Ok((sink, courier)) => (Box::new(sink), Courier::Thread(courier)),
             Err(error) => {
                 say(format_args!("{error}; the logs of this step are not kept"));
+                self.kept_nowhere = true;
                 (Box::new(FanOut(Vec::new())), Courier::Nobody)
             }
         }
@@ -243,7 +248,7 @@ impl Plan {
             Notice::ShipDied(death) if death.words.is_empty() => {
                 say("steplog ship stopped before its time; it will be started again");
             }
-            Notice::ShipDied(death) => say(&death.words),
+            Notice::ShipDied(death) => by_ship(&death.words).for_each(say),
             Notice::Delivering if io::stderr().is_terminal() => say(format_args!(
                 "waiting for the logs to reach {}; Ctrl-C to leave the rest in the spool",
                 self.stores()
@@ -269,14 +274,23 @@ impl Plan {
         }
         self.record(&outcome.exit);
         let delivered = outcome.delivery == Delivery::Delivered;
-        if !delivered && self.options.on_undelivered != OnUndelivered::Ignore {
+        // Who has delivered has words only about records that were refused.
+        let complete = delivered && outcome.words.is_empty();
+        let said = !delivered && self.kept_nowhere;
+        if self.options.on_undelivered == OnUndelivered::Ignore || said {
+            // Not a word.
+        } else if delivered {
+            by_ship(&outcome.words).for_each(say);
+        } else {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
                 Delivery::Failed => "delivery is not possible",
                 Delivery::Deadline | Delivery::Delivered => "delivery took too long",
             };
-            if !outcome.words.is_empty() {
-                say(&outcome.words);
+            if outcome.words.is_empty() {
+                self.behind(&spool).for_each(say);
+            } else {
+                by_ship(&outcome.words).for_each(say);
             }
             if spool.exists() {
                 say(format_args!(
@@ -287,7 +301,7 @@ impl Plan {
                 say(format_args!("{why}; the logs that were not delivered are lost"));
             }
         }
-        if self.identity.made_up {
+        if self.identity.made_up && !self.kept_nowhere {
             let stack = match &self.options.stack {
                 Some(file) => format!(" --stack {}", file.display()),
                 None => String::new(),
@@ -300,9 +314,25 @@ impl Plan {
         // The libraries' own ends are behind this.
         pages::give_back();
         match self.options.on_undelivered {
-            OnUndelivered::Fail if !delivered && outcome.code == 0 => FAILED,
+            OnUndelivered::Fail if !complete && outcome.code == 0 => FAILED,
             _ => outcome.code,
         }
+    }
+
+    /// Which log stores do not have everything, and why: by the checkpoint, where ship had no time to say
+    /// it.
+    fn behind(&self, spool: &Path) -> impl Iterator<Item = String> {
+        let mut checkpoint = spool::Checkpoint::<Mark>::load(spool).unwrap_or_default();
+        let stores = if spool.exists() { self.stack.log_stores.as_slice() } else { &[] };
+        stores.iter().filter_map(move |store| {
+            let kept = checkpoint.stores.remove(&store.name);
+            if kept.as_ref().is_some_and(|kept| kept.finished) {
+                return None;
+            }
+            let why = kept.and_then(|kept| kept.last_error);
+            let why = why.unwrap_or_else(|| "not everything is delivered yet".to_owned());
+            Some(format!("log store {}: {why}", store.name))
+        })
     }
 
     fn record(&self, exit: &Exit) {
@@ -312,6 +342,11 @@ impl Plan {
             say(format_args!("failed to write the exit record to {}: {error}", file.display()));
         }
     }
+}
+
+/// What ship has said, line by line, without its name: it has the same as this program.
+fn by_ship(words: &str) -> impl Iterator<Item = &str> {
+    words.lines().map(|line| line.strip_prefix("steplog: ").unwrap_or(line))
 }
 
 /// Bytes that every log store has acknowledged.

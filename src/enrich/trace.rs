@@ -1,28 +1,31 @@
 //! `TRACEPARENT`: the trace that the step is part of.
 //!
 //! Source: W3C Trace Context, `version "-" trace-id "-" parent-id "-" trace-flags`, as lower-case
-//! hex; a later version may carry more after the flags. What is not valid is passed over.
+//! hex; a later version may carry more after the flags. What is not valid is passed over. The
+//! names are OpenTelemetry's for logs ("Trace Context in non-OTLP Log Formats").
 
 use std::collections::BTreeMap;
 
 pub(super) fn attributes(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let Some((trace_id, span_id)) = env.get("TRACEPARENT").and_then(|text| parse(text.trim()))
+    let Some((trace_id, span_id, flags)) =
+        env.get("TRACEPARENT").and_then(|text| parse(text.trim()))
     else {
         return BTreeMap::new();
     };
     BTreeMap::from([
         ("trace_id".to_owned(), trace_id.to_owned()),
         ("span_id".to_owned(), span_id.to_owned()),
+        ("trace_flags".to_owned(), flags.to_owned()),
     ])
 }
 
-fn parse(text: &str) -> Option<(&str, &str)> {
+fn parse(text: &str) -> Option<(&str, &str, &str)> {
     let mut parts = text.split('-');
     let version = parts.next().filter(|part| hex(part, 2) && *part != "ff")?;
     let trace_id = parts.next().filter(|part| hex(part, 32) && !zero(part))?;
     let span_id = parts.next().filter(|part| hex(part, 16) && !zero(part))?;
-    parts.next().filter(|part| hex(part, 2))?;
-    (version != "00" || parts.next().is_none()).then_some((trace_id, span_id))
+    let flags = parts.next().filter(|part| hex(part, 2))?;
+    (version != "00" || parts.next().is_none()).then_some((trace_id, span_id, flags))
 }
 
 fn hex(text: &str, length: usize) -> bool {
@@ -53,8 +56,8 @@ mod tests {
             (format!("00-{trace}-{span}"), false),
             (String::new(), false),
         ] {
-            let expected =
-                if valid { env(&[("trace_id", trace), ("span_id", span)]) } else { env(&[]) };
+            let named = [("trace_id", trace), ("span_id", span), ("trace_flags", "01")];
+            let expected = if valid { env(&named) } else { env(&[]) };
             assert_eq!(attributes(&env(&[("TRACEPARENT", &text)])), expected, "{text}");
         }
     }

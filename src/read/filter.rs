@@ -98,8 +98,11 @@ impl Filter {
         page.next_seq = all.last().map_or(0, |line| line.seq + 1);
         if self.level.is_some() {
             // A group whose first line is out of scope is looked at line by line.
-            page.reaches =
-                all.iter().map(|line| self.in_scope(line) && self.reaches(line.level)).collect();
+            page.heads = all
+                .iter()
+                .filter(|line| line.group() == Some(line.seq))
+                .map(|line| (line.seq, self.in_scope(line) && self.reaches(line.level)))
+                .collect();
         }
         let conditions = self.has_conditions();
         let mut ordinal = 0;
@@ -202,10 +205,7 @@ impl Filter {
         let mut level = Some(line.level);
         if let Some(first) = line.group().filter(|_| self.level.is_some()) {
             // A group is as serious as its most serious known line: its first, or this one.
-            let head = first
-                .checked_sub(page.first_seq)
-                .map(|position| page.reaches.get(position as usize).copied().unwrap_or(false));
-            match head {
+            match page.reaches(first) {
                 Some(true) => level = None,
                 Some(false) => {}
                 None if self.reaches(line.level) => {}

@@ -8,7 +8,8 @@
 //!                 ▼                                     │
 //! store        LogReader: runs, streams, lines ──► pipeline: parts joined, context, limits
 //!   (a flavor)    │ filter, in parallel                 │
-//!                 └ page, parse, pattern, merge         ▼
+//!                 └ page, parse, pattern, group,        ▼
+//!                   merge, sources
 //!                                                  format ──► text, raw, json
 //! ```
 //!
@@ -26,13 +27,17 @@
 pub mod cursor;
 pub mod filter;
 pub mod format;
+pub mod group;
 pub mod join;
 pub mod merge;
+#[cfg(test)]
+pub(crate) mod model;
 pub mod page;
 mod parse;
 pub mod pattern;
 pub mod pipeline;
 pub mod session;
+pub mod sources;
 pub mod store;
 pub mod target;
 #[cfg(test)]

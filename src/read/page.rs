@@ -29,9 +29,9 @@ pub struct Page {
     pub(super) base: u64,
     /// Lines that cannot be read.
     pub(super) unreadable: u32,
-    /// Per line of the text, in order of `seq`: its level reaches the level asked for. Only where
-    /// a level is asked for; decides on lines of a group that began in this page.
-    pub(super) reaches: Vec<bool>,
+    /// Per first line of a group, in order of `seq`: its level reaches the level asked for. Only
+    /// where a level is asked for; decides on lines of a group that began in this page.
+    pub(super) heads: Vec<(u64, bool)>,
     /// `seq` of the first line of the text.
     pub(super) first_seq: u64,
     /// `seq` of the line after the last.
@@ -113,15 +113,20 @@ pub struct PartOf {
 }
 
 impl Page {
-    /// A page of records that were not NDJSON in the first place; all of stream `stream`.
-    pub fn of_records<'a>(records: impl IntoIterator<Item = &'a Record>, stream: u32) -> Self {
+    /// What the filter leaves of records that were not NDJSON in the first place; all of stream
+    /// `stream`.
+    pub fn of_records<'a>(
+        records: impl IntoIterator<Item = &'a Record>,
+        filter: &super::filter::Filter,
+        stream: u32,
+    ) -> Self {
         let mut text = Vec::new();
         for record in records {
             if serde_json::to_writer(&mut text, record).is_ok() {
                 text.push(b'\n');
             }
         }
-        super::filter::Filter::default().select(text, stream)
+        filter.select(text, stream)
     }
 
     /// Its lines.
@@ -208,16 +213,20 @@ impl Page {
         self.next_seq
     }
 
-    /// Whether the line reaches the level asked for; `None` if it is not one of this page.
-    pub fn reaches(&self, seq: u64) -> Option<bool> {
-        let position = seq.checked_sub(self.first_seq)?;
-        self.reaches.get(position as usize).copied()
+    /// Whether the group that begins with this line reaches the level asked for; `None` if the
+    /// line is not one of this page.
+    pub fn reaches(&self, head: u64) -> Option<bool> {
+        let found = self.heads.binary_search_by_key(&head, |(seq, _)| *seq);
+        match found.ok().and_then(|at| self.heads.get(at)) {
+            Some((_, reaches)) => Some(*reaches),
+            None => (self.first_seq..self.next_seq).contains(&head).then_some(false),
+        }
     }
 
-    /// Takes away what decides on groups that go on in the next page: per line, whether it
-    /// reaches the level asked for.
-    pub fn take_reaches(&mut self) -> Vec<bool> {
-        std::mem::take(&mut self.reaches)
+    /// Takes away what decides on groups that go on in the next page: per first line of a group,
+    /// whether it reaches the level asked for.
+    pub fn take_heads(&mut self) -> Vec<(u64, bool)> {
+        std::mem::take(&mut self.heads)
     }
 
     /// Some lines wait for the first line of their group.

@@ -78,6 +78,8 @@ pub struct Follow {
     pub selection: Selection,
     /// These were there before and are not wanted.
     pub known: Vec<WriterId>,
+    /// How long to wait for the first stream.
+    pub appear: Duration,
     /// How long to wait for another stream when all have ended.
     pub linger: Duration,
     /// The same if all of them succeeded.
@@ -377,8 +379,11 @@ impl Watch {
 
     fn is_over(&self, streams: &[Stream], follow: &Follow) -> bool {
         let succeeded = streams.iter().all(|stream| stream.status == Status::Succeeded);
-        let linger = if succeeded { follow.linger_succeeded } else { follow.linger };
-        // Nothing has come up yet: it is waited for by the same measure.
+        let linger = match (streams.is_empty(), succeeded) {
+            (true, _) => follow.appear,
+            (false, true) => follow.linger_succeeded,
+            (false, false) => follow.linger,
+        };
         self.ended >= streams.len() && self.quiet_since.elapsed() >= linger
     }
 }

@@ -1,8 +1,8 @@
 //! The limit in bytes on what is between the reader and the store.
 //!
 //! Apart because it is shared by two threads and must not be able to block for ever. The reader
-//! asks for room before it hands a block on; the coordinator gives it back when a block has
-//! become smaller by compression and when its chunk is delivered. Room is refused only while a sealed
+//! asks for room before it hands a block on; the coordinator corrects it when the block is encoded, which
+//! makes it smaller or larger, and gives it back when its chunk is delivered. Room is refused only while a sealed
 //! chunk is under way, whose delivery will give some back: a chunk larger than the limit goes
 //! through alone.
 
@@ -60,8 +60,18 @@ impl Allowance {
 }
 
 impl Ledger {
+    /// What took `taken` bytes has become `bytes`. That it has grown stops nobody but the reader, later.
+    pub(super) fn became(&self, taken: usize, bytes: usize) {
+        match taken.checked_sub(bytes) {
+            Some(less) => self.give(less),
+            None => {
+                self.counts.used.fetch_add(bytes - taken, Ordering::SeqCst);
+            }
+        }
+    }
+
     /// Gives room back.
-    pub(super) fn give(&self, bytes: usize) {
+    fn give(&self, bytes: usize) {
         self.counts.used.fetch_sub(bytes, Ordering::SeqCst);
         self.wake();
     }
@@ -97,11 +107,29 @@ mod tests {
         allowance.sealed();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| allowance.take(8, &halt));
-            ledger.give(1);
+            ledger.became(8, 7);
             ledger.delivered(15);
             waiting.join().unwrap();
         });
         assert_eq!(ledger.counts.used.load(Ordering::SeqCst), 8);
+    }
+
+    #[test]
+    fn what_has_grown_by_encoding_counts_as_what_it_is() {
+        let (allowance, ledger) = budget(100);
+        let (stopper, halt) = stop();
+        allowance.take(8, &halt);
+        ledger.became(8, 80);
+        allowance.sealed();
+        allowance.take(20, &halt);
+        ledger.became(20, 10);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| allowance.take(11, &halt));
+            ledger.delivered(80);
+            waiting.join().unwrap();
+        });
+        assert_eq!(ledger.counts.used.load(Ordering::SeqCst), 21);
+        drop(stopper);
     }
 
     #[test]

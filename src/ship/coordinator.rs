@@ -11,7 +11,12 @@
 //! Apart because order is the point: chunks are sent only when their cut is in the checkpoint, are
 //! acknowledged in order, and the writer is finished when nothing else is left. It is also the one
 //! place that waits before a request is made again. All it does is handle one event, then start
-//! what has become possible. Requests run elsewhere and come back as events.
+//! what has become possible. Requests run elsewhere and come back as events; how many may run at once
+//! the `pace` knows, whether any may the `gate`.
+//!
+//! Writing the checkpoint takes longer than all else here, so it is not done for every chunk: cuts are
+//! decided ahead, all that are ready together, and acknowledgements wait for the next time. It takes
+//! one twentieth of the time at the most.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,7 +25,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, at, never, select};
 
 use super::budget::Ledger;
+use super::gate::{Gate, Pass};
 use super::keeper::{Cut, Keeper, Mark, StoreCheckpoint};
+use super::pace::{Pace, Ticket};
 use super::reader::{Event, How, Seal};
 use super::request::{Answered, Requests};
 use super::retry::Backoff;
@@ -32,6 +39,11 @@ use crate::stores::{Chunk, DeliverError, Encoded, Ending, Receipt, Session, Summ
 
 /// After a stop, requests that are under way may still succeed this long.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Between two checkpoints, so many times as long as the last one took …
+const SAVING_PART: u32 = 20;
+/// … but not longer.
+const LONGEST_UNSAVED: Duration = Duration::from_millis(50);
 
 /// How the coordinator's work has ended.
 #[derive(Debug)]
@@ -50,7 +62,8 @@ pub(super) struct Coordinator<'a> {
     pub(super) keeper: &'a Keeper,
     pub(super) progress: &'a Progress,
     pub(super) ledger: Ledger,
-    pub(super) concurrency: usize,
+    pub(super) pace: Pace,
+    pub(super) gate: &'a Arc<Gate>,
     pub(super) backoff: Backoff,
     pub(super) requests: Requests,
     /// What is in the checkpoint, or will be when it is next written.
@@ -84,6 +97,14 @@ pub(super) struct Flow {
     halted: bool,
     /// We were told to stop, and until when requests may still succeed.
     grace: Option<Instant>,
+    /// The checkpoint lacks something.
+    unsaved: bool,
+    /// It is not written again before.
+    save_at: Option<Instant>,
+    /// When something may be sent that may not be now.
+    wake: Option<Instant>,
+    /// Outages of the store that the pace knows of.
+    outages: u64,
 }
 
 impl Flow {
@@ -106,8 +127,10 @@ struct Flight {
     held: usize,
     after: Mark,
     failures: u32,
-    /// When to try again; none while a request runs.
+    /// When to try, the first time or again; none while a request runs.
     again: Option<Instant>,
+    /// The request that runs.
+    attempt: Option<(Pass, Ticket)>,
 }
 
 struct WriterEnd {
@@ -118,24 +141,29 @@ struct WriterEnd {
 /// A request of which there is one at a time.
 #[derive(Default)]
 struct Errand {
-    runs: bool,
+    /// It runs.
+    pass: Option<Pass>,
     failures: u32,
     again: Option<Instant>,
 }
 
-impl Errand {
-    /// Whether it may be started now; if so, it is.
-    fn start(&mut self, now: Instant) -> bool {
-        let starts = !self.runs && self.again.is_none_or(|again| again <= now);
-        self.runs |= starts;
-        starts
-    }
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
 }
 
 impl Coordinator<'_> {
     /// Works until all is done or nothing can be.
     pub(super) fn run(mut self, events: &Receiver<Event>, stop: &Stop) -> Result<Done, Error> {
-        let answers = self.requests.answers();
+        self.flow.outages = self.gate.outages();
+        let done = self.work(events, stop);
+        if self.flow.unsaved {
+            self.save();
+        }
+        done
+    }
+
+    fn work(&mut self, events: &Receiver<Event>, stop: &Stop) -> Result<Done, Error> {
+        let (answers, changes) = (self.requests.answers(), self.gate.changes());
         let (deaf, no_timer, silence) = (never(), never(), never());
         let mut events = events;
         loop {
@@ -155,6 +183,7 @@ impl Coordinator<'_> {
                     && let Some(done) = self.answered(answer)? {
                         return Ok(done);
                     },
+                recv(changes) -> _ => {}
                 recv(stops) -> _ => self.stop(),
                 recv(timer) -> _ => {}
             }
@@ -174,8 +203,8 @@ impl Coordinator<'_> {
         match event {
             Event::Encoded { chunk, position, taken, encoded } => {
                 let encoded = encoded?;
-                let held = taken.min(encoded.body.len());
-                self.ledger.give(taken - held);
+                let held = encoded.held();
+                self.ledger.became(taken, held);
                 let open = self.flow.open.entry(chunk).or_default();
                 open.held += held;
                 open.blocks.insert(position, encoded);
@@ -201,50 +230,64 @@ impl Coordinator<'_> {
     fn answered(&mut self, answer: Answered) -> Result<Option<Done>, Error> {
         self.requests.answered();
         match answer {
-            Answered::Delivered(number, Ok(receipt)) => {
-                if let Some(flight) = self.flow.under_way.remove(&number) {
-                    self.ledger.delivered(flight.held);
-                    self.flow.delivered.insert(number, (receipt, flight.after.lines));
+            Answered::Delivered(number, result) => {
+                let Some(mut flight) = self.flow.under_way.remove(&number) else { return Ok(None) };
+                let Some((pass, ticket)) = flight.attempt.take() else { return Ok(None) };
+                match result {
+                    Ok(receipt) => {
+                        pass.succeeded();
+                        self.pace.answered(ticket);
+                        self.ledger.delivered(flight.held);
+                        self.flow.delivered.insert(number, (receipt, flight.after.lines));
+                    }
+                    Err(DeliverError::Conflict { .. }) => return Ok(Some(Done::Conflict(number))),
+                    Err(error) => {
+                        self.pace.congested(ticket);
+                        flight.failures += 1;
+                        flight.again = Some(self.failed(error, pass, flight.failures)?);
+                        self.flow.under_way.insert(number, flight);
+                    }
                 }
             }
-            Answered::Delivered(number, Err(DeliverError::Conflict { .. })) => {
-                return Ok(Some(Done::Conflict(number)));
-            }
-            Answered::Delivered(number, Err(error)) => {
-                let failures = self.flow.under_way.get(&number).map_or(0, |flight| flight.failures);
-                let again = self.failed(error, failures + 1)?;
-                if let Some(flight) = self.flow.under_way.get_mut(&number) {
-                    flight.failures += 1;
-                    flight.again = Some(again);
+            Answered::Upkeep(result) => {
+                let Some(pass) = self.flow.upkeep.pass.take() else { return Ok(None) };
+                match result {
+                    Ok(()) => {
+                        pass.succeeded();
+                        self.flow.upkeep = Errand::default();
+                        self.flow.unsaved = true;
+                    }
+                    Err(error) => {
+                        let failures = self.flow.upkeep.failures + 1;
+                        let again = Some(self.failed(error, pass, failures)?);
+                        self.flow.upkeep = Errand { pass: None, failures, again };
+                    }
                 }
             }
-            Answered::Upkeep(Ok(())) => {
-                self.flow.upkeep = Errand::default();
-                self.save();
-            }
-            Answered::Upkeep(Err(error)) => {
-                let failures = self.flow.upkeep.failures + 1;
-                let again = Some(self.failed(error, failures)?);
-                self.flow.upkeep = Errand { runs: false, failures, again };
-            }
-            Answered::Finished(Ok(())) => {
-                self.kept.finished = true;
-                self.kept.last_error = None;
-                self.save();
-                self.progress.failing(None);
-                return Ok(Some(Done::Delivered));
-            }
-            Answered::Finished(Err(error)) => {
-                let failures = self.flow.finish.failures + 1;
-                let again = Some(self.failed(error, failures)?);
-                self.flow.finish = Errand { runs: false, failures, again };
+            Answered::Finished(result) => {
+                let Some(pass) = self.flow.finish.pass.take() else { return Ok(None) };
+                match result {
+                    Ok(()) => {
+                        pass.succeeded();
+                        self.kept.finished = true;
+                        self.kept.last_error = None;
+                        self.save();
+                        self.progress.failing(None);
+                        return Ok(Some(Done::Delivered));
+                    }
+                    Err(error) => {
+                        let failures = self.flow.finish.failures + 1;
+                        let again = Some(self.failed(error, pass, failures)?);
+                        self.flow.finish = Errand { pass: None, failures, again };
+                    }
+                }
             }
         }
         Ok(None)
     }
 
     /// Notes a failure and says when to try again.
-    fn failed(&mut self, error: DeliverError, failures: u32) -> Result<Instant, Error> {
+    fn failed(&mut self, error: DeliverError, pass: Pass, failures: u32) -> Result<Instant, Error> {
         let (message, after, refused) = match error {
             DeliverError::Retry { message, after } => (message, after, None),
             DeliverError::Fatal { message, advice, not_allowed } => {
@@ -254,48 +297,81 @@ impl Coordinator<'_> {
         };
         self.progress.failing(Some(&message));
         self.kept.last_error = Some(message.clone());
-        self.save();
-        match refused {
-            None => Ok(Instant::now() + self.backoff.pause(failures, after)),
-            Some((advice, not_allowed)) => {
-                Err(Error::Refused { store: self.store.to_owned(), message, advice, not_allowed })
-            }
+        self.flow.unsaved = true;
+        if let Some((advice, not_allowed)) = refused {
+            let store = self.store.to_owned();
+            return Err(Error::Refused { store, message, advice, not_allowed });
         }
+        let now = Instant::now();
+        pass.failed(after, now);
+        Ok(now + self.backoff.pause(failures, after))
     }
 
     /// Starts all that has become possible; tells when nothing ever will be.
     fn advance(&mut self) -> Option<Done> {
         let now = Instant::now();
+        self.flow.wake = None;
         self.complete();
-        let acknowledged = self.acknowledge();
-        let sent = self.board();
-        if acknowledged || sent {
+        self.acknowledge();
+        let may_save = self.flow.grace.is_some() || self.flow.save_at.is_none_or(|at| at <= now);
+        if may_save && (self.board(now) | self.flow.unsaved) {
             self.save();
         }
         self.depart(now);
-        let flow = &mut self.flow;
-        if let Some(grace) = flow.grace
-            && (now >= grace || (flow.halted && self.requests.running() == 0))
-        {
-            return Some(Done::Stopped);
-        }
+        self.run_errands(now);
+        self.is_over(now).then_some(Done::Stopped)
+    }
+
+    /// We were told to stop, and nothing that may still be tried is under way.
+    fn is_over(&self, now: Instant) -> bool {
+        let flow = &self.flow;
+        let all_read = flow.open.is_empty() && (flow.halted || flow.ending.is_some());
+        flow.grace.is_some_and(|grace| now >= grace || (all_read && self.requests.running() == 0))
+    }
+
+    /// Upkeep, and the end when all else is done.
+    fn run_errands(&mut self, now: Instant) {
+        let flow = &self.flow;
         let all_acknowledged = flow.open.is_empty()
             && flow.ready.is_empty()
             && flow.under_way.is_empty()
             && flow.delivered.is_empty();
-        let ending = flow.ending.as_ref().filter(|_| all_acknowledged && !flow.upkeep.runs);
-        if let Some(WriterEnd { exit }) = ending {
-            if flow.finish.start(now) {
-                self.requests.finish(Ending {
-                    exit: exit.clone(),
-                    totals: self.kept.acked.totals.clone(),
-                    chunks: self.kept.next_chunk,
-                });
-            }
-        } else if flow.grace.is_none() && self.session.upkeep_due() && flow.upkeep.start(now) {
+        let ends = flow.ending.is_some() && all_acknowledged && flow.upkeep.pass.is_none();
+        let errand = match ends {
+            true => &flow.finish,
+            false if flow.grace.is_none() && self.session.upkeep_due() => &flow.upkeep,
+            false => return,
+        };
+        if errand.pass.is_some() {
+            return;
+        }
+        if let Some(again) = errand.again.filter(|again| *again > now) {
+            self.flow.wake = earlier(self.flow.wake, Some(again));
+            return;
+        }
+        let Some(pass) = self.enter(now) else { return };
+        if ends {
+            self.flow.finish.pass = Some(pass);
+            self.requests.finish(Ending {
+                exit: self.flow.ending.as_ref().and_then(|ending| ending.exit.clone()),
+                totals: self.kept.acked.totals.clone(),
+                chunks: self.kept.next_chunk,
+            });
+        } else {
+            self.flow.upkeep.pass = Some(pass);
             self.requests.upkeep();
         }
-        None
+    }
+
+    /// Passes the store's gate, or notes when to ask again.
+    fn enter(&mut self, now: Instant) -> Option<Pass> {
+        match self.gate.enter(now) {
+            Ok(pass) => Some(pass),
+            Err(again) => {
+                self.flow.wake = earlier(self.flow.wake, again);
+                None
+            }
+        }
     }
 
     /// Chunks that have all their blocks become ready, in order.
@@ -323,12 +399,13 @@ impl Coordinator<'_> {
                 after,
                 failures: 0,
                 again: None,
+                attempt: None,
             });
         }
     }
 
     /// Delivered chunks are acknowledged, in order.
-    fn acknowledge(&mut self) -> bool {
+    fn acknowledge(&mut self) {
         let mut any = false;
         while let Some((receipt, lines)) = self.flow.delivered.remove(&self.kept.next_chunk) {
             self.session.acknowledged(&receipt);
@@ -344,43 +421,73 @@ impl Coordinator<'_> {
             let next = self.kept.next_chunk;
             self.kept.in_flight.retain(|cut| cut.chunk >= next);
             self.progress.acknowledged(&self.kept.acked);
+            self.flow.unsaved = true;
         }
-        any
     }
 
-    /// Ready chunks go under way, as many as may; their cuts are noted.
+    /// Ready chunks go under way; their cuts are noted, for more of them than may be sent at once, so that
+    /// there are some at hand until the checkpoint is written again.
     ///
     /// The first goes alone: should the store have other lines under its number after all, those
     /// behind it are cut wrongly too, and must not be there yet.
-    fn board(&mut self) -> bool {
+    fn board(&mut self, now: Instant) -> bool {
         let mut any = false;
-        let most = if self.flow.proved { self.concurrency.max(1) } else { 1 };
-        while self.flow.under_way.len() < most
+        while self.has_berth()
             && let Some(mut flight) = self.flow.ready.pop_front()
         {
-            let chunk = flight.chunk.number;
-            self.kept.in_flight.retain(|cut| cut.chunk != chunk);
-            self.kept.in_flight.push(Cut {
-                chunk,
-                to_seq: flight.after.lines.seq,
-                after: Some(flight.after.clone()),
-            });
-            flight.again = Some(Instant::now());
+            let (chunk, after) = (flight.chunk.number, flight.after.clone());
+            let cut = Cut { chunk, to_seq: after.lines.seq, after: Some(after) };
+            let cuts = &mut self.kept.in_flight;
+            // In order, as those that make a plan of them expect.
+            match cuts.binary_search_by_key(&chunk, |cut| cut.chunk) {
+                Ok(there) => cuts.splice(there..=there, [cut]).for_each(drop),
+                Err(there) => cuts.insert(there, cut),
+            }
+            flight.again = Some(now);
             self.flow.under_way.insert(chunk, flight);
             any = true;
         }
         any
     }
 
-    /// Sends what is due.
+    fn has_berth(&self) -> bool {
+        let most = if self.flow.proved { 2 * self.pace.most() } else { 1 };
+        self.flow.under_way.len() + self.flow.delivered.len() < most
+    }
+
+    /// Sends what is due, as far as the store seems to bear it.
     fn depart(&mut self, now: Instant) {
+        let outages = self.gate.outages();
+        if outages > self.flow.outages {
+            self.flow.outages = outages;
+            self.pace.restart();
+            // Whatever waits has waited for that.
+            for flight in self.flow.under_way.values_mut() {
+                flight.again = flight.again.map(|again| again.min(now));
+            }
+            self.flow.upkeep.again = None;
+            self.flow.finish.again = None;
+        }
         let stopping = self.flow.grace.is_some();
         for flight in self.flow.under_way.values_mut() {
-            let may = flight.failures == 0
-                || (!stopping && flight.again.is_some_and(|again| again <= now));
-            if flight.again.is_some() && may {
-                flight.again = None;
-                self.requests.deliver(Arc::clone(&flight.chunk));
+            let Some(again) = flight.again else { continue };
+            if again > now {
+                self.flow.wake = earlier(self.flow.wake, Some(again));
+            } else if !self.pace.has_room() {
+                // An answer will make some.
+                return;
+            } else if !stopping || flight.failures == 0 {
+                match self.gate.enter(now) {
+                    Ok(pass) => {
+                        flight.again = None;
+                        flight.attempt = Some((pass, self.pace.begin()));
+                        self.requests.deliver(Arc::clone(&flight.chunk));
+                    }
+                    Err(again) => {
+                        self.flow.wake = earlier(self.flow.wake, again);
+                        return;
+                    }
+                }
             }
         }
     }
@@ -388,18 +495,22 @@ impl Coordinator<'_> {
     /// Writes the checkpoint.
     fn save(&mut self) {
         self.kept.store = self.session.state();
+        let start = Instant::now();
         self.keeper.put(self.store, self.kept.clone());
+        let now = Instant::now();
+        self.flow.unsaved = false;
+        self.flow.save_at = Some(now + LONGEST_UNSAVED.min((now - start) * SAVING_PART));
     }
 
     /// When something is to be done though nothing happens.
     fn next_due(&self) -> Option<Instant> {
         let flow = &self.flow;
-        let flights = flow.under_way.values().filter_map(|flight| flight.again);
-        let errands = [&flow.upkeep, &flow.finish].into_iter().filter_map(|errand| errand.again);
+        let wanted = flow.unsaved || (self.has_berth() && !flow.ready.is_empty());
+        let save = flow.save_at.filter(|_| wanted);
         match flow.grace {
             // Nothing is tried again.
             Some(grace) => Some(grace),
-            None => flights.chain(errands).min(),
+            None => earlier(save, flow.wake),
         }
     }
 }

@@ -18,8 +18,9 @@
 //!   of the spool are deleted, durably.
 //! * A process may die anywhere. The next one asks the store what it has, before it sends
 //!   anything, and goes on from there (`recover`); the checkpoint may be old or gone.
-//! * A store that is down is tried again for ever, with growing pauses; the spool keeps the
-//!   lines. A store that refuses (credentials) stops delivery with a message; the spool keeps the lines.
+//! * A spool is taken as delivered only when it holds no more than the store says it has (`rest`).
+//! * A store that is down is tried again for ever, with growing pauses, by one request at a time of all that
+//!   this process delivers to it (`gate`); the spool keeps the lines. A store that refuses (credentials) stops delivery with a message; the spool keeps the lines.
 //!
 //! Does not know what a store is made of ([`stores`](crate::stores)), nor how lines are cut
 //! ([`line`](crate::line)), nor what is on the spool's disk ([`spool`](crate::spool)).
@@ -29,11 +30,14 @@ mod cadence;
 mod coordinator;
 mod encoder;
 mod follow;
+mod gate;
 mod keeper;
+mod pace;
 mod pipeline;
 mod reader;
 mod recover;
 mod request;
+mod rest;
 mod retry;
 mod settings;
 mod source;
@@ -42,16 +46,17 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+pub use self::gate::Gate;
 pub use self::keeper::{Cut, Keeper, Mark, StoreCheckpoint};
 pub use self::pipeline::{Delivery, Open, deliver};
 pub use self::settings::Settings;
-pub use self::source::{ChannelSource, FrameSource, Handed, SourceError, SpoolSource};
-pub use self::spools::{SpoolError, Target, runtime, ship_spool};
+pub use self::source::{FrameSource, SourceError, SpoolSource};
+pub use self::spools::{SpoolError, Target, close, runtime, ship_spool};
 pub use self::stop::{Stop, Stopper, stop};
-use crate::stores::{EncodeError, StateError};
+use crate::stores::{EncodeError, Refused, StateError, Totals};
 
 /// How delivery has ended, if not by an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +93,21 @@ pub enum Error {
         /// The chunk.
         chunk: u64,
     },
+    /// The store has the writer as complete, and the spool holds more.
+    #[error(
+        "log store {store}: it has this writer as complete with {} lines of {} bytes, but the spool \
+         holds {} lines of {} bytes; the spool is kept: to deliver the rest, take the writer's \
+         end.json away there and ship again",
+        there.lines, there.bytes, here.lines, here.bytes
+    )]
+    More {
+        /// Its name.
+        store: String,
+        /// What the spool holds.
+        here: Totals,
+        /// What the store says is all.
+        there: Totals,
+    },
     /// Frames cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -105,6 +125,8 @@ pub struct Progress {
     offset: AtomicU64,
     lines: AtomicU64,
     error: Mutex<Option<String>>,
+    delivered: AtomicBool,
+    refused: Mutex<Option<Refused>>,
 }
 
 impl Progress {
@@ -121,6 +143,21 @@ impl Progress {
     /// Why the last try failed; none if it did not.
     pub fn error(&self) -> Option<String> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of it is in the store, but for what that has refused for good.
+    pub fn is_delivered(&self) -> bool {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// What the store has refused for good, once all else is delivered.
+    pub fn refused(&self) -> Option<Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn delivered(&self, refused: Option<Refused>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        self.delivered.store(true, Ordering::Relaxed);
     }
 
     fn acknowledged(&self, mark: &Mark) {

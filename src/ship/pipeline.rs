@@ -15,10 +15,13 @@ use tokio::runtime::Handle;
 use super::budget::budget;
 use super::cadence::Cadence;
 use super::coordinator::{Coordinator, Done, Flow};
-use super::keeper::{Keeper, StoreCheckpoint, fresh};
+use super::gate::Gate;
+use super::keeper::{Keeper, Mark, StoreCheckpoint, fresh};
+use super::pace::Pace;
 use super::reader::{Encoders, Reader};
 use super::recover::{Plan, behind_the_store, plan};
 use super::request::Requests;
+use super::rest::{self, is_more};
 use super::retry::Backoff;
 use super::source::{FrameSource, SourceError};
 use super::stop::{self, Stop};
@@ -26,7 +29,7 @@ use super::{Error, Outcome, Progress, Settings};
 use crate::line::{self, Block, Splitter};
 use crate::record::{GapReason, Nanos, Writer};
 use crate::spool::{Kind, Next};
-use crate::stores::{DeliverError, Found, LogStore, Session};
+use crate::stores::{DeliverError, Found, LogStore, Session, Totals};
 
 /// Restarts after conflicts without a chunk delivered in between.
 const MOST_CONFLICTS: u32 = 4;
@@ -44,6 +47,8 @@ pub struct Delivery<'a> {
     pub name: &'a str,
     /// The log store.
     pub store: &'a dyn LogStore,
+    /// The log store's gate.
+    pub gate: &'a Arc<Gate>,
     /// Limits and patience.
     pub settings: &'a Settings,
     /// The spool's checkpoint.
@@ -63,12 +68,33 @@ pub fn deliver(
     open: &mut Open<'_>,
     stop: &Stop,
 ) -> Result<Outcome, Error> {
+    let outcome = try_to_deliver(delivery, open, stop)?;
+    if outcome == Outcome::Delivered {
+        let state = delivery.keeper.get(delivery.name).map(|stored| stored.store);
+        let session = delivery.store.session(delivery.writer, &state.unwrap_or_default())?;
+        delivery.progress.delivered(session.refused());
+    }
+    Ok(outcome)
+}
+
+fn try_to_deliver(
+    delivery: &Delivery<'_>,
+    open: &mut Open<'_>,
+    stop: &Stop,
+) -> Result<Outcome, Error> {
     let mut conflicts = 0;
     let mut delivered = 0;
     loop {
         let stored = delivery.keeper.get(delivery.name);
-        if stored.as_ref().is_some_and(|stored| stored.finished) {
-            return Ok(Outcome::Delivered);
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.finished) {
+            match delivery.all(&stored.acked, open, stop)? {
+                None => return Ok(Outcome::Stopped),
+                Some(here) if !is_more(here, stored.acked.totals.so_much()) => {
+                    return Ok(Outcome::Delivered);
+                }
+                // What the store has now decides.
+                Some(_) => {}
+            }
         }
         let next_chunk = stored.as_ref().map_or(0, |stored| stored.next_chunk);
         if next_chunk > delivered {
@@ -96,12 +122,17 @@ impl Delivery<'_> {
     ) -> Result<Done, Error> {
         let had_checkpoint = stored.is_some();
         let mut kept = stored.unwrap_or_else(fresh);
+        kept.finished = false;
         let session = self.store.session(self.writer, &kept.store)?;
         let next_chunk = kept.next_chunk;
         let Some(found) = self.look(&session, &mut kept, stop)? else {
             return Ok(Done::Stopped);
         };
-        if found.complete {
+        if let Some(there) = found.complete {
+            let Some(here) = self.all(&kept.acked, open, stop)? else { return Ok(Done::Stopped) };
+            if is_more(here, there) {
+                return Err(Error::More { store: self.name.to_owned(), here, there });
+            }
             kept.finished = true;
             self.keeper.put(self.name, kept);
             return Ok(Done::Delivered);
@@ -147,7 +178,6 @@ impl Delivery<'_> {
             block_bytes: self.lines.block_bytes.min(limits.block_bytes),
             ..self.lines.clone()
         };
-        let timeout = limits.timeout.unwrap_or(settings.timeout);
         let (allowance, ledger) = budget(settings.channel_bytes);
         let (halt_by, halt) = stop::stop();
         let (gone_by, gone) = stop::stop();
@@ -181,14 +211,15 @@ impl Delivery<'_> {
                 halt,
             };
             scope.spawn(|| reader.run());
-            let requests = Requests::new(Arc::clone(session), self.runtime.clone(), timeout);
+            let requests = Requests::new(Arc::clone(session), self.runtime.clone());
             let coordinator = Coordinator {
                 store: self.name,
                 session: Arc::clone(session),
                 keeper: self.keeper,
                 progress: self.progress,
                 ledger,
-                concurrency: settings.concurrency.min(limits.concurrency),
+                pace: Pace::new(limits.concurrency.unwrap_or(settings.concurrency)),
+                gate: self.gate,
                 backoff: Backoff::new(settings.retry_initial, settings.retry_max),
                 requests,
                 flow: Flow::after(kept.next_chunk, kept.acked.totals.clone()),
@@ -199,6 +230,11 @@ impl Delivery<'_> {
             drop((events, gone_by));
             done
         })
+    }
+
+    /// How much the writer's lines come to; none if stopped before its end.
+    fn all(&self, mark: &Mark, open: &mut Open<'_>, stop: &Stop) -> Result<Option<Totals>, Error> {
+        rest::all(mark, open(mark.lines.resume_offset())?, self.lines, stop)
     }
 
     /// Asks the store what it has until it answers; none if stopped before.
@@ -213,18 +249,15 @@ impl Delivery<'_> {
         let mut failures = 0;
         loop {
             let (answer, answers) = bounded(1);
-            let (session, timeout, next) = (Arc::clone(session), settings.timeout, kept.next_chunk);
+            let (session, next) = (Arc::clone(session), kept.next_chunk);
             let task = self.runtime.spawn(async move {
-                drop(answer.send(tokio::time::timeout(timeout, session.resume(next)).await));
+                drop(answer.send(session.resume(next).await));
             });
             let found = select! {
-                recv(answers) -> answer => match answer {
-                    Ok(Ok(found)) => found,
-                    Ok(Err(_)) | Err(_) => Err(DeliverError::Retry {
-                        message: "no answer to what the store has of this writer".to_owned(),
-                        after: None,
-                    }),
-                },
+                recv(answers) -> answer => answer.unwrap_or_else(|_| {
+                    let message = "the request for what the store has panicked".to_owned();
+                    Err(DeliverError::Retry { message, after: None })
+                }),
                 recv(stop.channel()) -> _ => {
                     task.abort();
                     return Ok(None);

@@ -160,7 +160,7 @@ mod tests {
                 ..Summary::default()
             },
         };
-        Found { complete: false, chunks: chunks.iter().map(chunk).collect() }
+        Found { complete: None, chunks: chunks.iter().map(chunk).collect() }
     }
 
     fn mark(seq: u64) -> Mark {

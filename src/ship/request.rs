@@ -1,12 +1,11 @@
 //! Requests under way: a session's futures on the tokio runtime, their answers in a channel.
 //!
 //! Apart so that the coordinator stays plain synchronous code. Each request is made once; a request
-//! that panics or takes too long is answered like one that failed. Dropping this aborts what is
+//! that panics is answered like one that failed; the session limits how long each takes. Dropping this aborts what is
 //! still under way, as a crash would.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use futures_util::FutureExt;
@@ -26,8 +25,6 @@ pub(super) enum Answered {
 pub(super) struct Requests {
     session: Arc<dyn Session>,
     runtime: Handle,
-    /// One try at one chunk. Longer errands have limits on each of their requests.
-    timeout: Duration,
     /// As many at the most as requests run, so it needs no bound.
     answers: (Sender<Answered>, Receiver<Answered>),
     running: usize,
@@ -35,9 +32,9 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn new(session: Arc<dyn Session>, runtime: Handle, timeout: Duration) -> Self {
+    pub(super) fn new(session: Arc<dyn Session>, runtime: Handle) -> Self {
         let answers = unbounded();
-        Self { session, runtime, timeout, answers, running: 0, tasks: Vec::new() }
+        Self { session, runtime, answers, running: 0, tasks: Vec::new() }
     }
 
     /// Where answers come; each must be told by [`Requests::answered`].
@@ -56,16 +53,9 @@ impl Requests {
     }
 
     pub(super) fn deliver(&mut self, chunk: Arc<Chunk>) {
-        let (session, timeout) = (Arc::clone(&self.session), self.timeout);
+        let session = Arc::clone(&self.session);
         self.spawn(async move {
-            let number = chunk.number;
-            let request = settled(async {
-                match tokio::time::timeout(timeout, session.deliver(&chunk)).await {
-                    Ok(result) => result,
-                    Err(_) => Err(retry(format!("no answer to chunk {number} in {timeout:?}"))),
-                }
-            });
-            Answered::Delivered(number, request.await)
+            Answered::Delivered(chunk.number, settled(session.deliver(&chunk)).await)
         });
     }
 

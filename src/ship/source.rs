@@ -1,17 +1,16 @@
-//! Where frames come from: a spool on disk, or a channel where no directory is writable.
+//! Where frames come from: a spool on disk, or capture's memory where no directory is writable
+//! ([`MemorySource`](crate::capture::memory::MemorySource)).
 //!
-//! Apart so that the pipeline does not know which. A source that cannot be read again (the
-//! channel) is good for one pass; a spool is opened anew after a conflict.
+//! Apart so that the pipeline does not know which. A source that cannot be read again (memory) is
+//! good for one pass; a spool is opened anew after a conflict.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TryRecvError, select};
-
 use super::follow::Follower;
 use super::stop::Stop;
 use crate::record::Exit;
-use crate::spool::{self, Frame, Next, ReadError, SpoolReader};
+use crate::spool::{self, Next, ReadError, SpoolReader};
 
 /// Frames of one writer, in order.
 pub trait FrameSource: Send {
@@ -111,71 +110,5 @@ impl FrameSource for SpoolSource {
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(Exit::default()),
             Err(source) => Err(SourceError::Exit { dir: self.dir.clone(), source }),
         }
-    }
-}
-
-/// What capture hands over where there is no spool.
-#[derive(Debug)]
-pub enum Handed {
-    /// A frame and its payload.
-    Frame(Frame, Vec<u8>),
-    /// The writer has finished; nothing follows.
-    End(Box<Exit>),
-}
-
-/// Frames from a channel. Its other end bounds it: capture waits or drops, by its policy.
-pub struct ChannelSource {
-    frames: Receiver<Handed>,
-    waiting: Option<Handed>,
-    exit: Option<Exit>,
-}
-
-impl ChannelSource {
-    /// Reads what comes; the other end going away without an end means that capture died.
-    pub fn new(frames: Receiver<Handed>) -> Self {
-        Self { frames, waiting: None, exit: None }
-    }
-}
-
-impl FrameSource for ChannelSource {
-    fn next(&mut self, into: &mut Vec<u8>) -> Result<Next, SourceError> {
-        if self.exit.is_some() {
-            return Ok(Next::Finished);
-        }
-        let handed = match self.waiting.take() {
-            Some(handed) => handed,
-            None => match self.frames.try_recv() {
-                Ok(handed) => handed,
-                Err(TryRecvError::Empty) => return Ok(Next::Pending),
-                Err(TryRecvError::Disconnected) => return Ok(Next::Interrupted),
-            },
-        };
-        match handed {
-            Handed::Frame(frame, payload) => {
-                into.extend_from_slice(&payload);
-                Ok(Next::Frame(frame))
-            }
-            Handed::End(exit) => {
-                self.exit = Some(*exit);
-                Ok(Next::Finished)
-            }
-        }
-    }
-
-    fn wait(&mut self, until: Option<Instant>, halt: &Stop) {
-        let timeout = until.map_or(Duration::from_hours(1), |until| {
-            until.saturating_duration_since(Instant::now())
-        });
-        select! {
-            recv(self.frames) -> handed => self.waiting = handed.ok(),
-            recv(halt.channel()) -> _ => {}
-            default(timeout) => {}
-        }
-    }
-
-    fn release(&mut self, _up_to: u64) {}
-
-    fn exit(&mut self) -> Result<Exit, SourceError> {
-        Ok(self.exit.clone().unwrap_or_default())
     }
 }

@@ -7,9 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::gate::Gate;
 use super::keeper::Keeper;
 use super::pipeline::{Delivery, deliver};
 use super::source::{FrameSource, SpoolSource};
@@ -18,14 +20,43 @@ use super::{Error, Outcome, Progress, Settings};
 use crate::spool::{self, LoadError, Meta, ShipLock};
 use crate::stores::LogStore;
 
-/// A log store, and how far delivery to it is.
+/// A log store, and how far delivery of one spool to it is.
 pub struct Target {
     /// Its name in the stack file.
     pub name: String,
     /// Where lines go.
     pub store: Arc<dyn LogStore>,
+    /// Its gate: one for all spools.
+    pub gate: Arc<Gate>,
     /// How far they are.
     pub progress: Progress,
+}
+
+impl Target {
+    /// A log store to which nothing was delivered yet.
+    pub fn new(name: String, store: Arc<dyn LogStore>, settings: &Settings) -> Self {
+        Self { name, store, gate: Gate::new(settings), progress: Progress::default() }
+    }
+
+    /// The same store for another spool.
+    pub fn another(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            store: Arc::clone(&self.store),
+            gate: Arc::clone(&self.gate),
+            progress: Progress::default(),
+        }
+    }
+}
+
+/// What a store may take to close.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Nothing more will be delivered to these. What does not close in time is left.
+pub fn close(targets: &[Target], runtime: &Runtime) {
+    let all = futures_util::future::join_all(targets.iter().map(|target| target.store.close()));
+    // Left is left: the process ends, and what stores hold open with it.
+    drop(runtime.block_on(async { tokio::time::timeout(CLOSING, all).await }));
 }
 
 /// Why a spool could not be delivered.
@@ -95,6 +126,7 @@ pub fn ship_spool(
             lines: &meta.lines,
             name: &target.name,
             store: target.store.as_ref(),
+            gate: &target.gate,
             settings,
             keeper: &keeper,
             runtime,

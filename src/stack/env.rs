@@ -1,7 +1,7 @@
 //! What the stack file's resolution asks of the world around it: variables, folders, user.
 //!
 //! A value that is handed in, so that tests state their own world and leave the process's
-//! environment alone. Reads no file and creates no folder.
+//! environment alone. Reads no file but the list of users, and creates no folder.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +16,7 @@ const SERVICE_STATE: &str = "/var/lib/steplog";
 pub struct Env {
     variables: BTreeMap<OsString, OsString>,
     user: u32,
-    /// From the password database, asked only where `HOME` says nothing.
+    /// From the list of users, asked only where `HOME` says nothing.
     home_of: fn(u32) -> Option<PathBuf>,
     current: Option<PathBuf>,
     /// Read when neither the command line, the environment nor the user's folder names a file.
@@ -29,10 +29,7 @@ impl Env {
         Self {
             variables: std::env::vars_os().collect(),
             user: nix::unistd::geteuid().as_raw(),
-            home_of: |user| {
-                let user = nix::unistd::User::from_uid(user.into()).ok().flatten()?;
-                Some(user.dir)
-            },
+            home_of: |user| home_in(&std::fs::read_to_string("/etc/passwd").ok()?, user),
             current: std::env::current_dir().ok(),
             system_file: PathBuf::from("/etc/steplog/stack.toml"),
         }
@@ -132,6 +129,18 @@ impl Env {
     }
 }
 
+/// A user's home in the words of passwd(5).
+///
+/// Not by getpwuid(3): in a static binary that loads whatever modules nsswitch.conf names, and dies of
+/// some (`systemd`) before the step has begun. Users who are known in other ways have a `HOME`.
+fn home_in(passwd: &str, user: u32) -> Option<PathBuf> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let is_it = fields.next()?.parse() == Ok(user);
+        fields.nth(2).filter(|home| is_it && !home.is_empty()).map(PathBuf::from)
+    })
+}
+
 /// Shows no value: variables hold secrets.
 impl fmt::Debug for Env {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -201,6 +210,16 @@ mod tests {
             "/scratch/steplog-1000/spool",
         );
         check(65534, [("HOME", "/nonexistent")], "/tmp/steplog-65534", "/tmp/steplog-65534/spool");
+    }
+
+    #[test]
+    fn the_home_of_a_user() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\n# no user\n+::::::\n\
+                      ada:x:1000:7:Ada, L.:/home/ada:/bin/sh\nbare:x:8:8::\nnone:x:9:9:::/bin/sh\n";
+        for (user, home) in [(0, Some("/root")), (1000, Some("/home/ada")), (8, None), (9, None)] {
+            assert_eq!(home_in(passwd, user), home.map(PathBuf::from), "{user}");
+        }
+        assert_eq!(home_in(passwd, 7), None);
     }
 
     #[test]

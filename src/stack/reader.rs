@@ -164,6 +164,27 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
         Some(Reader::new(self.context, table, &path, Some(entry.place), self.secrets))
     }
 
+    /// A variable of the environment that stands in for a key; not looked at where references are
+    /// not followed. One that is not UTF-8 is a problem.
+    pub(crate) fn variable(&mut self, name: &str, secret: Secret) -> Option<String> {
+        if self.secrets == Secrets::Unread {
+            return None;
+        }
+        let Some(value) = self.context.env.get(name)?.to_str() else {
+            self.problem("", format!("the environment variable {name} is not UTF-8"), None);
+            return None;
+        };
+        if secret == Secret::Yes {
+            self.context.secrets.push(value.to_owned());
+        }
+        Some(value.to_owned())
+    }
+
+    /// A path as variables have it: relative ones start at the current directory.
+    pub(crate) fn path_of_process(&self, written: &str) -> PathBuf {
+        self.context.env.absolute(Path::new(written))
+    }
+
     /// What a relative path starts from.
     pub(super) fn origin(&self) -> (&'c Env, &'c Path) {
         (self.context.env, self.context.folder)

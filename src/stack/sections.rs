@@ -193,6 +193,7 @@ fn ship(mut reader: Reader<'_, '_, '_>, settings: &mut ship::Settings) {
     reader.count("encoders", 1..=64, &mut settings.encoders);
     reader.duration("deadline", Duration::ZERO..=DAY, &mut settings.deadline);
     reader.duration("timeout", 100 * MILLISECOND..=HOUR, &mut settings.timeout);
+    reader.bytes("lowest_rate", KIB..=GIB, &mut settings.lowest_rate);
     reader.duration("retry_initial", MILLISECOND..=HOUR, &mut settings.retry_initial);
     reader.duration("retry_max", MILLISECOND..=HOUR, &mut settings.retry_max);
     reader.path("dead_letter", &mut settings.dead_letter.dir);

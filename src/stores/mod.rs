@@ -13,21 +13,30 @@
 //!
 //! A session never waits to try again and never decides whether to: it says what kind of failure
 //! it was ([`DeliverError`]), and `ship` waits, in one place and the same way for every flavor.
+//! It does limit how long each of its requests may take ([`Patience`]), since only it knows them.
 //! Each request may be made again after its answer was lost, by this process or by a later one,
 //! so each must be harmless when repeated.
 
 pub mod artifact;
+pub mod console;
 pub mod custom;
+pub mod datadog;
 pub mod elasticsearch;
 pub mod http;
+pub mod otel;
+pub mod splunk;
 
 mod flavor;
 mod json;
 pub mod records;
+#[cfg(test)]
+#[path = "../../tests/servers/python.rs"]
+mod stand_in;
 mod view;
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +50,7 @@ pub use self::artifact::object::{FirstError, Gaps};
 pub(crate) use self::flavor::FLAVORS;
 pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
 use self::records::dead_letter::DeadLetter;
+use self::records::fetch::{RecordReader, Search};
 use self::records::{RecordStore, Service};
 use crate::line::Block;
 use crate::read::store::LogReader;
@@ -51,12 +61,20 @@ use crate::record::{Exit, Level, LevelCounts, Nanos, Writer};
 pub enum Config {
     /// The logs are kept in an artifact store.
     Artifact(artifact::Config),
+    /// They are shown on standard error.
+    Console(console::Config),
     /// They are given to a program of the user's.
     Custom(custom::Config),
+    /// They are sent to Datadog.
+    Datadog(datadog::Config),
     /// They become documents of an index.
     Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
+    /// They are sent to what takes OTLP.
+    Otel(otel::Config),
+    /// They are sent to Splunk.
+    Splunk(splunk::Config),
 }
 
 impl Config {
@@ -64,21 +82,30 @@ impl Config {
     pub fn store(
         &self,
         name: &str,
+        patience: Patience,
         dead_letter: &records::dead_letter::Settings,
     ) -> Result<Arc<dyn LogStore>, StoreError> {
         let service: Arc<dyn Service> = match self {
             Self::Artifact(config) => {
-                let store = artifact::ArtifactLogStore::open(config.clone());
+                let store = artifact::ArtifactLogStore::open(config.clone(), patience);
                 return Ok(Arc::new(store.map_err(StoreError::new)?));
             }
+            Self::Console(config) => console::Console::open(config.clone()),
             Self::Custom(config) => custom::Custom::open(config.clone()),
+            Self::Datadog(config) => {
+                datadog::Datadog::open(config.clone()).map_err(StoreError::new)?
+            }
             Self::Elasticsearch(config) => {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
+            Self::Otel(config) => otel::Otel::open(config.clone()).map_err(StoreError::new)?,
+            Self::Splunk(config) => {
+                splunk::Splunk::open(config.clone()).map_err(StoreError::new)?
+            }
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
-        Ok(Arc::new(RecordStore::new(service, dead_letter)))
+        Ok(Arc::new(RecordStore::new(service, patience, dead_letter)))
     }
 
     /// How to read from it.
@@ -88,11 +115,46 @@ impl Config {
                 let reader = artifact::fetch::Reader::of(config).map_err(StoreError::new)?;
                 Reading::Here(Arc::new(reader))
             }
-            Self::Custom(_) | Self::Elasticsearch(_) => Reading::Elsewhere("soon".to_owned()),
+            Self::Console(_) => Reading::Elsewhere(
+                "the console flavor only writes: look at where steplog ship's standard error goes"
+                    .to_owned(),
+            ),
+            Self::Custom(config) if config.flavor.can_fetch => {
+                Reading::searching(custom::Custom::open(config.clone()))
+            }
+            Self::Custom(config) => Reading::Elsewhere(format!(
+                "the program of flavor {} only writes",
+                config.flavor.name
+            )),
+            Self::Elasticsearch(config) => Reading::searching(
+                elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?,
+            ),
+            Self::Datadog(config) => match &config.application_key {
+                Some(key) => Reading::searching(Arc::new(
+                    datadog::Reader::new(config, key).map_err(StoreError::new)?,
+                )),
+                None => Reading::Elsewhere(format!(
+                    "it has no application_key to read with: look at {}",
+                    config.explorer()
+                )),
+            },
             Self::Http(config) => Reading::Elsewhere(format!(
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
             )),
+            Self::Otel(config) => Reading::Elsewhere(format!(
+                "the otel flavor only writes: look where what receives {} keeps its logs",
+                records::http::shown(&config.endpoint)
+            )),
+            Self::Splunk(config) => match &config.search {
+                Some(search) => Reading::searching(Arc::new(
+                    splunk::Reader::new(config, search).map_err(StoreError::new)?,
+                )),
+                None => Reading::Elsewhere(format!(
+                    "it has no search_endpoint to read from: search for {} in Splunk",
+                    config.search_text()
+                )),
+            },
         })
     }
 }
@@ -105,6 +167,12 @@ pub enum Reading {
     Elsewhere(String),
 }
 
+impl Reading {
+    fn searching(search: Arc<dyn Search>) -> Self {
+        Self::Here(Arc::new(RecordReader::new(search)))
+    }
+}
+
 /// Why a log store cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 #[error("set up the log store")]
@@ -113,6 +181,23 @@ pub struct StoreError(#[source] pub Box<dyn Error + Send + Sync>);
 impl StoreError {
     fn new(error: impl Error + Send + Sync + 'static) -> Self {
         Self(Box::new(error))
+    }
+}
+
+/// How long one request may take. A delivery may be several; each has this limit, none has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// What every request has.
+    pub timeout: Duration,
+    /// It has as much more as what it sends takes at this rate, in bytes a second.
+    pub lowest_rate: u64,
+}
+
+impl Patience {
+    /// With a request that sends so many bytes.
+    pub fn with(&self, bytes: usize) -> Duration {
+        let millis = (bytes as u64).saturating_mul(1000) / self.lowest_rate.max(1);
+        self.timeout.saturating_add(Duration::from_millis(millis))
     }
 }
 
@@ -148,10 +233,8 @@ pub struct Limits {
     pub block_bytes: usize,
     /// At this age of its first line.
     pub age: SealAge,
-    /// One try at one chunk; none: as `[ship] timeout` says.
-    pub timeout: Option<Duration>,
-    /// Chunks under way at the same time, at the most.
-    pub concurrency: usize,
+    /// Chunks under way at the same time, at the most; none: as `[ship] concurrency` says.
+    pub concurrency: Option<usize>,
 }
 
 /// How long a line waits for others at the most.
@@ -191,6 +274,11 @@ pub trait Session: Send + Sync {
     /// Does what the store wants done beside chunks. One at a time, beside deliveries.
     fn upkeep(&self) -> Answer<'_, ()>;
 
+    /// What was refused for good and is kept elsewhere. Makes no request.
+    fn refused(&self) -> Option<Refused> {
+        None
+    }
+
     /// Marks the writer as complete. Called when all chunks are acknowledged and no upkeep runs.
     fn finish<'a>(&'a self, ending: &'a Ending) -> Answer<'a, ()>;
 }
@@ -211,6 +299,15 @@ pub struct EncodeError(#[source] pub io::Error);
 #[error("read the log store's state in the checkpoint")]
 pub struct StateError(#[from] pub serde_json::Error);
 
+/// Records of a writer that its store has refused for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub records: u64,
+    /// Where they are.
+    pub file: PathBuf,
+}
+
 /// A block as the store takes it.
 #[derive(Clone, Debug)]
 pub struct Encoded {
@@ -222,6 +319,14 @@ pub struct Encoded {
     pub summary: Summary,
     /// Where in the body each request is, for stores that take records in requests; else empty.
     pub batches: Vec<Batch>,
+}
+
+impl Encoded {
+    /// Bytes of memory that it takes, about.
+    pub fn held(&self) -> usize {
+        let ends = self.batches.iter().map(|batch| size_of_val(batch.ends.as_slice()));
+        self.body.len() + ends.sum::<usize>()
+    }
 }
 
 /// One request's worth of records in [`Encoded::body`].
@@ -262,10 +367,19 @@ pub struct Receipt {
 /// What a store has of a writer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The writer was finished: nothing is left to do.
-    pub complete: bool,
+    /// The writer was finished with so much: nothing is left to do unless the spool holds more.
+    pub complete: Option<Totals>,
     /// Chunks that are there, from the one that was asked for, in order; some between may be missing.
     pub chunks: Vec<FoundChunk>,
+}
+
+/// How much there is of a writer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes of the writer's stream, also those that could not be kept.
+    pub bytes: u64,
 }
 
 /// A chunk that a store has.
@@ -393,6 +507,11 @@ impl Summary {
         self.gaps.count += next.gaps.count;
         self.gaps.bytes += next.gaps.bytes;
         self.gaps.lines += next.gaps.lines;
+    }
+
+    /// How much it is.
+    pub fn so_much(&self) -> Totals {
+        Totals { lines: self.lines, bytes: self.raw_bytes + self.gaps.bytes }
     }
 
     /// `seq` of the line after the last.

@@ -1,6 +1,11 @@
 //! Ship dies; the step and the logs must not notice.
 
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Stdio};
 use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::{Paced, Random, all_there};
 use crate::servers::seaweed;
@@ -66,6 +71,46 @@ fn killed_while_it_delivers_what_earlier_runs_left() {
         all_there(&sandbox, run, &input);
     }
     assert!(sandbox.spooled().is_empty());
+}
+
+#[test]
+fn a_spool_that_another_process_holds_is_not_counted_as_delivered() {
+    let sandbox = Sandbox::local("[ship]\ndeadline = \"0s\"\n");
+    std::fs::write(sandbox.store(), "in the way").unwrap();
+    let (input, _) = Paced::start(&sandbox, "run", 2000, 1).finish();
+    std::fs::remove_file(sandbox.store()).unwrap();
+    let [spool] = sandbox.spooled().try_into().unwrap();
+    let lock = std::fs::File::create(spool.join("ship.lock")).unwrap();
+    lock.lock().unwrap();
+    let waiting = || {
+        let mut ship = sandbox.steplog(["ship", "--all"]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(ship.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains("another process"), "{line}");
+        (ship, said)
+    };
+    let end = |(mut ship, mut said): (Child, BufReader<_>)| {
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        (ship.wait().unwrap().code(), rest)
+    };
+    let stopped = waiting();
+    let pid = Pid::from_raw(i32::try_from(stopped.0.id()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert_eq!(end(stopped), (Some(1), "steplog: 0 spools delivered, 1 left\n".to_owned()));
+
+    let outlived = waiting();
+    let away = sandbox.path("away");
+    std::fs::rename(&spool, &away).unwrap();
+    let said = "steplog: 0 spools delivered, 1 delivered by another process\n".to_owned();
+    assert_eq!(end(outlived), (Some(0), said));
+
+    std::fs::rename(&away, &spool).unwrap();
+    let taking_over = waiting();
+    drop(lock);
+    assert_eq!(end(taking_over), (Some(0), "steplog: 1 spool delivered\n".to_owned()));
+    all_there(&sandbox, "run", &input);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! The artifact store misbehaves: a proxy in front of a real one does it.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Paced, all_there};
 use crate::servers::proxy::{Action, Proxy, Seen};
 use crate::servers::{nobody, seaweed};
-use crate::support::sandbox::{Sandbox, finish, in_small_pieces};
+use crate::support::lines::assert_same;
+use crate::support::sandbox::{LOCAL, Sandbox, finish, in_small_pieces};
 
 const QUICK: &str = "[ship]\nretry_initial = \"5ms\"\nretry_max = \"50ms\"\ntimeout = \"2s\"\n";
 
@@ -94,8 +97,45 @@ fn is_a_trickle() {
 }
 
 #[test]
+fn is_too_slow_for_a_chunk_within_the_timeout() {
+    const PIECE: usize = 256;
+    const PAUSE: Duration = Duration::from_millis(20);
+    const TIMEOUT: Duration = Duration::from_millis(250);
+    let remote = seaweed::remote();
+    let proxy = Proxy::to(remote.address);
+    let more = format!("{}lowest_rate = \"1 KiB\"\n", QUICK.replace("2s", "250ms"));
+    let stack = remote.through(proxy.address).stack("too-slow", &more);
+    let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
+    proxy.puts(usize::MAX, Action::Throttle(PIECE, PAUSE));
+    let (input, said) = Paced::start(&sandbox, "too-slow", 2000, 1).finish();
+    assert_eq!(said, "", "{}", sandbox.ship_said());
+    all_there(&sandbox, "too-slow", &input);
+    let largest = proxy.seen().iter().map(|seen| seen.body_bytes).max().unwrap();
+    assert!(PAUSE * (largest / PIECE) as u32 > 2 * TIMEOUT, "{largest} bytes are too few");
+}
+
+#[test]
 fn never_answers_until_the_request_times_out() {
     survives("hangs", 2, Action::Hang);
+}
+
+#[test]
+fn a_service_that_takes_records_never_answers_every_other_request() {
+    let proxy = Proxy::double(Action::status(200));
+    let mut hangs = false;
+    proxy.script(move |_| {
+        hangs = !hangs;
+        if hangs { Action::Hang } else { Action::status(200) }
+    });
+    let stack = LOCAL.replace("artifact_store =", "log_stores = [\"url\"]\nartifact_store =");
+    let url =
+        format!("[log_stores.url]\nflavor = \"http\"\nendpoint = \"http://{}/\"\n", proxy.address);
+    let sandbox = Sandbox::with_stack(&format!("{stack}{url}{}", QUICK.replace("2s", "250ms")));
+    let (_, said) = Paced::start(&sandbox, "hangs", 100, 1).finish();
+    assert_eq!(said, "", "{}", sandbox.ship_said());
+    assert!(sandbox.spooled().is_empty());
+    // The start, the lines and the end, each twice.
+    assert_eq!(proxy.seen().len(), 6);
 }
 
 /// The run ends with the step's code although nothing was delivered; then the store is well.
@@ -175,6 +215,37 @@ fn reading_survives_a_store_that_falters() {
             Action::Pass
         });
         all_there(&sandbox, "falters", &input);
+    }
+}
+
+#[test]
+fn a_bit_flips_in_what_the_store_keeps() {
+    for codec in ["zstd", "gzip"] {
+        let stack = LOCAL.replace("flavor =", &format!("codec = \"{codec}\"\nflavor ="));
+        let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
+        let (input, _) = Paced::start(&sandbox, "run", 2000, 1).finish();
+        let mut segments = Vec::new();
+        files(&sandbox.store(), &mut segments);
+        segments.retain(|path| path.parent().unwrap().ends_with("seg"));
+        let mut bytes = fs::read(&segments[0]).unwrap();
+        // In the middle of the first frame: of 32 KiB of lines, some KiB.
+        bytes[1500] ^= 1;
+        fs::write(&segments[0], bytes).unwrap();
+        let output = sandbox.call(["logs", "run", "-o", "raw"]).expect(5);
+        assert!(output.errors().contains("damaged"), "{codec}: {}", output.errors());
+        let behind = input.find(output.text().lines().next().unwrap()).unwrap();
+        assert!(behind > 0 && behind < input.len() / 2);
+        assert_same(codec, &input.as_bytes()[behind..], &output.stdout);
+    }
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            files(&entry.path(), found);
+        } else {
+            found.push(entry.path());
+        }
     }
 }
 

@@ -62,3 +62,14 @@ fn in_memory_a_store_that_is_down_costs_logs_and_nothing_else() {
     let said = output.errors();
     assert!(said.contains("output is being dropped") && said.contains("lost"), "{said}");
 }
+
+#[test]
+fn what_ship_says_is_told_in_one_voice() {
+    let sandbox = Sandbox::local("[ship]\ndeadline = \"10s\"\n");
+    // A file where the store is to be: no try can succeed.
+    std::fs::write(sandbox.store(), "").unwrap();
+    let mut command = sandbox.wrap("r", ["sh", "-c", "sleep 0.3"]);
+    let said = finish(command.env("STEPLOG_STEP_ID", "s")).expect(0).errors();
+    assert!(said.contains("set up the log store"), "{said}");
+    assert!(!said.contains("steplog: steplog:"), "{said}");
+}

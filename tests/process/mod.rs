@@ -7,6 +7,7 @@
 mod codes;
 mod delivery;
 mod drain;
+mod memory;
 mod nested;
 mod pipe;
 mod secrets;

@@ -1,122 +1,27 @@
 //! Job control and `--pty`, with a real shell on a real terminal.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
 
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use steplog::record::IoStream;
 
 use super::{STACK, captured};
 use crate::support::sandbox::Sandbox;
-
-/// How long anything may take to show on a terminal.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A program on a terminal of its own, driven by what it prints.
-struct Screen {
-    master: File,
-    child: Child,
-    seen: String,
-}
-
-impl Screen {
-    fn start(mut command: Command) -> Self {
-        let pair = openpty(
-            Some(&libc::winsize { ws_row: 33, ws_col: 99, ws_xpixel: 0, ws_ypixel: 0 }),
-            None,
-        )
-        .unwrap();
-        let mut modes = tcgetattr(&pair.slave).unwrap();
-        modes.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(&pair.slave, SetArg::TCSANOW, &modes).unwrap();
-        command
-            .stdin(Stdio::from(pair.slave.try_clone().unwrap()))
-            .stdout(Stdio::from(pair.slave.try_clone().unwrap()))
-            .stderr(Stdio::from(pair.slave));
-        // SAFETY: setsid(2) and ioctl(2) are async-signal-safe.
-        unsafe {
-            command.pre_exec(|| {
-                nix::unistd::setsid()?;
-                libc::ioctl(0, libc::TIOCSCTTY, 0);
-                Ok(())
-            });
-        }
-        let child = command.spawn().unwrap();
-        Self { master: pair.master.into(), child, seen: String::new() }
-    }
-
-    /// A shell with job control, past its first prompt.
-    fn shell(sandbox: &Sandbox) -> Self {
-        let mut command = sandbox.command("bash");
-        command.args(["--norc", "--noprofile", "--noediting", "-i"]);
-        command.env("PS1", "ready> ").env("STEPLOG", env!("CARGO_BIN_EXE_steplog"));
-        command.env(
-            "RUN",
-            format!("{} run --run=r --on-undelivered=ignore", env!("CARGO_BIN_EXE_steplog")),
-        );
-        let mut screen = Self::start(command);
-        screen.expect("ready> ");
-        screen
-    }
-
-    #[track_caller]
-    fn expect(&mut self, wanted: &str) {
-        let started = Instant::now();
-        loop {
-            if let Some(at) = self.seen.find(wanted) {
-                self.seen.drain(..at + wanted.len());
-                return;
-            }
-            assert!(started.elapsed() < LIMIT, "no {wanted:?} in {:?}", self.seen);
-            let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::from(1000_u16)).unwrap();
-            if !fds[0].any().unwrap() {
-                continue;
-            }
-            let mut block = [0; 4096];
-            match self.master.read(&mut block) {
-                Ok(count) => self.seen.push_str(&String::from_utf8_lossy(&block[..count])),
-                Err(error) => {
-                    assert_eq!(error.raw_os_error(), Some(libc::EIO), "{:?}", ErrorKind::Other);
-                    panic!("ended without {wanted:?}: {:?}", self.seen);
-                }
-            }
-        }
-    }
-
-    fn type_in(&mut self, keys: &str) {
-        self.master.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn resize(&self, rows: u16, columns: u16) {
-        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: the request reads one `winsize` from memory that lives for the call.
-        unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
+use crate::support::screen::Screen;
 
 fn sandbox() -> Sandbox {
     Sandbox::with_stack(STACK)
 }
 
+/// A shell that knows the beginning of a command as `$RUN`.
+fn shell(sandbox: &Sandbox) -> Screen {
+    let run = format!("{} run --run=r --on-undelivered=ignore", env!("CARGO_BIN_EXE_steplog"));
+    Screen::shell(sandbox, &[("RUN", &run)])
+}
+
 #[test]
 fn the_step_has_the_keyboard() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen.type_in("$RUN -- sh -c 'echo go; read x; echo got $x'\n");
     screen.expect("go\r\n");
     screen.type_in("keys\n");
@@ -127,7 +32,7 @@ fn the_step_has_the_keyboard() {
 #[test]
 fn ctrl_c_interrupts_the_step() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen.type_in("$RUN -- sh -c 'echo go; exec sleep 1000'\n");
     screen.expect("go\r\n");
     screen.type_in("\x03");
@@ -139,7 +44,7 @@ fn ctrl_c_interrupts_the_step() {
 #[test]
 fn ctrl_z_stops_both_and_fg_lets_both_go_on() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen.type_in("$RUN -- sh -c 'echo go; read x; echo got $x; read y; echo and $y; exit 3'\n");
     screen.expect("go\r\n");
     screen.type_in("\x1a");
@@ -169,7 +74,7 @@ fn ctrl_z_stops_both_and_fg_lets_both_go_on() {
 #[test]
 fn bg_lets_it_go_on_in_the_background() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen
         .type_in("$RUN -- sh -c 'echo go; while ! [ -e there ]; do sleep 0.02; done; echo end'\n");
     screen.expect("go\r\n");
@@ -186,7 +91,7 @@ fn bg_lets_it_go_on_in_the_background() {
 #[test]
 fn a_background_job_that_reads_is_stopped_like_any_other() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen.type_in("$RUN -- sh -c 'read x; echo got $x' &\n");
     screen.expect("ready> ");
     screen.type_in("while jobs | grep -q Running; do sleep 0.02; done; jobs\n");
@@ -200,7 +105,7 @@ fn a_background_job_that_reads_is_stopped_like_any_other() {
 #[test]
 fn a_pager_at_the_end_of_the_pipe_keeps_the_keyboard() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     // Like a pager: reads the pipe, and keys from the terminal.
     let pager = "python3 -c 'import sys; text = sys.stdin.read(); key = open(\"/dev/tty\").readline(); print(\"paged\", text.strip(), key.strip())'";
     screen.type_in(&format!("$RUN -- echo output | {pager}\n"));
@@ -211,7 +116,7 @@ fn a_pager_at_the_end_of_the_pipe_keeps_the_keyboard() {
 #[test]
 fn a_step_that_asks_on_the_terminal_gets_it() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen.type_in("$RUN --stdin=null -- sh -c 'echo go; read x </dev/tty; echo got $x' | cat\n");
     screen.expect("go\r\n");
     screen.type_in("password\n");
@@ -222,7 +127,7 @@ fn a_step_that_asks_on_the_terminal_gets_it() {
 #[test]
 fn pty_gives_the_step_a_terminal() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen.type_in("$RUN --pty -- sh -c 'test -t 0 && test -t 1 && test -t 2 && stty size; read x; echo got $x'\n");
     screen.expect("33 99\r\n");
     screen.type_in("keys\r");
@@ -237,7 +142,7 @@ fn pty_gives_the_step_a_terminal() {
 #[test]
 fn pty_follows_the_window() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen.type_in("$RUN --pty -- sh -c 'trap \"stty size; exit 4\" WINCH; echo go; while :; do sleep 0.02; done'\n");
     screen.expect("go\r\n");
     screen.resize(44, 111);
@@ -250,7 +155,7 @@ fn pty_follows_the_window() {
 #[test]
 fn pty_passes_control_keys_to_the_step() {
     let sandbox = sandbox();
-    let mut screen = Screen::shell(&sandbox);
+    let mut screen = shell(&sandbox);
     screen.type_in("$RUN --pty -- sh -c 'echo go; exec sleep 1000'\n");
     screen.expect("go\r\n");
     screen.type_in("\x03");

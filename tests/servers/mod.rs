@@ -7,7 +7,10 @@
 pub(crate) mod azurite;
 pub(crate) mod gcs;
 pub(crate) mod message;
+pub(crate) mod otlp;
 pub(crate) mod proxy;
+pub(crate) mod python;
+pub(crate) mod search;
 pub(crate) mod seaweed;
 pub(crate) mod stand_in;
 pub(crate) mod tls;

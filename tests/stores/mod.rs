@@ -3,6 +3,11 @@
 
 pub(crate) mod conformance;
 
+mod datadog;
+mod elasticsearch;
+mod fan_out;
 mod http;
+mod otel;
 mod readers;
+mod splunk;
 mod whole_way;

@@ -1,9 +1,10 @@
 //! What every test needs: a place of its own ([`sandbox`]), waiting without sleeping
-//! ([`wait`]), the bytes of known lines ([`lines`]).
+//! ([`wait`]), the bytes of known lines ([`lines`]), a terminal ([`screen`]).
 
 pub(crate) mod lines;
 pub(crate) mod processes;
 pub(crate) mod sandbox;
+pub(crate) mod screen;
 pub(crate) mod wait;
 
 use std::path::{Path, PathBuf};

@@ -63,6 +63,14 @@ impl Supervisor<'_> {
         }
     }
 
+    pub(super) fn is_delivered(&mut self) -> bool {
+        match &mut self.courier {
+            Courier::Process(shipper) => shipper.is_delivered(),
+            Courier::Thread(thread) => thread.delivered() == Some(true),
+            Courier::Nobody => false,
+        }
+    }
+
     pub(super) fn drain(&mut self, now: Instant) {
         let Phase::Draining { drain, stuck_since, end } = &mut self.phase else { return };
         let Some(pump) = &mut self.pump else { return };

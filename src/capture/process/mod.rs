@@ -121,7 +121,7 @@ pub struct Outcome {
     pub code: u8,
     /// What became of delivery.
     pub delivery: Delivery,
-    /// What ship said last, if it did not deliver.
+    /// What ship said last, if it did not deliver or not all of it.
     pub words: String,
 }
 

@@ -147,7 +147,10 @@ impl<'a> Supervisor<'a> {
                     self.exit.bytes_delivered = Some(self.exit.bytes_spooled);
                 }
                 let words = match (&mut self.courier, delivery) {
-                    (_, Delivery::Delivered) | (Courier::Nobody, _) => String::new(),
+                    (Courier::Nobody, _) => String::new(),
+                    (Courier::Process(shipper), Delivery::Delivered) if !shipper.has_refused() => {
+                        String::new()
+                    }
                     (Courier::Process(shipper), _) => {
                         let words = std::mem::take(&mut self.death_words);
                         if words.is_empty() { shipper.last_words() } else { words }
@@ -397,6 +400,9 @@ impl<'a> Supervisor<'a> {
                     }
                     self.phase = Phase::Done { delivery };
                 } else if !self.is_shipping() {
+                    // It may have come to its end after all.
+                    let done = self.is_delivered();
+                    let delivery = if done { Delivery::Delivered } else { delivery };
                     self.phase = Phase::Done { delivery };
                 }
             }

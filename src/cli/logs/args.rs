@@ -122,8 +122,12 @@ pub(in super::super) struct Args {
     /// Say at the end (on stderr) where to go on
     #[arg(long)]
     pub(super) show_cursor: bool,
-    /// With --follow: how long to wait for another step or attempt when all have ended, or for
-    /// the run to appear [default: 5s for a run and after a failure, else 0s]
+    /// With --follow: how long to wait for what is asked for to appear
+    #[arg(long, value_name = "TIME", value_parser = wrap::duration, requires = "follow",
+          default_value = "0s", hide_default_value = true)]
+    pub(super) wait: Duration,
+    /// With --follow: how long to wait for another step or attempt when all have ended [default: 5s
+    /// for a run and after a failure, else 0s]
     #[arg(long, value_name = "TIME", value_parser = wrap::duration, requires = "follow")]
     pub(super) linger: Option<Duration>,
     /// Say at the end (on stderr) how much was read from the store

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
 
 use super::super::wrap::say;
+use super::pager::Pager;
 use crate::read::format::{Formatter, label};
 use crate::read::pipeline::Item;
 use crate::read::session::Output;
@@ -22,6 +22,8 @@ pub(super) struct Printer {
     labels: Labels,
     /// Standard output failed, or its reader has seen enough.
     closed: Option<io::Error>,
+    /// What is to be said when the pager has left the screen.
+    unsaid: Vec<String>,
 }
 
 /// When lines carry the name of their stream.
@@ -35,7 +37,7 @@ pub(super) enum Labels {
 
 enum Target {
     Stdout(File),
-    Pager(Child),
+    Pager(Pager),
     /// A pager is started with the first byte.
     NotYet,
 }
@@ -43,17 +45,18 @@ enum Target {
 impl Printer {
     pub(super) fn new(formatter: Formatter, labels: Labels, pager: bool) -> io::Result<Self> {
         let target = if pager { Target::NotYet } else { stdout()? };
-        Ok(Self { formatter, buffer: Vec::with_capacity(BUFFER * 2), target, labels, closed: None })
+        let buffer = Vec::with_capacity(BUFFER * 2);
+        Ok(Self { formatter, buffer, target, labels, closed: None, unsaid: Vec::new() })
     }
 
     /// Writes what is left, waits for the pager. An error unless the reader just went away.
     pub(super) fn finish(mut self) -> io::Result<()> {
         self.formatter.finish(&mut self.buffer);
         self.flush();
-        if let Target::Pager(mut child) = self.target {
-            drop(child.stdin.take());
-            child.wait()?;
+        if let Target::Pager(pager) = self.target {
+            pager.wait();
         }
+        self.unsaid.iter().for_each(say);
         match self.closed {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(()),
@@ -65,17 +68,14 @@ impl Printer {
             return;
         }
         if matches!(self.target, Target::NotYet) {
-            match pager().map_or_else(stdout, |child| Ok(Target::Pager(child))) {
+            match Pager::start().map_or_else(stdout, |pager| Ok(Target::Pager(pager))) {
                 Ok(target) => self.target = target,
                 Err(error) => self.closed = Some(error),
             }
         }
         let written = match &mut self.target {
             Target::Stdout(file) => file.write_all(&self.buffer),
-            Target::Pager(child) => match &mut child.stdin {
-                Some(stdin) => stdin.write_all(&self.buffer),
-                None => Ok(()),
-            },
+            Target::Pager(pager) => pager.write_all(&self.buffer),
             Target::NotYet => Ok(()),
         };
         self.closed = self.closed.take().or(written.err());
@@ -102,7 +102,11 @@ impl Output for Printer {
 
     fn trouble(&mut self, trouble: &Trouble) {
         self.flush();
-        say(&trouble.what);
+        // A pager draws over what others write to its screen.
+        match self.target {
+            Target::Pager(_) => self.unsaid.push(trouble.what.clone()),
+            Target::Stdout(_) | Target::NotYet => say(&trouble.what),
+        }
     }
 
     fn idle(&mut self) -> ControlFlow<()> {
@@ -114,32 +118,6 @@ impl Output for Printer {
 /// Without the buffer of `io::stdout`, which would be a second one.
 fn stdout() -> io::Result<Target> {
     Ok(Target::Stdout(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
-}
-
-/// The pager of whoever calls, if there is one to be had.
-fn pager() -> Option<Child> {
-    let named = std::env::var("PAGER").ok();
-    if named.as_deref().is_some_and(|name| name.trim().is_empty() || name == "cat") {
-        return None;
-    }
-    let mut command = Command::new("sh");
-    command.arg("-c");
-    // Without `exec` a shell would stand between; without `less` there is nothing to page with.
-    command.arg(match &named {
-        Some(name) => name.clone(),
-        None if on_path("less") => "exec less".to_owned(),
-        None => return None,
-    });
-    if std::env::var_os("LESS").is_none() {
-        // Colours; leave at once if all fits; leave the text on the screen.
-        command.env("LESS", "RFX");
-    }
-    command.stdin(Stdio::piped()).spawn().ok()
-}
-
-fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Standard output is a terminal that can do more than print.

@@ -36,16 +36,16 @@ pub fn labels(streams: &[Stream], always: bool) -> Vec<String> {
         })
         .collect();
     // Two captures of the same step and attempt.
-    for number in 0..labels.len() {
-        let same = |label: &String| labels.iter().filter(|other| *other == label).count() > 1;
-        let Some(label) = labels.get(number).filter(|label| same(label)) else { continue };
-        let writer = streams.get(number).map(|it| it.writer.to_string()).unwrap_or_default();
-        let short: String =
-            writer.chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
-        let label = format!("{label}~{short}");
-        if let Some(slot) = labels.get_mut(number) {
-            *slot = label;
-        }
+    let alike: Vec<bool> = labels
+        .iter()
+        .map(|label| labels.iter().filter(|other| *other == label).count() > 1)
+        .collect();
+    for ((label, stream), _) in
+        labels.iter_mut().zip(streams).zip(alike).filter(|(_, alike)| *alike)
+    {
+        let writer = stream.writer.to_string();
+        label.push('~');
+        label.push_str(writer.get(writer.len().saturating_sub(6)..).unwrap_or_default());
     }
     let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     labels.iter().map(|label| format!("{label:width$}")).collect()
@@ -76,6 +76,7 @@ mod tests {
         client.origin.source = "client".into();
         assert_eq!(labels(&[one("train", 1), client], false), ["step  ", "client"]);
         let twice = labels(&[one("a\n", 1), one("a\n", 1)], false);
-        assert!(twice[0] != twice[1] && twice[0].starts_with("a^J    ~"), "{twice:?}");
+        assert!(twice[0] != twice[1], "{twice:?}");
+        assert!(twice.iter().all(|label| label.starts_with("a^J    ~")), "{twice:?}");
     }
 }

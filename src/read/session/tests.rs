@@ -187,6 +187,7 @@ fn follow(selection: Selection, linger: Duration) -> Follow {
         step: None,
         selection,
         known: Vec::new(),
+        appear: linger,
         linger,
         linger_succeeded: linger,
     }

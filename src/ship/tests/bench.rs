@@ -229,6 +229,7 @@ impl Bench {
             lines: &self.lines,
             name: "store",
             store: &store as &dyn LogStore,
+            gate: &Gate::new(&self.settings),
             settings: &self.settings,
             keeper: &keeper,
             runtime: self.runtime.handle(),

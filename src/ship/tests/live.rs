@@ -12,6 +12,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::super::*;
 use super::bench::{Bench, Script};
 use super::faulty::{Fault, Faulty};
+use crate::capture::memory;
+use crate::capture::sink::FrameSink;
 use crate::record::{Exit, IoStream, Nanos};
 use crate::spool::{self, Kind, Meta, SpoolWriter, WhenFull};
 use crate::stores::artifact::{ArtifactLogStore, Codec, layout};
@@ -49,11 +51,8 @@ fn exit(writer: &SpoolWriter) -> Exit {
 }
 
 fn target(bench: &Bench, name: &str, store: Arc<dyn ObjectStore>) -> Target {
-    Target {
-        name: name.into(),
-        store: Arc::new(ArtifactLogStore::on(store, bench.config.clone())),
-        progress: Progress::default(),
-    }
+    let store = Arc::new(ArtifactLogStore::on(store, bench.config.clone()));
+    Target::new(name.into(), store, &bench.settings)
 }
 
 fn ship_to(
@@ -98,6 +97,60 @@ fn a_living_writer_is_followed_to_its_end_and_its_spool_removed() {
     let end = bench.end();
     assert_eq!((end.lines, end.chunks, end.segments.len()), (4, 4, 1));
     assert!(!dir.exists());
+}
+
+#[test]
+fn a_writer_that_lives_is_not_complete_whatever_the_store_says() {
+    let bench = Bench::new();
+    let mut script = Script::default();
+    script.push(IoStream::Stdout, b"first\n");
+    bench.ship(&script, bench.memory()).unwrap();
+    let mut writer = spool_writer(&bench, 1 << 20);
+    let dir = writer.dir().to_owned();
+    write(&mut writer, &script);
+    let (asked_by, asked) = bounded(1);
+    let store = Faulty::new(bench.memory(), move |_, kind, path| {
+        if kind == "get" && path.as_ref().ends_with("end.json") {
+            asked_by.try_send(()).ok();
+        }
+        Fault::None
+    });
+    let targets = [target(&bench, "store", store)];
+    let (_stopper, stop) = stop();
+    thread::scope(|scope| {
+        let shipping = scope.spawn(|| ship_to(&bench, &dir, &targets, 1 << 20, &stop));
+        asked.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert_eq!(
+            writer.append(IoStream::Stdout, Nanos::now(), b"second\n"),
+            spool::Append::Written
+        );
+        let exit = exit(&writer);
+        writer.finish(&exit).unwrap();
+        let error = shipping.join().unwrap().unwrap_err();
+        assert!(matches!(error, SpoolError::Delivery(Error::More { .. })), "{error}");
+    });
+    assert!(dir.exists());
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_a_writer_that_the_store_has_as_complete() {
+    let bench = Bench::new();
+    let mut script = Script::default();
+    script.push(IoStream::Stdout, b"first\n");
+    bench.ship(&script, bench.memory()).unwrap();
+    let mut writer = spool_writer(&bench, 1 << 20);
+    write(&mut writer, &script);
+    let (stopper, stop) = super::super::stop();
+    let stopper = std::sync::Mutex::new(Some(stopper));
+    let store = Faulty::new(bench.memory(), move |_, kind, _| {
+        if kind == "get" {
+            stopper.lock().unwrap().take();
+        }
+        Fault::None
+    });
+    let outcome = ship_to(&bench, writer.dir(), &[target(&bench, "store", store)], 1 << 20, &stop);
+    assert_eq!(outcome.unwrap(), Outcome::Stopped);
+    assert!(writer.dir().exists());
 }
 
 #[test]
@@ -215,23 +268,19 @@ fn the_answer_is_lost_and_the_spool_drops_what_it_was_about() {
 #[test]
 fn frames_from_memory_are_delivered_too() {
     let (bench, script) = (Bench::new(), Script::of_lines(500));
-    let (sender, frames) = bounded(4);
+    let (mut sink, source) = memory::channel(1 << 20, WhenFull::Block);
     let (_stopper, stop) = stop();
-    let mut source = Some(ChannelSource::new(frames));
+    let mut source = Some(source);
+    for (frame, payload) in &script.frames {
+        let iostream = if frame.kind == Kind::Stderr { IoStream::Stderr } else { IoStream::Stdout };
+        assert!(sink.append(iostream, frame.time, payload));
+    }
+    Box::new(sink).finish(&Exit { code: Some(0), ..Exit::default() }).unwrap();
     let mut open = |_| match source.take() {
         Some(source) => Ok(Box::new(source) as Box<dyn FrameSource>),
         None => Err(SourceError::Spent),
     };
-    let feed = script.clone();
-    let feeding = thread::spawn(move || {
-        for (frame, payload) in feed.frames {
-            sender.send(Handed::Frame(frame, payload)).unwrap();
-        }
-        let exit = Exit { code: Some(0), ..Exit::default() };
-        sender.send(Handed::End(Box::new(exit))).unwrap();
-    });
     let outcome = bench.ship_from(&mut open, bench.memory(), &stop).unwrap();
     assert_eq!(outcome, Outcome::Delivered);
-    feeding.join().unwrap();
     bench.verify(&script);
 }

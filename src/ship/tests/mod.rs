@@ -9,12 +9,15 @@ use std::path::Path as FilePath;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use object_store::ObjectStoreExt;
 use proptest::prelude::*;
 
 use self::bench::{Bench, Script, read_checkpoint};
 use self::faulty::{Fault, Faulty};
 use super::*;
+use crate::record::IoStream;
 use crate::stores::artifact::Codec;
+use crate::stores::artifact::layout;
 use crate::stores::artifact::object::Status;
 
 #[test]
@@ -84,6 +87,43 @@ fn a_refusal_stops_delivery_and_is_told() {
     // With the credentials put right, all of it arrives.
     bench.ship(&script, bench.memory()).unwrap();
     bench.verify(&script);
+}
+
+#[test]
+fn a_store_says_that_is_all_and_the_spool_holds_more() {
+    for left in [Left::AsItWas, Left::Nothing] {
+        let lines = |range: std::ops::Range<u32>| {
+            let mut script = Script::default();
+            range
+                .for_each(|number| script.push(IoStream::Stdout, format!("{number}\n").as_bytes()));
+            script
+        };
+        let (bench, script) = (Bench::new(), lines(100..200));
+        bench.ship(&script, bench.memory()).unwrap();
+        if left == Left::Nothing {
+            bench.restore_checkpoint(None);
+        }
+        // The same, and less: power was lost here.
+        for script in [&script, &lines(100..190)] {
+            assert_eq!(bench.ship(script, bench.memory()).unwrap(), Outcome::Delivered);
+        }
+        let longer = lines(100..210);
+        let error = bench.ship(&longer, bench.memory()).unwrap_err();
+        let Error::More { here, there, .. } = &error else { panic!("{error}") };
+        let so_much = |lines| Totals { lines, bytes: lines * 4 };
+        assert_eq!((*here, *there), (so_much(110), so_much(100)));
+        bench.verify(&script);
+        // As the message says.
+        let end = layout::end(&layout::writer_prefix(&bench.writer));
+        bench.runtime.block_on(bench.memory.delete(&end)).unwrap();
+        let store = Faulty::new(bench.memory(), |_, kind, path| {
+            let is_end = kind == "put" && path.as_ref().ends_with("end.json");
+            if is_end { Fault::Forbidden } else { Fault::None }
+        });
+        bench.ship(&longer, store).unwrap_err();
+        assert_eq!(bench.ship(&longer, bench.memory()).unwrap(), Outcome::Delivered);
+        bench.verify(&longer);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a stack file comes to, and that nothing of it shows a secret.
 
 mod bad;
+mod http;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -134,6 +134,13 @@ fn remote(reader: &mut Reader<'_, '_, '_>, service: Service, example: &str) -> C
         },
     );
     reader.also_known(service.options());
+    for (name, value) in &options {
+        // The clients take anything, and panic when they use it.
+        if service.is_address(name) && !is_web_address(value) {
+            let what = "expected an address, such as \"https://host:9000\"".to_owned();
+            reader.problem(name, what, None);
+        }
+    }
     config.location = Location::Remote { uri, options };
     config
 }
@@ -222,6 +229,25 @@ impl Service {
         }
     }
 
+    /// Whether an option of its client says where to connect to.
+    fn is_address(self, name: &str) -> bool {
+        match self {
+            Self::S3 => matches!(
+                name.parse(),
+                Ok(AmazonS3ConfigKey::Endpoint
+                    | AmazonS3ConfigKey::StsEndpoint
+                    | AmazonS3ConfigKey::MetadataEndpoint)
+            ),
+            Self::Gcs => matches!(name.parse(), Ok(GoogleConfigKey::BaseUrl)),
+            Self::Azure => matches!(
+                name.parse(),
+                Ok(AzureConfigKey::Endpoint
+                    | AzureConfigKey::AuthorityHost
+                    | AzureConfigKey::MsiEndpoint)
+            ),
+        }
+    }
+
     /// Whether its client has an option of this name, and whether that is secret. The bucket is
     /// none: it comes from the URI.
     pub(crate) fn option(self, name: &str) -> Option<Secret> {
@@ -251,6 +277,11 @@ impl Service {
         };
         Some(if secret || name.ends_with("proxy_url") { Secret::Yes } else { Secret::No })
     }
+}
+
+fn is_web_address(text: &str) -> bool {
+    reqwest::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ pub async fn find(
     }
     garbage.leftovers.sort_by(|one, other| one.path.cmp(&other.path));
     if let Some(folder) = folder {
-        unfinished_files(folder, &mut garbage.files);
+        unfinished_files(folder, UNFINISHED_FILE, &mut garbage.files);
     }
     Ok(garbage)
 }
@@ -232,13 +232,13 @@ fn nanos(duration: Duration) -> i64 {
 
 /// The client of local stores writes to `name#1`, `name#2`, … and renames; a crash leaves them, and
 /// no listing shows them.
-fn unfinished_files(folder: &FilePath, found: &mut Vec<PathBuf>) {
+pub(super) fn unfinished_files(folder: &FilePath, least_age: Duration, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_dir() {
-            unfinished_files(&path, found);
+            unfinished_files(&path, least_age, found);
             continue;
         }
         let name = entry.file_name();
@@ -246,7 +246,7 @@ fn unfinished_files(folder: &FilePath, found: &mut Vec<PathBuf>) {
         let temporary =
             number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()));
         let old = entry.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|modified| {
-            SystemTime::now().duration_since(modified).is_ok_and(|age| age > UNFINISHED_FILE)
+            SystemTime::now().duration_since(modified).is_ok_and(|age| age >= least_age)
         });
         if kind.is_file() && temporary && old {
             found.push(path);
@@ -400,7 +400,7 @@ mod tests {
         make("logs/a/end.json", DAY);
         make("logs/a/x#y", DAY);
         let mut found = Vec::new();
-        unfinished_files(dir.path(), &mut found);
+        unfinished_files(dir.path(), UNFINISHED_FILE, &mut found);
         assert_eq!(found, [old]);
     }
 }

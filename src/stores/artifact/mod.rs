@@ -3,6 +3,7 @@
 //! ```text
 //! config    where the objects go and how they are made
 //! open      … to a client that speaks to the store
+//! limited   … whose requests do not hang               ship
 //! layout    names of objects
 //! object    the log object: frames, index, seek table; end.json
 //! encode    blocks to frames                          } ship
@@ -23,6 +24,7 @@ pub mod fetch;
 pub(crate) mod flavor;
 pub mod gc;
 pub mod layout;
+mod limited;
 pub mod object;
 pub mod open;
 pub mod probe;
@@ -31,7 +33,8 @@ mod session;
 pub(crate) mod testing;
 pub mod verify;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use object_store::ObjectStore;
@@ -39,15 +42,18 @@ use object_store::ObjectStore;
 pub use self::config::{Codec, Config, Location};
 pub use self::encode::BlockEncoder;
 pub(crate) use self::failure::without_queries;
+use self::limited::Limited;
 pub use self::open::OpenError;
 use self::session::ArtifactSession;
-use super::{Limits, LogStore, SealAge, Session, StateError};
-use crate::record::Writer;
+use super::{Limits, LogStore, Patience, SealAge, Session, StateError};
+use crate::record::{Writer, WriterId};
 
 /// The artifact store, to write to.
 pub struct ArtifactLogStore {
     store: Arc<dyn ObjectStore>,
     config: Config,
+    /// Writers that had a session.
+    had: Mutex<HashSet<WriterId>>,
 }
 
 /// A chunk never has more frames than this, however small they are.
@@ -55,13 +61,14 @@ const CHUNK_BLOCKS: usize = 16;
 
 impl ArtifactLogStore {
     /// Makes a client. Makes no request.
-    pub fn open(config: Config) -> Result<Self, OpenError> {
-        Ok(Self { store: config.open()?, config })
+    pub fn open(config: Config, patience: Patience) -> Result<Self, OpenError> {
+        let inner = config.open_to_deliver()?;
+        Ok(Self::on(Arc::new(Limited { inner, patience }), config))
     }
 
     /// On a client that there is already.
     pub fn on(store: Arc<dyn ObjectStore>, config: Config) -> Self {
-        Self { store, config }
+        Self { store, config, had: Mutex::default() }
     }
 }
 
@@ -79,8 +86,7 @@ impl LogStore for ArtifactLogStore {
             block_lines: usize::MAX,
             block_bytes: usize::MAX,
             age,
-            timeout: None,
-            concurrency: usize::MAX,
+            concurrency: None,
         }
     }
 
@@ -90,6 +96,8 @@ impl LogStore for ArtifactLogStore {
         state: &serde_json::Value,
     ) -> Result<Arc<dyn Session>, StateError> {
         let store = Arc::clone(&self.store);
-        Ok(Arc::new(ArtifactSession::new(store, self.config.clone(), writer.clone(), state)?))
+        let first = self.had.lock().unwrap_or_else(PoisonError::into_inner).insert(writer.id);
+        let config = self.config.clone();
+        Ok(Arc::new(ArtifactSession::new(store, config, writer.clone(), state, first)?))
     }
 }

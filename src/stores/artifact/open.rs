@@ -16,7 +16,7 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 
 use super::config::{Config, Location};
 
@@ -40,6 +40,11 @@ pub enum OpenError {
         /// As given.
         key: String,
     },
+    /// What is sent could be read by others on its way, and nobody said that this is meant.
+    #[error(
+        "configure the store: its endpoint is not encrypted; allow_http = true lets it be used"
+    )]
+    Insecure,
     /// What the client said of its options.
     #[error("configure the store")]
     Client(#[from] object_store::Error),
@@ -114,12 +119,25 @@ impl FromStr for Address {
 impl Config {
     /// A client for the store. Creates the folder of a local one; asks nothing of a remote one.
     pub fn open(&self) -> Result<Arc<dyn ObjectStore>, OpenError> {
+        self.open_with(None)
+    }
+
+    /// A client whose requests are limited by whoever makes them.
+    pub(super) fn open_to_deliver(&self) -> Result<Arc<dyn ObjectStore>, OpenError> {
+        self.open_with(Some(("timeout", "1 day")))
+    }
+
+    /// `option` stands back behind those of the stack file.
+    fn open_with(
+        &self,
+        option: Option<(&'static str, &'static str)>,
+    ) -> Result<Arc<dyn ObjectStore>, OpenError> {
         match &self.location {
             Location::Local { path } => open_local(path),
             Location::Remote { uri, options } => {
                 let address: Address = uri.parse()?;
                 let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-                let store = open_remote(&address, options)?;
+                let store = open_remote(&address, option.into_iter().chain(options))?;
                 if address.prefix.as_ref().is_empty() {
                     Ok(store)
                 } else {
@@ -154,6 +172,11 @@ fn open_remote<'a>(
             for (key, value) in options {
                 builder = builder.with_config(option::<AmazonS3ConfigKey>(key)?, value);
             }
+            let allow_http = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
+            may_be_used(
+                builder.get_config_value(&AmazonS3ConfigKey::Endpoint),
+                builder.get_config_value(&allow_http),
+            )?;
             Arc::new(builder.with_bucket_name(bucket).build()?)
         }
         Service::Gcs => {
@@ -168,9 +191,24 @@ fn open_remote<'a>(
             for (key, value) in options {
                 builder = builder.with_config(option::<AzureConfigKey>(key)?, value);
             }
+            let allow_http = AzureConfigKey::Client(ClientConfigKey::AllowHttp);
+            may_be_used(
+                builder.get_config_value(&AzureConfigKey::Endpoint),
+                builder.get_config_value(&allow_http),
+            )?;
             Arc::new(builder.with_container_name(bucket).build()?)
         }
     })
+}
+
+/// Said here, where it can be understood: the client says at each request that a "URL scheme is not
+/// allowed".
+fn may_be_used(endpoint: Option<String>, allow_http: Option<String>) -> Result<(), OpenError> {
+    let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let allowed = allow_http.is_some_and(|allow| {
+        ["1", "true", "on", "yes", "y"].contains(&allow.to_ascii_lowercase().as_str())
+    });
+    if plain && !allowed { Err(OpenError::Insecure) } else { Ok(()) }
 }
 
 fn option<K: FromStr>(key: &str) -> Result<K, OpenError> {
@@ -257,7 +295,7 @@ mod tests {
     #[test]
     fn remote_stores_open_without_a_request() {
         for (uri, key, value) in [
-            ("s3://bucket/prefix", "endpoint", "http://127.0.0.1:1"),
+            ("s3://bucket/prefix", "endpoint", "https://127.0.0.1:1"),
             ("gs://bucket/prefix", "skip_signature", "true"),
             ("az://container/prefix", "account_name", "devstoreaccount1"),
         ] {

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::Elasticsearch;
 use crate::read::filter::Filter;
-use crate::read::store::{Direction, ReadError, Run};
-use crate::record::{IoStream, Level, Nanos, Record};
+use crate::read::store::{Cost, Direction, ReadError, Run};
+use crate::record::{Level, Nanos, Record};
 use crate::stores::records::event::{self, StreamEvent};
+use crate::stores::records::fetch::ask::{Refused, store};
 use crate::stores::records::fetch::{Conditions, Page, Question, Search};
 
 /// Documents in a page at the most (`index.max_result_window`).
@@ -52,10 +53,11 @@ impl Elasticsearch {
         url.query_pairs_mut()
             .append_pair("ignore_unavailable", "true")
             .append_pair("allow_no_indices", "true");
-        let answer = self.ask(self.client.post(url), &body, purpose).await?;
-        answer.judge(purpose)?;
-        let found: Found<T> = serde_json::from_slice(&answer.body)
-            .map_err(|error| ReadError::Store(format!("understand the answer: {error}").into()))?;
+        let request = super::json(self.client.post(url), &body);
+        let answer = self.asker.ask(request, purpose).await?;
+        let found: Found<T> = serde_json::from_slice(&answer.body).map_err(|error| {
+            store(Refused(format!("failed to {purpose}: understand the answer: {error}")))
+        })?;
         Ok(found.hits.hits)
     }
 
@@ -124,7 +126,9 @@ fn scope(filter: &Filter) -> Vec<Value> {
 
 fn at_least(level: Level) -> Value {
     let levels = Level::ALL.into_iter().filter(|it| *it >= level);
-    let any: Vec<Value> = levels.map(|level| is("level", level.as_str())).collect();
+    let mut any: Vec<Value> = levels.map(|level| is("level", level.as_str())).collect();
+    // A part of a line, and a line of a traceback, are as serious as the first.
+    any.extend(["part", "group"].map(|field| json!({"exists": {"field": field}})));
     json!({"bool": {"should": any, "minimum_should_match": 1}})
 }
 
@@ -211,6 +215,10 @@ impl Search for Elasticsearch {
         Conditions { level: true, iostream: true, text: false }
     }
 
+    fn cost(&self) -> Cost {
+        self.asker.cost()
+    }
+
     fn poll(&self) -> Duration {
         // `index.refresh_interval` is 1 s unless somebody has changed it.
         Duration::from_secs(1)
@@ -220,6 +228,7 @@ impl Search for Elasticsearch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::IoStream;
 
     #[test]
     fn the_scope_is_never_too_narrow() {

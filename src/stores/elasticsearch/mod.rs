@@ -32,7 +32,8 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 pub use self::config::Config;
-use super::records::http::{self, Answer, ConnectionError};
+use super::records::fetch::ask::Asker;
+use super::records::http::ConnectionError;
 use super::records::{Format, Limits, Reply, Request, SendError, Service};
 use crate::record::Writer;
 
@@ -44,6 +45,8 @@ const MAX_RECORD: usize = 90 << 20;
 pub(crate) struct Elasticsearch {
     config: Config,
     client: Client,
+    /// Asks on behalf of readers.
+    asker: Asker,
     /// The template was set, or may not be.
     template: OnceCell<()>,
 }
@@ -53,7 +56,7 @@ impl Elasticsearch {
     pub(crate) fn open(config: Config) -> Result<Arc<Self>, ConnectionError> {
         let client = config.connection.client()?;
         let template = if config.template { OnceCell::new() } else { OnceCell::from(()) };
-        Ok(Arc::new(Self { config, client, template }))
+        Ok(Arc::new(Self { config, client, asker: Asker::default(), template }))
     }
 
     /// A URL below the endpoint.
@@ -65,17 +68,11 @@ impl Elasticsearch {
         }
         url
     }
+}
 
-    /// A request with a JSON body.
-    async fn ask(
-        &self,
-        request: RequestBuilder,
-        body: &Value,
-        purpose: &str,
-    ) -> Result<Answer, SendError> {
-        let request = request.header(reqwest::header::CONTENT_TYPE, "application/json");
-        http::send(request.body(body.to_string()), purpose).await
-    }
+/// With a JSON body.
+fn json(request: RequestBuilder, body: &Value) -> RequestBuilder {
+    request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body.to_string())
 }
 
 impl Service for Elasticsearch {

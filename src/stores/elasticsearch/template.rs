@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::Elasticsearch;
-use crate::stores::records::SendError;
+use crate::stores::records::{SendError, http};
 
 /// Above the templates that Elasticsearch brings for `logs-*-*` (100), below a user's own.
 const PRIORITY: u32 = 200;
@@ -23,7 +23,7 @@ impl Elasticsearch {
         let name = format!("steplog-{}", self.config.index);
         let request = self.client.put(self.url(&["_index_template", &name]));
         let body = template(&self.config.index, self.config.data_stream);
-        let answer = self.ask(request, &body, purpose).await?;
+        let answer = http::send(super::json(request, &body), purpose).await?;
         match answer.status {
             // Not ours to set, or a server that has no such thing: dynamic mapping will do.
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {

@@ -1,10 +1,8 @@
 //! Records as NDJSON or as a JSON array. Does no I/O.
 
-use serde::Serialize;
-
 use super::config::BodyFormat;
-use crate::record::{Origin, Writer, WriterId};
-use crate::stores::json::RecordJson;
+use crate::record::Writer;
+use crate::stores::json::{Constant, RecordJson};
 use crate::stores::records::{Around, Format};
 use crate::stores::view::View;
 
@@ -13,18 +11,9 @@ pub(super) struct Encode {
     format: BodyFormat,
 }
 
-/// What is the same in every record.
-#[derive(Serialize)]
-struct Constant<'a> {
-    writer: WriterId,
-    #[serde(flatten)]
-    origin: &'a Origin,
-}
-
 impl Encode {
     pub(super) fn new(writer: &Writer, format: BodyFormat) -> Self {
-        let constant = Constant { writer: writer.id, origin: &writer.origin };
-        Self { json: RecordJson::new("timestamp", &constant), format }
+        Self { json: RecordJson::new("timestamp", &Constant::of(writer)), format }
     }
 }
 

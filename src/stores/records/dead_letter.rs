@@ -7,12 +7,13 @@
 //! Apart from the session so that it can be filled and broken in tests. A record is on disk before
 //! the chunk that had it is acknowledged; one that is refused again after a crash is there twice.
 //! The folder is limited in bytes: at the limit nothing more is taken, and delivery stops with the
-//! lines in the spool.
+//! lines in the spool. A line that a full disk or a crash has cut short is ended before the next one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -29,10 +30,12 @@ pub struct Settings {
 }
 
 /// One log store's part of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct DeadLetter {
     settings: Settings,
     log_store: String,
+    /// Several chunks may have some at the same time.
+    one_at_a_time: Mutex<()>,
 }
 
 /// One record that was refused.
@@ -77,7 +80,7 @@ struct Entry<'a> {
 impl DeadLetter {
     /// Touches nothing yet.
     pub(crate) fn new(settings: Settings, log_store: &str) -> Self {
-        Self { settings, log_store: log_store.to_owned() }
+        Self { settings, log_store: log_store.to_owned(), one_at_a_time: Mutex::default() }
     }
 
     /// Where this writer's are.
@@ -99,6 +102,7 @@ impl DeadLetter {
             serde_json::to_writer(&mut text, &entry).map_err(|error| failed(error.into()))?;
             text.push(b'\n');
         }
+        let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.path(writer);
         let folder = path.parent().unwrap_or(dir);
         // What a step prints is for its owner.
@@ -107,12 +111,30 @@ impl DeadLetter {
             let max_bytes = self.settings.max_bytes;
             return Err(DeadLetterError::Full { dir: dir.clone(), max_bytes });
         }
-        let mut file =
-            OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed)?;
-        file.write_all(&text).map_err(failed)?;
-        file.sync_data().map_err(failed)?;
+        append(&path, &text).map_err(failed)?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
     }
+}
+
+/// Appends whole lines, durably, on lines of their own.
+fn append(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file =
+        OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+    let length = file.metadata()?.len();
+    let mut last = *b"\n";
+    if let Some(at) = length.checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
+    }
+    let written = match &last {
+        b"\n" => file.write_all(text),
+        _ => file.write_all(b"\n").and_then(|()| file.write_all(text)),
+    };
+    if let Err(error) = written {
+        // It will all be written again. If this fails too, the next line ends the half one.
+        drop(file.set_len(length));
+        return Err(error);
+    }
+    file.sync_data()
 }
 
 /// Bytes of all files in the folders of `dir`.
@@ -132,6 +154,25 @@ fn bytes_below(dir: &Path) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_short_does_not_spoil_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { dir: dir.path().to_owned(), max_bytes: 4000 };
+        let (dead, writer) = (DeadLetter::new(settings, "it"), WriterId::new());
+        let letter = |n: u8| Letter { reason: "no".into(), record: serde_json::json!({"n": n}) };
+        dead.keep(writer, &[letter(1)]).unwrap();
+        let path = dead.path(writer);
+        let mut text = fs::read(&path).unwrap();
+        text.extend_from_slice(b"{\"rejected_at\":\"20");
+        fs::write(&path, text).unwrap();
+        dead.keep(writer, &[letter(2), letter(3)]).unwrap();
+        let text = fs::read_to_string(path).unwrap();
+        let whole = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let numbers: Vec<_> = whole.map(|entry| entry["record"]["n"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert_eq!(text.lines().count(), 4);
+    }
 
     #[test]
     fn records_are_kept_with_their_reason_until_the_folder_is_full() {

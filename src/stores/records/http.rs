@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, Identity, RequestBuilder, StatusCode, Url};
 
@@ -20,10 +21,10 @@ use crate::stack::{Reader, Secret};
 use crate::stores::Key;
 
 /// What an answer may hold at the most.
-const MAX_ANSWER: usize = 16 << 20;
+pub(crate) const MAX_ANSWER: usize = 16 << 20;
 /// What is shown of an answer in a message.
 const MAX_SHOWN: usize = 300;
-/// Connecting takes no longer than this; a whole try is limited by `[ship] timeout`.
+/// Connecting takes no longer than this; the session limits a whole try.
 const CONNECT: Duration = Duration::from_secs(5);
 
 const CREDENTIALS: &str = "check the log store's credentials and what they allow";
@@ -153,7 +154,12 @@ impl Connection {
 
     /// A client. Makes no request.
     pub(crate) fn client(&self) -> Result<Client, ConnectionError> {
-        self.configure(Client::builder())?.build().map_err(ConnectionError::Client)
+        self.configure(Client::builder())?.build().or_else(|error| {
+            // Where the system has no root certificates at all (a container from scratch), there is no client
+            // with them. Plain HTTP works without, and so do certificates of our own.
+            let builder = self.configure(Client::builder())?.tls_certs_only([]);
+            builder.build().map_err(|_| ConnectionError::Client(error))
+        })
     }
 
     /// The same, for flavors that set more.
@@ -215,22 +221,41 @@ pub(crate) struct Answer {
 
 /// Makes one try. `purpose` is an infinitive: "send 12 records".
 pub(crate) async fn send(request: RequestBuilder, purpose: &str) -> Result<Answer, SendError> {
+    send_for_trailers(request, purpose).await.map(|(answer, _)| answer)
+}
+
+/// The same; also gives what came behind the body.
+pub(crate) async fn send_for_trailers(
+    request: RequestBuilder,
+    purpose: &str,
+) -> Result<(Answer, HeaderMap), SendError> {
     let failed = |error: reqwest::Error| SendError::Retry {
         message: format!("failed to {purpose}: {}", chain(&error.without_url())),
         after: None,
     };
-    let mut response = request.send().await.map_err(failed)?;
+    let response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            let message =
-                format!("failed to {purpose}: the answer is larger than {MAX_ANSWER} bytes");
-            return Err(SendError::Retry { message, after: None });
+    let Some((body, trailers)) = body(response).await.map_err(failed)? else {
+        let message = format!("failed to {purpose}: the answer is larger than {MAX_ANSWER} bytes");
+        return Err(SendError::Retry { message, after: None });
+    };
+    Ok((Answer { status, headers, body }, trailers))
+}
+
+/// The body of an answer and what came behind it; none if it is larger than memory should hold.
+pub(crate) async fn body(
+    response: reqwest::Response,
+) -> Result<Option<(Bytes, HeaderMap)>, reqwest::Error> {
+    let mut frames = reqwest::Body::from(response);
+    let (mut body, mut trailers) = (Vec::new(), HeaderMap::new());
+    while let Some(frame) = frames.frame().await {
+        match frame?.into_data() {
+            Ok(data) if body.len() + data.len() > MAX_ANSWER => return Ok(None),
+            Ok(data) => body.extend_from_slice(&data),
+            Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, headers, body: body.into() })
+    Ok(Some((body.into(), trailers)))
 }
 
 impl Answer {
@@ -265,12 +290,19 @@ impl Answer {
     /// The beginning of the body, for a message.
     pub(crate) fn shown(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
-        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        match text.char_indices().nth(MAX_SHOWN) {
-            _ if text.is_empty() => String::new(),
-            None => format!(": {text}"),
-            Some((end, _)) => format!(": {}…", text.get(..end).unwrap_or_default()),
+        match clip(&text) {
+            text if text.is_empty() => text,
+            text => format!(": {text}"),
         }
+    }
+}
+
+/// What a service said, as one line of bearable length.
+pub(crate) fn clip(text: &str) -> String {
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(MAX_SHOWN) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
 }
 
@@ -285,6 +317,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
             text.push_str(&next);
         }
         source = error.source();
+    }
+    if text.contains("UnknownIssuer") {
+        text.push_str(
+            " (name who has signed the server's certificate as certificate_file, or install root \
+             certificates: the package ca-certificates)",
+        );
     }
     text
 }

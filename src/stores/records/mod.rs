@@ -21,8 +21,8 @@
 //!   that is how a reader finds runs, and tells complete from unfinished.
 //! * A record that the service refuses for good goes into a file beside the spools, with the
 //!   service's reason ([`dead_letter`]); when that is full or cannot be written, delivery stops
-//!   and the spool keeps the lines. Nothing is refused record by record before the service has taken
-//!   anything at all: until then a refusal means that the settings are wrong.
+//!   and the spool keeps the lines. Nothing is given up record by record before the service has taken
+//!   anything at all from this process: until then a refusal means that the settings are wrong.
 //!
 //! Does not wait between tries and does not know the spool: `ship` does.
 
@@ -34,6 +34,8 @@ pub(crate) mod event;
 pub(crate) mod fetch;
 pub mod http;
 mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +49,7 @@ use self::compress::Compression;
 use self::dead_letter::DeadLetter;
 use self::session::RecordSession;
 use super::view::View;
-use super::{Chunk, DeliverError, LogStore, SealAge, Session, StateError};
+use super::{DeliverError, LogStore, Patience, SealAge, Session, StateError};
 use crate::read::store::ReadError;
 use crate::record::Writer;
 
@@ -116,7 +118,7 @@ pub(crate) struct Limits {
     pub(crate) record_bytes: usize,
     /// A line waits this long for others at the most.
     pub(crate) age: Duration,
-    /// One try; none: as `[ship] timeout` says.
+    /// One try at one request; none: as `[ship] timeout` says.
     pub(crate) timeout: Option<Duration>,
     /// Requests at the same time at the most.
     pub(crate) concurrency: usize,
@@ -133,7 +135,7 @@ pub(crate) struct Request {
     pub(crate) records: usize,
     /// Bytes before compression.
     pub(crate) text_bytes: usize,
-    /// The same for every try at these records, also after a crash.
+    /// The same for every try at these records, also after a crash; another for any others.
     pub(crate) id: String,
 }
 
@@ -231,13 +233,20 @@ const SETTINGS: &str = "check the log store's settings in the stack file";
 /// A log store on such a service.
 pub(crate) struct RecordStore {
     service: Arc<dyn Service>,
+    patience: Patience,
     dead_letter: Arc<DeadLetter>,
 }
 
 impl RecordStore {
     /// Makes no request.
-    pub(crate) fn new(service: Arc<dyn Service>, dead_letter: DeadLetter) -> Self {
-        Self { service, dead_letter: Arc::new(dead_letter) }
+    pub(crate) fn new(
+        service: Arc<dyn Service>,
+        patience: Patience,
+        dead_letter: DeadLetter,
+    ) -> Self {
+        let timeout = service.limits().timeout.unwrap_or(patience.timeout);
+        let patience = Patience { timeout, ..patience };
+        Self { service, patience, dead_letter: Arc::new(dead_letter) }
     }
 }
 
@@ -252,8 +261,7 @@ impl LogStore for RecordStore {
             block_lines: limits.records,
             block_bytes: (limits.bytes / 2).max(1),
             age: SealAge::Fixed(limits.age),
-            timeout: limits.timeout,
-            concurrency: limits.concurrency,
+            concurrency: Some(limits.concurrency),
         }
     }
 
@@ -263,15 +271,11 @@ impl LogStore for RecordStore {
         state: &serde_json::Value,
     ) -> Result<Arc<dyn Session>, StateError> {
         let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
-        Ok(Arc::new(RecordSession::new(service, dead_letter, writer.clone(), state)?))
+        let (patience, writer) = (self.patience, writer.clone());
+        Ok(Arc::new(RecordSession::new(service, patience, dead_letter, writer, state)?))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
         self.service.close()
     }
-}
-
-/// The name of a request: the same for every try at these records.
-fn request_id(writer: &Writer, chunk: &Chunk, position: usize) -> String {
-    format!("{}-{}-{position}", writer.id, chunk.number)
 }

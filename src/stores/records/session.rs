@@ -9,12 +9,14 @@
 //! finish     the end, once and last
 //! ```
 //!
-//! What is left of a chunk whose try failed is kept in memory, so that the next try does not send
-//! again what was taken; only a crash makes records arrive twice.
+//! What is left of a chunk whose try failed is kept, in memory as requests and in the checkpoint as
+//! `seq`s, so that the next try does not send again what was taken. Only what is under way when
+//! ship dies, or was taken since the checkpoint was written, arrives twice.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -24,10 +26,11 @@ use tokio::sync::OnceCell;
 use super::dead_letter::{DeadLetter, Letter};
 use super::encoder::RecordEncoder;
 use super::event::StreamEvent;
-use super::{Format, Limits, Rejected, Reply, Request, SETTINGS, SendError, Service, request_id};
-use crate::record::Writer;
+use super::{Format, Limits, Rejected, Reply, Request, SETTINGS, SendError, Service};
+use crate::record::{Writer, WriterId};
 use crate::stores::{
-    Answer, Chunk, DeliverError, Encoder, Ending, Found, Receipt, Session, StateError,
+    Answer, Chunk, DeliverError, Encoder, Ending, Found, Patience, Receipt, Refused, Session,
+    StateError, Summary,
 };
 
 const DEAD_LETTERS: &str =
@@ -35,17 +38,21 @@ const DEAD_LETTERS: &str =
 
 pub(super) struct RecordSession {
     service: Arc<dyn Service>,
+    patience: Patience,
     dead_letter: Arc<DeadLetter>,
     writer: Writer,
     limits: Limits,
     format: Mutex<Box<dyn Format>>,
     /// The start was taken.
     started: OnceCell<()>,
-    /// The service has taken something: what it refuses now is the record's fault.
+    /// The service has taken something of this process: what it refuses now is the record's fault. Not
+    /// in the checkpoint, since the settings may be others by then.
     proved: AtomicBool,
     rejected: AtomicU64,
     /// What is left of chunks whose try failed, by number.
     rest: Mutex<HashMap<u64, VecDeque<Piece>>>,
+    /// The same, and nothing for chunks that wait for others to be delivered, for the checkpoint.
+    left: Mutex<BTreeMap<u64, Left>>,
 }
 
 /// What the checkpoint keeps.
@@ -53,6 +60,53 @@ pub(super) struct RecordSession {
 struct State {
     started: bool,
     rejected: u64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    left: BTreeMap<u64, Left>,
+}
+
+/// What is left of a chunk of which something was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Left {
+    /// The chunk: good for no other cut of this number.
+    chunk: Span,
+    left: Vec<Span>,
+}
+
+/// Records, by `seq`: from the first one up to the one behind the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Span(u64, u64);
+
+impl Span {
+    fn of(summary: &Summary) -> Self {
+        Self(summary.first_seq, summary.next_seq())
+    }
+}
+
+/// One `seq` after another, put together.
+fn spans(seqs: impl IntoIterator<Item = u64>) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for seq in seqs {
+        match spans.last_mut() {
+            Some(last) if last.1 == seq => last.1 += 1,
+            _ => spans.push(Span(seq, seq + 1)),
+        }
+    }
+    spans
+}
+
+/// The name of a request, by all of its records.
+fn request_id(writer: WriterId, spans: &[Span]) -> String {
+    let (first, next) = spans.first().zip(spans.last()).map_or((0, 1), |(a, b)| (a.0, b.1));
+    let ends = format!("{writer}-{first}-{}", next.saturating_sub(1));
+    if spans.len() <= 1 {
+        return ends;
+    }
+    // FNV-1a: which of those between.
+    let bytes = spans.iter().flat_map(|span| [span.0, span.1]).flat_map(u64::to_le_bytes);
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{ends}-{hash:016x}")
 }
 
 /// Records that are sent together.
@@ -65,19 +119,28 @@ struct Piece {
     head: usize,
     ends: Vec<u32>,
     oversize: bool,
+    /// Its records.
+    spans: Vec<Span>,
 }
 
 /// What is left of a chunk, put back when a try ends early, however it ends.
 struct Rest<'a> {
     session: &'a RecordSession,
-    chunk: u64,
+    number: u64,
+    chunk: Span,
     pieces: VecDeque<Piece>,
 }
 
 impl Drop for Rest<'_> {
     fn drop(&mut self) {
-        if !self.pieces.is_empty() {
-            self.session.rest().insert(self.chunk, std::mem::take(&mut self.pieces));
+        let pieces = std::mem::take(&mut self.pieces);
+        let left: Vec<Span> = pieces.iter().flat_map(|piece| piece.spans.clone()).collect();
+        let count: u64 = left.iter().map(|span| span.1 - span.0).sum();
+        if count < self.chunk.1 - self.chunk.0 {
+            self.session.left().insert(self.number, Left { chunk: self.chunk, left });
+        }
+        if !pieces.is_empty() {
+            self.session.rest().insert(self.number, pieces);
         }
     }
 }
@@ -85,6 +148,7 @@ impl Drop for Rest<'_> {
 impl RecordSession {
     pub(super) fn new(
         service: Arc<dyn Service>,
+        patience: Patience,
         dead_letter: Arc<DeadLetter>,
         writer: Writer,
         state: &serde_json::Value,
@@ -94,12 +158,14 @@ impl RecordSession {
             format: Mutex::new(service.format(&writer)),
             limits: service.limits(),
             service,
+            patience,
             dead_letter,
             writer,
             started: if state.started { OnceCell::from(()) } else { OnceCell::new() },
-            proved: AtomicBool::new(state.started),
+            proved: AtomicBool::new(false),
             rejected: AtomicU64::new(state.rejected),
             rest: Mutex::default(),
+            left: Mutex::new(state.left),
         })
     }
 
@@ -107,30 +173,64 @@ impl RecordSession {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn left(&self) -> MutexGuard<'_, BTreeMap<u64, Left>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn format(&self) -> MutexGuard<'_, Box<dyn Format>> {
         self.format.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes one try at one request, within its limit.
+    async fn send(&self, request: Request) -> Result<Reply, SendError> {
+        let limit = self.patience.with(request.body.len());
+        let sent = tokio::time::timeout(limit, self.service.send(request)).await;
+        sent.unwrap_or_else(|_| Err(silence(limit)))
+    }
+
     /// The pieces of a chunk that are to be sent.
-    fn pieces(&self, chunk: &Chunk) -> VecDeque<Piece> {
+    fn pieces(&self, chunk: &Chunk) -> Result<VecDeque<Piece>, DeliverError> {
         if let Some(rest) = self.rest().remove(&chunk.number) {
-            return rest;
+            return Ok(rest);
         }
         let batches = chunk
             .blocks
             .iter()
             .flat_map(|block| block.batches.iter().map(|batch| (block.body.clone(), batch)));
-        batches
-            .enumerate()
-            .map(|(position, (body, batch))| Piece {
-                id: request_id(&self.writer, chunk, position),
+        let mut next = chunk.summary.first_seq;
+        let pieces = batches.map(|(body, batch)| {
+            let first = next;
+            next += batch.ends.len() as u64;
+            let spans = vec![Span(first, next)];
+            Piece {
+                id: request_id(self.writer.id, &spans),
                 body: body.slice(batch.body.clone()),
                 text_bytes: batch.head + batch.ends.last().map_or(0, |end| *end as usize),
                 head: batch.head,
                 ends: batch.ends.clone(),
                 oversize: batch.oversize,
-            })
-            .collect()
+                spans,
+            }
+        });
+        let left = self.left().get(&chunk.number).cloned();
+        match left.filter(|left| left.chunk == Span::of(&chunk.summary)) {
+            None => Ok(pieces.collect()),
+            // An earlier process has sent the others.
+            Some(Left { left, .. }) => pieces
+                .filter_map(|piece| {
+                    let wanted = |seq: u64| left.iter().any(|span| span.0 <= seq && seq < span.1);
+                    let positions: Vec<usize> = (0..)
+                        .zip(piece.seqs())
+                        .filter(|(_, seq)| wanted(*seq))
+                        .map(|it| it.0)
+                        .collect();
+                    if positions.len() == piece.ends.len() {
+                        return Some(Ok(piece));
+                    }
+                    self.some(&piece, &positions).transpose()
+                })
+                .collect(),
+        }
     }
 
     async fn start(&self) -> Result<(), DeliverError> {
@@ -145,15 +245,17 @@ impl RecordSession {
             let mut records = Vec::new();
             let mut format = self.format();
             event.show(|view| format.record(view, &mut records));
-            self.piece(&**format, format!("{}-{kind}", self.writer.id), &[&records])?
+            let id = format!("{}-{kind}", self.writer.id);
+            self.piece(&**format, id, Vec::new(), &[&records])?
         };
-        match self.service.send(piece.request()).await {
-            Ok(Reply::Taken) => {
-                self.proved.store(true, Ordering::Relaxed);
-                Ok(())
-            }
+        let taken = || {
+            self.proved.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        match self.send(piece.request()).await {
+            Ok(Reply::Taken) => taken(),
             Ok(Reply::Partly { rejected, again, after }) => match rejected.into_iter().next() {
-                None if again.is_empty() => Ok(()),
+                None if again.is_empty() => taken(),
                 None => Err(retry(format!("the service wants the {kind} again"), after)),
                 Some(rejected) => Err(fatal(rejected.reason, SETTINGS)),
             },
@@ -164,7 +266,12 @@ impl RecordSession {
 
     async fn send_chunk(&self, chunk: &Chunk) -> Result<Receipt, DeliverError> {
         self.start().await?;
-        let mut rest = Rest { session: self, chunk: chunk.number, pieces: self.pieces(chunk) };
+        let mut rest = Rest {
+            session: self,
+            number: chunk.number,
+            chunk: Span::of(&chunk.summary),
+            pieces: self.pieces(chunk)?,
+        };
         while let Some(piece) = rest.pieces.front().cloned() {
             if piece.oversize {
                 let reason = format!(
@@ -175,7 +282,7 @@ impl RecordSession {
                 rest.pieces.pop_front();
                 continue;
             }
-            match self.service.send(piece.request()).await {
+            match self.send(piece.request()).await {
                 Ok(Reply::Taken) => {
                     self.proved.store(true, Ordering::Relaxed);
                     rest.pieces.pop_front();
@@ -184,12 +291,17 @@ impl RecordSession {
                     if rejected.len() + again.len() < piece.ends.len() {
                         self.proved.store(true, Ordering::Relaxed);
                     }
-                    self.bury(&piece, &rejected).await?;
-                    let left = self.some(&piece, &again)?;
+                    // The others are taken, whatever becomes of these.
+                    let positions: Vec<usize> = rejected.iter().map(|it| it.position).collect();
+                    let left = [self.some(&piece, &positions)?, self.some(&piece, &again)?];
                     rest.pieces.pop_front();
-                    if let Some(left) = left {
-                        let count = left.ends.len();
-                        rest.pieces.push_front(left);
+                    left.into_iter().rev().flatten().for_each(|it| rest.pieces.push_front(it));
+                    if !rejected.is_empty() {
+                        self.bury(&piece, &rejected).await?;
+                        rest.pieces.pop_front();
+                    }
+                    if !again.is_empty() {
+                        let count = again.len();
                         let message = format!("the service wants {count} records again");
                         return Err(retry(message, after));
                     }
@@ -237,9 +349,12 @@ impl RecordSession {
         rejected: Vec<Rejected>,
         count: u64,
     ) -> Result<(), DeliverError> {
-        let Some(first) = rejected.first() else { return Ok(()) };
+        if rejected.is_empty() {
+            return Ok(());
+        }
         if !self.proved.load(Ordering::Relaxed) && !piece.oversize {
-            return Err(fatal(first.reason.clone(), SETTINGS));
+            // An earlier process has sent the start; that the service takes it again is the proof.
+            self.event(StreamEvent::start(&self.writer)).await?;
         }
         let text = self.text(piece)?;
         let letters: Vec<Letter> = {
@@ -269,16 +384,18 @@ impl RecordSession {
 
     /// Some of the records of a piece, as a piece of their own; none of none.
     fn some(&self, piece: &Piece, positions: &[usize]) -> Result<Option<Piece>, DeliverError> {
-        let (Some(first), Some(last)) = (positions.first(), positions.last()) else {
+        if positions.is_empty() {
             return Ok(None);
-        };
+        }
+        let seqs: Vec<u64> = piece.seqs().collect();
+        let spans = spans(positions.iter().filter_map(|position| seqs.get(*position).copied()));
         let text = self.text(piece)?;
         let format = self.format();
         let separator = format.separator().len();
         let records: Vec<&[u8]> =
             positions.iter().map(|position| piece.record(&text, *position, separator)).collect();
-        let id = format!("{}.{first}-{last}", piece.id);
-        self.piece(&**format, id, &records).map(Some)
+        let id = request_id(self.writer.id, &spans);
+        self.piece(&**format, id, spans, &records).map(Some)
     }
 
     fn text(&self, piece: &Piece) -> Result<Vec<u8>, DeliverError> {
@@ -290,6 +407,7 @@ impl RecordSession {
         &self,
         format: &dyn Format,
         id: String,
+        spans: Vec<Span>,
         records: &[&[u8]],
     ) -> Result<Piece, DeliverError> {
         let mut all = Vec::new();
@@ -309,7 +427,7 @@ impl RecordSession {
             .map_err(|error| retry(format!("put a request together: {error}"), None))?;
         let text_bytes = around.head.len() + all.len() + around.tail.len();
         let (body, head) = (body.into(), around.head.len());
-        Ok(Piece { id, body, text_bytes, head, ends, oversize: false })
+        Ok(Piece { id, body, text_bytes, head, ends, oversize: false, spans })
     }
 }
 
@@ -321,6 +439,10 @@ impl Piece {
             text_bytes: self.text_bytes,
             id: self.id.clone(),
         }
+    }
+
+    fn seqs(&self) -> impl Iterator<Item = u64> {
+        self.spans.iter().flat_map(|span| span.0..span.1)
     }
 
     /// A record of `text`, the body before compression.
@@ -346,12 +468,15 @@ impl Session for RecordSession {
         self.send_chunk(chunk).boxed()
     }
 
-    fn acknowledged(&self, _receipt: &Receipt) {}
+    fn acknowledged(&self, receipt: &Receipt) {
+        self.left().retain(|number, _| *number > receipt.chunk);
+    }
 
     fn state(&self) -> serde_json::Value {
         let state = State {
             started: self.started.initialized(),
             rejected: self.rejected.load(Ordering::Relaxed),
+            left: self.left().clone(),
         };
         serde_json::to_value(state).unwrap_or_default()
     }
@@ -369,13 +494,24 @@ impl Session for RecordSession {
             self.start().await?;
             let rejected = self.rejected.load(Ordering::Relaxed);
             self.event(StreamEvent::end(&self.writer, ending, rejected)).await?;
-            self.service.flush().await.map_err(DeliverError::from)
+            let limit = self.patience.with(0);
+            let flushed = tokio::time::timeout(limit, self.service.flush()).await;
+            flushed.unwrap_or_else(|_| Err(silence(limit))).map_err(DeliverError::from)
         }
         .boxed()
     }
+
+    fn refused(&self) -> Option<Refused> {
+        let records = self.rejected.load(Ordering::Relaxed);
+        (records > 0).then(|| Refused { records, file: self.dead_letter.path(self.writer.id) })
+    }
 }
 
-fn retry(message: String, after: Option<std::time::Duration>) -> DeliverError {
+fn silence(limit: Duration) -> SendError {
+    SendError::Retry { message: format!("no answer in {limit:?}"), after: None }
+}
+
+fn retry(message: String, after: Option<Duration>) -> DeliverError {
     DeliverError::Retry { message, after }
 }
 

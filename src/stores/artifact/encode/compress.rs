@@ -29,6 +29,8 @@ const FAST_HASH_LOG: u32 = 12;
 
 fn zstd_context(level: i32) -> io::Result<zstd::bulk::Compressor<'static>> {
     let mut context = zstd::bulk::Compressor::new(level)?;
+    // A flipped bit that decodes to other text is told by the frame itself, as gzip does.
+    context.include_checksum(true)?;
     if level == 1 {
         context.set_parameter(CParameter::HashLog(FAST_HASH_LOG))?;
     }

@@ -82,6 +82,8 @@ mod tests {
     use super::*;
     use crate::line::{Eol, Line};
     use crate::record::{IoStream, Nanos};
+    use crate::stores::artifact::fetch::decode;
+    use crate::stores::artifact::object::FrameInfo;
 
     fn block() -> Block {
         let mut block = Block::default();
@@ -137,6 +139,29 @@ mod tests {
             assert_eq!(memchr::memchr_iter(b'\n', &text).count(), 1000);
             assert_eq!(first.summary.lines, 1000);
             assert!(first.body.len() < text.len() / 4);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_never_gives_other_text() {
+        for codec in [Codec::Zstd, Codec::Gzip] {
+            let mut block = block();
+            block.lines.truncate(30);
+            let Encoded { body, text_bytes, .. } =
+                BlockEncoder::new(&origin(), codec, 1).encode(&block).unwrap();
+            let info = FrameInfo { text_len: text_bytes, ..FrameInfo::default() };
+            let text = decode::text(codec, &body, &info).unwrap();
+            let mut found = 0;
+            for bit in 0..body.len() * 8 {
+                let mut damaged = body.to_vec();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                // Some bits of the headers mean nothing.
+                match decode::text(codec, &damaged, &info) {
+                    Ok(other) => assert!(other == text, "{codec:?}: bit {bit} of {}", body.len()),
+                    Err(_) => found += 1,
+                }
+            }
+            assert!(found > body.len() * 7, "{found} of {}", body.len() * 8);
         }
     }
 }

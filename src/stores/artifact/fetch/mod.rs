@@ -5,8 +5,7 @@
 //! there is, and that shows in its [`Status`].
 
 mod client;
-mod decode;
-mod group;
+pub(super) mod decode;
 mod lines;
 mod plan;
 mod source;
@@ -19,8 +18,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use object_store::memory::InMemory;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectMeta, ObjectStore};
 
 pub(super) use client::{Client, short};
@@ -30,6 +30,7 @@ use super::config::{Config, Location};
 use super::object::{self, End};
 use super::{Codec, OpenError, layout};
 use crate::read::filter::Filter;
+use crate::read::sources::Sources;
 use crate::read::store::{
     Cost, Lines, LogReader, Pushdown, ReadError, Request, Run, Status, Stream,
 };
@@ -65,8 +66,11 @@ impl Reader {
     pub fn of(config: &Config) -> Result<Self, OpenError> {
         let local = match &config.location {
             Location::Local { path } if matches!(path.try_exists(), Ok(false)) => {
-                // Nothing was ever kept there; a reader makes no folders.
-                return Ok(Self::new(Arc::new(InMemory::new()), true));
+                // Nothing was ever kept there, and a reader makes no folders; but whoever follows
+                // waits for a writer that does.
+                let root = Path::from_absolute_path(path).map_err(object_store::Error::from)?;
+                let store = PrefixStore::new(LocalFileSystem::new(), root);
+                return Ok(Self::new(Arc::new(store), true));
             }
             Location::Local { .. } => true,
             Location::Remote { .. } => false,
@@ -204,8 +208,8 @@ impl Reader {
 
     /// How many batches to have under way: as many as there are cores to decode them, unless a
     /// few lines are all that is wanted and the first batch has them.
-    fn ahead(&self, request: &Request, filter: &Filter) -> usize {
-        if request.about.is_some_and(|lines| lines <= 20_000) && !filter.has_conditions() {
+    fn ahead(&self, about: Option<u64>, filter: &Filter) -> usize {
+        if about.is_some_and(|lines| lines <= 20_000) && !filter.has_conditions() {
             return 1;
         }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -279,7 +283,7 @@ impl LogReader for Reader {
     }
 
     fn open(&self, streams: &[Stream], request: Request) -> Box<dyn Lines> {
-        Box::new(lines::Merged::new(self.clone(), streams, request))
+        Box::new(Sources::new(lines::Writers(self.clone()), streams, request))
     }
 
     fn discovery(&self) -> Duration {

@@ -21,13 +21,15 @@ use tokio::task::JoinHandle;
 use super::super::layout;
 use super::super::object::{End, FrameInfo};
 use super::super::{Codec, object};
+use super::Reader;
 use super::client::{Client, IndexError, short};
 use super::decode::{self, Decoded};
-use super::group::Groups;
 use super::plan::{self, Object};
 use crate::read::filter::Filter;
+use crate::read::group::Groups;
 use crate::read::page::Page;
-use crate::read::store::{Direction, ReadError};
+use crate::read::sources::{self, Next};
+use crate::read::store::{Direction, ReadError, Stream};
 
 /// One request for frames of a remote store brings about this much; more requests are slower, and
 /// more bytes take memory.
@@ -53,17 +55,6 @@ pub(super) struct Plan {
     pub(super) follow: bool,
     /// Batches under way.
     pub(super) ahead: usize,
-}
-
-/// What a source has next.
-#[derive(Debug)]
-pub(super) enum Next {
-    Page(Page),
-    Trouble(String),
-    /// Not now: ask again later.
-    Pending,
-    /// Never more.
-    Done,
 }
 
 /// One writer being read.
@@ -130,18 +121,7 @@ impl Source {
         }
     }
 
-    /// `end.json`, as soon as it was seen.
-    pub(super) fn end(&self) -> Option<&Arc<End>> {
-        self.plan.end.as_ref()
-    }
-
-    /// Number of the chunk after the last one that was there when reading began.
-    pub(super) fn next_chunk(&self) -> u64 {
-        self.plan.end.as_ref().map_or(self.next_chunk, |end| end.chunks)
-    }
-
-    /// What comes next; in [`Next::Pending`], each call looks once whether there is more.
-    pub(super) async fn next(&mut self) -> Result<Next, ReadError> {
+    async fn step(&mut self) -> Result<Next, ReadError> {
         if self.objects.is_none() {
             self.look().await?;
         }
@@ -435,6 +415,21 @@ impl Source {
             return Ok(self.next_chunk > before);
         }
         Ok(false)
+    }
+}
+
+impl sources::Source for Source {
+    fn next(&mut self) -> impl Future<Output = Result<Next, ReadError>> + Send {
+        self.step()
+    }
+
+    fn ended(&self) -> Option<Stream> {
+        self.plan.end.as_deref().map(Reader::stream_of_end)
+    }
+
+    /// Number of the chunk after the last one that was there when reading began.
+    fn mark(&self) -> u64 {
+        self.plan.end.as_ref().map_or(self.next_chunk, |end| end.chunks)
     }
 }
 

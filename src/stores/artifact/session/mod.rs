@@ -14,12 +14,14 @@
 
 mod end;
 mod join;
+mod leftovers;
 mod put;
 mod resume;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -49,6 +51,8 @@ pub(super) struct ArtifactSession {
     writer: Writer,
     prefix: Path,
     inner: Mutex<Inner>,
+    /// Nobody else in this process has delivered this writer.
+    first_of_process: AtomicBool,
 }
 
 /// What changes; locked only for moments.
@@ -92,6 +96,7 @@ impl ArtifactSession {
         config: Config,
         writer: Writer,
         state: &serde_json::Value,
+        first_of_process: bool,
     ) -> Result<Self, StateError> {
         let state = if state.is_null() {
             State {
@@ -120,6 +125,7 @@ impl ArtifactSession {
             prefix: layout::writer_prefix(&writer),
             writer,
             inner: Mutex::new(inner),
+            first_of_process: AtomicBool::new(first_of_process),
         })
     }
 
@@ -142,6 +148,7 @@ impl ArtifactSession {
     }
 
     async fn look_for(&self, next_chunk: u64) -> Result<Found, DeliverError> {
+        self.remove_leftovers().await;
         let live_from = self.inner().state.live_from;
         let seen = look(self.place(), next_chunk, live_from).await?;
         let mut inner = self.inner();

@@ -6,15 +6,16 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt;
-use object_store::Error as StoreError;
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStore};
 
 use super::join::{Place, describe};
-use super::put::{Existing, read_index};
+use super::put::{Existing, contradiction, read_index, read_whole};
 use crate::stores::artifact::Codec;
 use crate::stores::artifact::failure::classify;
 use crate::stores::artifact::layout::{self, Member};
-use crate::stores::artifact::object::{ChunkInfo, Index, SegmentInfo};
-use crate::stores::{DeliverError, Summary};
+use crate::stores::artifact::object::{ChunkInfo, End, Index, SegmentInfo};
+use crate::stores::{DeliverError, Summary, Totals};
 
 /// A chunk that the store has.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ pub(super) struct Proof {
 /// All that was found.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// `end.json` is there.
-    pub(super) complete: bool,
+    /// `end.json` is there and says that this is all.
+    pub(super) complete: Option<Totals>,
     /// How the objects that are there are compressed, whatever the stack file says by now.
     pub(super) codec: Codec,
     /// Chunks from the one that was asked for.
@@ -58,7 +59,9 @@ pub(super) async fn look(
             Err(error) => return Err(failed(error)),
         };
         match layout::member(place.prefix, &object.location) {
-            Some(Member::End) => seen.complete = true,
+            Some(Member::End) => {
+                seen.complete = Some(read_end(place.store, &object.location).await?);
+            }
             Some(Member::Live { number, codec }) => {
                 found_codec = Some(codec);
                 live.push(number);
@@ -105,6 +108,20 @@ pub(super) async fn look(
         }
     }
     Ok(seen)
+}
+
+/// What `end.json` says is all.
+async fn read_end(store: &dyn ObjectStore, path: &Path) -> Result<Totals, DeliverError> {
+    let purpose = "read end.json";
+    let Some(there) = read_whole(store, path, purpose).await? else {
+        return Err(contradiction(purpose));
+    };
+    let end: End = serde_json::from_slice(&there).map_err(|error| DeliverError::Fatal {
+        message: format!("failed to {purpose}: {path}: {error}"),
+        advice: "see what wrote it; the spool is kept",
+        not_allowed: false,
+    })?;
+    Ok(Totals { lines: end.lines, bytes: end.bytes + end.gaps.bytes })
 }
 
 /// What an index says of one of its chunks.

@@ -9,8 +9,9 @@ use super::super::object::End;
 use super::*;
 use crate::line::{Block, Eol, Line};
 use crate::record::{IoStream, Nanos, Origin, WriterId};
-use crate::stores::Summary;
+use crate::stores::artifact::ArtifactLogStore;
 use crate::stores::artifact::object::{Footer, parse_footer};
+use crate::stores::{LogStore, Summary, Totals};
 
 fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -45,7 +46,7 @@ impl Bench {
 
     fn session(&self, state: &serde_json::Value) -> ArtifactSession {
         let store = Arc::clone(&self.memory) as Arc<dyn ObjectStore>;
-        ArtifactSession::new(store, self.config.clone(), self.writer.clone(), state).unwrap()
+        ArtifactSession::new(store, self.config.clone(), self.writer.clone(), state, true).unwrap()
     }
 
     /// Chunk `number` of ten lines each, which do not compress well.
@@ -248,7 +249,11 @@ fn an_end_that_was_written_is_the_end() {
     let end = bench.finish(&session, 1);
     assert_eq!(bench.finish(&session, 1), end, "the answer was lost");
     let again = bench.session(&serde_json::Value::Null);
-    assert!(block_on(again.resume(0)).unwrap().complete);
+    let found = block_on(again.resume(0)).unwrap();
+    assert_eq!(found.complete, Some(Totals { lines: 10, bytes: 0 }));
+    bench.put(&layout::end(&session.prefix), b"{}");
+    let error = block_on(again.resume(0)).unwrap_err();
+    assert!(matches!(error, DeliverError::Fatal { .. }), "{error}");
     let error =
         block_on(session.finish(&Ending { exit: None, totals: Summary::default(), chunks: 7 }))
             .unwrap_err();
@@ -272,4 +277,33 @@ fn a_last_chunk_that_was_put_among_the_live_ones_is_not_put_again_as_a_segment()
     session.acknowledged(&receipt);
     assert_eq!(bench.finish(&session, 2).segments.len(), 2);
     assert_eq!(bench.names().len(), 3, "{:?}", bench.names());
+}
+
+#[test]
+fn files_that_a_killed_ship_left_are_removed_once_and_only_of_this_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = Bench::new();
+    bench.config = Config::new(Location::Local { path: dir.path().to_owned() });
+    let store = ArtifactLogStore::on(bench.config.open().unwrap(), bench.config.clone());
+    let folder = dir.path().join(layout::writer_prefix(&bench.writer).as_ref());
+    let write = |name: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "half").unwrap();
+        path
+    };
+    let names = [
+        "live/000000000000.ndjson.zst#1",
+        "seg/000000000000-000000000001.ndjson.zst#12",
+        "end.json#1",
+    ];
+    let left = names.map(write);
+    let others = write("../writer=other/end.json#1");
+    let session = store.session(&bench.writer, &serde_json::Value::Null).unwrap();
+    block_on(session.resume(0)).unwrap();
+    assert!(left.iter().all(|path| !path.exists()) && others.exists());
+    let ours = write("live/000000000000.ndjson.zst#1");
+    let session = store.session(&bench.writer, &serde_json::Value::Null).unwrap();
+    block_on(session.resume(0)).unwrap();
+    assert!(ours.exists(), "this process may be writing it");
 }

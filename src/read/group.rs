@@ -1,59 +1,50 @@
 //! Lines of a group whose first line stands in another page: as serious as that one.
 //!
-//! A frame alone cannot say whether the traceback it starts in the middle of belongs to an error.
-//! The source sees a writer's pages in order and decides here, before anyone else sees them.
+//! A page alone cannot say whether the traceback it starts in the middle of belongs to an error.
+//! Who reads a stream sees its pages in order and decides here, before anyone else sees them. Pure.
 
 use std::collections::VecDeque;
 
-use crate::read::page::Page;
-use crate::read::store::Direction;
+use super::page::Page;
+use super::store::Direction;
 
 /// Pages that wait for an earlier one, at the most.
 const MAX_HELD: usize = 64;
 /// Lines behind the first of a group, those of others between them included, that are still looked
 /// up. A group has 1000 lines at the most.
-const WINDOW: usize = 64 << 10;
+const WINDOW: u64 = 64 << 10;
 
+/// Pages of one stream, those held back that wait for an earlier one.
 #[derive(Debug)]
-pub(super) struct Groups {
+pub struct Groups {
     direction: Direction,
-    /// Forward: `seq` of the first line in `before`.
-    first: u64,
-    /// Forward: per line before the next page, whether it reaches the level.
-    before: VecDeque<bool>,
+    /// Forward: per first line of a group before the next page, whether it reaches the level.
+    before: VecDeque<(u64, bool)>,
     /// Backward: pages of which some lines are undecided, newest first.
     held: VecDeque<Page>,
     ready: VecDeque<Page>,
 }
 
 impl Groups {
-    pub(super) fn new(direction: Direction) -> Self {
-        Self {
-            direction,
-            first: 0,
-            before: VecDeque::new(),
-            held: VecDeque::new(),
-            ready: VecDeque::new(),
-        }
+    /// Has seen none yet.
+    pub fn new(direction: Direction) -> Self {
+        Self { direction, before: VecDeque::new(), held: VecDeque::new(), ready: VecDeque::new() }
     }
 
     /// Takes the next page in reading order; [`Groups::pop`] gives back those decided.
-    pub(super) fn push(&mut self, mut page: Page, keep_context: bool) {
+    pub fn push(&mut self, mut page: Page, keep_context: bool) {
         match self.direction {
             Direction::Forward => {
-                let (first, before) = (self.first, &self.before);
+                let before = &self.before;
                 page.decide_groups(keep_context, |group| {
-                    let position = group.checked_sub(first).map(|it| it as usize);
-                    Some(position.and_then(|it| before.get(it).copied()).unwrap_or(false))
+                    let found = before.binary_search_by_key(&group, |(seq, _)| *seq);
+                    Some(found.ok().and_then(|at| before.get(at)).is_some_and(|head| head.1))
                 });
-                if page.first_seq() != self.first + self.before.len() as u64 {
-                    self.before.clear();
-                    self.first = page.first_seq();
+                self.before.extend(page.take_heads());
+                let old = page.next_seq().saturating_sub(WINDOW);
+                while self.before.front().is_some_and(|(seq, _)| *seq < old) {
+                    self.before.pop_front();
                 }
-                self.before.extend(page.take_reaches());
-                let old = self.before.len().saturating_sub(WINDOW);
-                self.before.drain(..old);
-                self.first += old as u64;
                 self.ready.push_back(page);
             }
             Direction::Backward => {
@@ -81,14 +72,15 @@ impl Groups {
     }
 
     /// No page will come before those held.
-    pub(super) fn finish(&mut self, keep_context: bool) {
+    pub fn finish(&mut self, keep_context: bool) {
         for mut page in self.held.drain(..) {
             page.decide_groups(keep_context, |_| Some(false));
             self.ready.push_back(page);
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Page> {
+    /// The next page whose lines are all decided.
+    pub fn pop(&mut self) -> Option<Page> {
         self.ready.pop_front()
     }
 }

@@ -1,0 +1,5 @@
+//! What the flavor writes, where it sends it, and what it makes of answers.
+
+mod answers;
+mod encoding;
+mod keys;

@@ -1,0 +1,5 @@
+//! What a person who reads logs sees: every option, every exit code, and the terminal.
+
+mod codes;
+mod options;
+mod terminal;
