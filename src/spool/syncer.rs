@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::Sync;
 use super::dir::Durability;
 use super::disk::{Disk, DiskFile};
+use crate::pages;
 
 /// Segments that are closed and not synced, at the most; more are synced before their time, so
 /// that few descriptors are held.
@@ -152,6 +153,7 @@ impl<D: Disk> Syncer<D> {
             return Ok(());
         }
         if self.worker.is_none() && D::SYNC_IN_BACKGROUND {
+            pages::give_back();
             self.worker = Worker::spawn(self.disk.clone());
         }
         self.collect()?;

@@ -87,6 +87,7 @@ pub(super) fn resolve(
             top.not_there(key, "stack", name, names);
         }
     }
+    pages::give_back();
     let chosen = stacks.iter().find(|stack| Some(stack.name.as_str()) == name);
     let alone = match (choose, chosen) {
         (Choose::Store(component, store), Some(stack)) => {

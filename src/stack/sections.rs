@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::document::Table;
 use super::kind::size;
 use super::reader::{Context, Reader, Secrets};
-use crate::{capture, enrich, line, redact, ship, spool};
+use crate::{capture, enrich, line, pages, redact, ship, spool};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -51,6 +51,7 @@ pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets
     if let Some(reader) = top.table("capture") {
         capture(reader, &mut sections.capture, &mut sections.lines);
     }
+    pages::give_back();
     if let Some(reader) = top.table("redact") {
         redact(reader, &mut sections.redact);
     }

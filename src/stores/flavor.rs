@@ -2,7 +2,7 @@
 //!
 //! Apart from the traits beside it so that they need not know the stack file.
 
-use super::{Config, artifact, console, elasticsearch, http, otel};
+use super::{Config, artifact, console, datadog, elasticsearch, http, otel, splunk};
 use crate::stack::{Reader, Secret};
 
 /// Every flavor there is. A new one is a folder and a line here.
@@ -13,9 +13,11 @@ pub(crate) static FLAVORS: &[Flavor] = &[
     artifact::flavor::AZURE,
     artifact::flavor::LOG_STORE,
     console::config::FLAVOR,
+    datadog::config::FLAVOR,
     elasticsearch::config::FLAVOR,
     http::config::FLAVOR,
     otel::config::FLAVOR,
+    splunk::config::FLAVOR,
 ];
 
 /// A kind of artifact store or log store: its keys, and how they become a configuration.

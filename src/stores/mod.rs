@@ -20,13 +20,18 @@
 pub mod artifact;
 pub mod console;
 pub mod custom;
+pub mod datadog;
 pub mod elasticsearch;
 pub mod http;
 pub mod otel;
+pub mod splunk;
 
 mod flavor;
 mod json;
 pub mod records;
+#[cfg(test)]
+#[path = "../../tests/servers/python.rs"]
+mod stand_in;
 mod view;
 
 use std::error::Error;
@@ -59,12 +64,16 @@ pub enum Config {
     Console(console::Config),
     /// They are given to a program of the user's.
     Custom(custom::Config),
+    /// They are sent to Datadog.
+    Datadog(datadog::Config),
     /// They become documents of an index.
     Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
     /// They are sent to what takes OTLP.
     Otel(otel::Config),
+    /// They are sent to Splunk.
+    Splunk(splunk::Config),
 }
 
 impl Config {
@@ -82,11 +91,17 @@ impl Config {
             }
             Self::Console(config) => console::Console::open(config.clone()),
             Self::Custom(config) => custom::Custom::open(config.clone()),
+            Self::Datadog(config) => {
+                datadog::Datadog::open(config.clone()).map_err(StoreError::new)?
+            }
             Self::Elasticsearch(config) => {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
             Self::Otel(config) => otel::Otel::open(config.clone()).map_err(StoreError::new)?,
+            Self::Splunk(config) => {
+                splunk::Splunk::open(config.clone()).map_err(StoreError::new)?
+            }
         };
         let dead_letter = DeadLetter::new(dead_letter.clone(), name);
         Ok(Arc::new(RecordStore::new(service, patience, dead_letter)))
@@ -110,6 +125,15 @@ impl Config {
                 "the program of flavor {} only writes",
                 config.flavor.name
             )),
+            Self::Datadog(config) => match &config.application_key {
+                Some(key) => Reading::searching(
+                    datadog::fetch::Reader::open(config, key).map_err(StoreError::new)?,
+                ),
+                None => Reading::Elsewhere(format!(
+                    "reading from Datadog needs application_key; or look at {}",
+                    config.explorer()
+                )),
+            },
             Self::Elasticsearch(config) => Reading::searching(
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?,
             ),
@@ -121,6 +145,15 @@ impl Config {
                 "the otel flavor only writes: look where what receives {} keeps its logs",
                 records::http::shown(&config.endpoint)
             )),
+            Self::Splunk(config) => match &config.search {
+                Some(search) => Reading::searching(
+                    splunk::fetch::Reader::open(config, search).map_err(StoreError::new)?,
+                ),
+                None => Reading::Elsewhere(format!(
+                    "reading from Splunk needs search_endpoint; or search there for {}",
+                    config.search_text()
+                )),
+            },
         })
     }
 }

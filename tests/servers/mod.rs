@@ -9,6 +9,7 @@ pub(crate) mod gcs;
 pub(crate) mod message;
 pub(crate) mod otlp;
 pub(crate) mod proxy;
+pub(crate) mod python;
 pub(crate) mod search;
 pub(crate) mod seaweed;
 pub(crate) mod stand_in;

@@ -3,9 +3,12 @@
 
 pub(crate) mod conformance;
 
+mod choice;
+mod datadog;
 mod elasticsearch;
 mod fan_out;
 mod http;
 mod otel;
 mod readers;
+mod splunk;
 mod whole_way;

@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn remote_stores_open_without_a_request() {
         for (uri, key, value) in [
-            ("s3://bucket/prefix", "endpoint", "http://127.0.0.1:1"),
+            ("s3://bucket/prefix", "endpoint", "https://127.0.0.1:1"),
             ("gs://bucket/prefix", "skip_signature", "true"),
             ("az://container/prefix", "account_name", "devstoreaccount1"),
         ] {

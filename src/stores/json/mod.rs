@@ -33,7 +33,12 @@ pub(crate) fn field<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value:
 
 /// Appends `,"name":value` for each field that most lines do not have.
 pub(crate) fn rare_fields(view: &View<'_>, out: &mut Vec<u8>) {
-    view.rare_fields(|name, value| match value {
+    view.rare_fields(|name, value| rare_field(name, value, out));
+}
+
+/// Appends `,"name":value`.
+pub(crate) fn rare_field(name: &str, value: Field<'_>, out: &mut Vec<u8>) {
+    match value {
         Field::Text(text) => {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
@@ -45,5 +50,5 @@ pub(crate) fn rare_fields(view: &View<'_>, out: &mut Vec<u8>) {
         Field::Flag(flag) => field(out, name, &flag),
         Field::Gap(gap) => field(out, name, gap),
         Field::Object(object) => field(out, name, object),
-    });
+    }
 }

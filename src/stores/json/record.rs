@@ -42,13 +42,13 @@ pub(crate) struct RecordJson {
 }
 
 impl RecordJson {
-    /// Records whose time is called `timestamp` and which end with the fields of `constant` (an
-    /// object with at least one).
+    /// Records whose time is called `timestamp` and which end with the fields of `constant`, an
+    /// object.
     pub(crate) fn new(timestamp: &str, constant: &impl Serialize) -> Self {
-        let mut tail = b",".to_vec();
         // `{…}` without its first brace.
         let constant = serde_json::to_vec(constant).unwrap_or_default();
-        tail.extend(constant.iter().skip(1));
+        let comma = if constant == b"{}" { "" } else { "," };
+        let tail = comma.bytes().chain(constant.into_iter().skip(1)).collect();
         let middle = |iostream: IoStream, level: usize| {
             let level = Level::ALL.get(level).map(|level| level.as_str());
             let level = level.map_or(String::new(), |level| format!(",\"level\":\"{level}\""));

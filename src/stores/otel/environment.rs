@@ -57,12 +57,11 @@ fn choice<T: Copy>(
     into: &mut T,
 ) {
     let Some((variable, value)) = instead_of(reader, key, name) else { return };
-    match choices.iter().find(|(word, _)| *word == value) {
-        Some((_, choice)) => *into = *choice,
-        None => {
-            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            problem(reader, key, &variable, &format!("one of {}", words.join(", ")));
-        }
+    if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == value) {
+        *into = *choice;
+    } else {
+        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+        problem(reader, key, &variable, &format!("one of {}", words.join(", ")));
     }
 }
 

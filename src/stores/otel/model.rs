@@ -40,12 +40,12 @@ pub(super) struct Constant {
     /// What `log.record.uid` begins with: the writer and a hyphen.
     pub(super) uid: String,
     /// What the step is part of.
-    pub(super) trace: Option<Trace>,
+    pub(super) trace: Option<SpanContext>,
 }
 
 /// The trace that the step is part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trace {
+pub(super) struct SpanContext {
     /// 32 hexadecimal digits.
     pub(super) trace_id: String,
     /// 16 hexadecimal digits.
@@ -107,13 +107,13 @@ fn typed(name: &str, text: &str) -> Value {
     number.map_or_else(|| text.into(), Value::from)
 }
 
-fn trace(writer: &Writer) -> Option<Trace> {
+fn trace(writer: &Writer) -> Option<SpanContext> {
     let [trace_id, span_id, flags] = TRACE_ATTRIBUTES.map(|name| writer.attributes.get(name));
     let hex = |text: Option<&String>, length| {
         text.filter(|it| it.len() == length && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .map(|text| text.to_ascii_lowercase())
     };
-    Some(Trace {
+    Some(SpanContext {
         trace_id: hex(trace_id, 32)?,
         span_id: hex(span_id, 16)?,
         flags: flags.and_then(|flags| u8::from_str_radix(flags, 16).ok()).unwrap_or(0),

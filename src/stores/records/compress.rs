@@ -69,17 +69,24 @@ impl Compression {
     /// The reverse.
     pub(crate) fn decompress(self, body: &[u8]) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        match self {
-            Self::None => text.extend_from_slice(body),
-            Self::Gzip => {
-                flate2::read::MultiGzDecoder::new(body).read_to_end(&mut text)?;
-            }
-            Self::Deflate => {
-                flate2::read::ZlibDecoder::new(body).read_to_end(&mut text)?;
-            }
-            Self::Zstd => text = zstd::stream::decode_all(body)?,
-        }
+        self.reader(body)?.read_to_end(&mut text)?;
         Ok(text)
+    }
+
+    /// The same, no more than the first `bytes`.
+    pub(crate) fn decompress_start(self, body: &[u8], bytes: u64) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        self.reader(body)?.take(bytes).read_to_end(&mut text)?;
+        Ok(text)
+    }
+
+    fn reader(self, body: &[u8]) -> io::Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Self::None => Box::new(body),
+            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(body)),
+            Self::Deflate => Box::new(flate2::read::ZlibDecoder::new(body)),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(body)?),
+        })
     }
 }
 
@@ -94,6 +101,7 @@ mod tests {
             compression.compress(&[b"[", b"one,two", b"]"], &mut body).unwrap();
             let body = body.strip_prefix(b"before").unwrap();
             assert_eq!(compression.decompress(body).unwrap(), b"[one,two]", "{compression:?}");
+            assert_eq!(compression.decompress_start(body, 4).unwrap(), b"[one", "{compression:?}");
         }
     }
 }

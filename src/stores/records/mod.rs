@@ -34,6 +34,8 @@ pub(crate) mod event;
 pub(crate) mod fetch;
 pub mod http;
 mod session;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -116,7 +116,7 @@ fn by_name(attributes: &[KeyValue]) -> BTreeMap<String, KeyValue> {
     by_name
 }
 
-fn plain<'a>(message: &'a str, seq: u64, level: Option<Level>) -> View<'a> {
+fn plain(message: &str, seq: u64, level: Option<Level>) -> View<'_> {
     let (time, iostream) = (Nanos(1_764_000_000_123_456_789), IoStream::Stderr);
     View { time, seq, level, iostream, message, rare: None }
 }
