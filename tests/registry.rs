@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::support::sandbox::{LOCAL, Output, Sandbox, finish, finish_with_input};
-use crate::support::{http, wait};
+use crate::support::{http, project, wait};
 
 fn file(sandbox: &Sandbox) -> PathBuf {
     sandbox.path("config/steplog/stack.toml")
@@ -265,19 +265,63 @@ fn stacks_are_put_together_and_taken_apart() {
     call(&sandbox, "check").expect(0);
 }
 
+/// The example program is asked what it is; its keys are known from then on.
 #[test]
-fn a_flavor_of_ones_own_is_registered() {
+fn a_flavor_of_ones_own_is_registered_and_used() {
     let sandbox = Sandbox::new();
-    call(&sandbox, "log-store flavor register sqlite --command python3 store.py --fast").expect(0);
+    let program = project("examples/flavors/sqlite.py").display().to_string();
+    let register = format!("log-store flavor register sqlite --command python3 {program}");
+    call(&sandbox, &register).expect(0);
+    let written = text(&sandbox);
     assert!(
-        text(&sandbox)
-            .ends_with("[flavors.sqlite]\ncommand = [\"python3\", \"store.py\", \"--fast\"]\n")
+        written.contains(&format!("[flavors.sqlite]\ncommand = [\"python3\", \"{program}\"]\n"))
     );
     let flavors = json(&sandbox, "log-store flavor list");
     let own = flavors.as_array().unwrap().iter().find(|it| it["name"] == "sqlite").unwrap();
-    assert_eq!((&own["built_in"], &own["command"][1]), (&false.into(), &"store.py".into()));
+    assert_eq!((&own["built_in"], &own["reads_back"]), (&false.into(), &true.into()));
+    let described = call(&sandbox, "log-store flavor describe sqlite").expect(0).text();
+    assert!(
+        described.contains("path") && described.contains("max_export_batch_size"),
+        "{described}"
+    );
+    // Once more is anew, and says the same.
+    call(&sandbox, &register).expect(0);
+    assert_eq!(text(&sandbox), written);
+
+    let misspelt = call(&sandbox, "log-store register history -f sqlite --pth=x").expect(2);
+    assert!(misspelt.errors().contains("did you mean \"path\"?"), "{}", misspelt.errors());
+    let database = sandbox.path("work/logs.db").display().to_string();
+    call(&sandbox, &format!("log-store register history -f sqlite --path={database}")).expect(0);
+    let tried = call(&sandbox, "log-store test history").expect(0);
+    assert!(tried.errors().contains("log_stores.history: can be read"), "{}", tried.errors());
+    call(&sandbox, "stack update -l history").expect(0);
+    finish(&mut sandbox.wrap("run", ["echo", "hello"])).expect(0);
+    assert_eq!(sandbox.raw("run"), b"hello\n");
+
+    let used = call(&sandbox, "log-store flavor delete sqlite").expect(2);
+    assert!(used.errors().contains("used by the log store \"history\""), "{}", used.errors());
+    call(&sandbox, "stack remove-component -l history").expect(0);
+    call(&sandbox, "log-store delete history").expect(0);
     call(&sandbox, "log-store flavor delete sqlite").expect(0);
     assert!(!text(&sandbox).contains("sqlite"));
+    let gone = call(&sandbox, "log-store flavor register x --command /not/there").expect(2);
+    assert!(gone.errors().contains("was not registered"), "{}", gone.errors());
+}
+
+/// As typed by ZenML's users, with `steplog` for `zenml`.
+#[test]
+fn the_session_of_the_datadog_log_store() {
+    let sandbox = Sandbox::new();
+    let list = call(&sandbox, "log-store flavor list").expect(0).text();
+    assert!(list.contains("datadog"), "{list}");
+    let register = "log-store register my_datadog_logs --flavor datadog --api_key=hunter2hunter2 \
+                    --site=datadoghq.com";
+    let registered = call(&sandbox, register).expect(0);
+    assert!(!(registered.text() + &registered.errors()).contains("hunter2"));
+    call(&sandbox, "stack update -l my_datadog_logs").expect(0);
+    let described = json(&sandbox, "log-store describe my_datadog_logs");
+    assert_eq!(described["configuration"]["api_key"], "********");
+    assert_eq!(described["stacks"], serde_json::json!(["default"]));
 }
 
 #[test]

@@ -127,7 +127,7 @@ impl Attributes {
                 Some(rest) if rest.starts_with('@') => rest.to_owned(),
                 Some(path) => {
                     let opened = std::fs::File::open(path);
-                    text(key, path, opened.and_then(|file| bytes(file)))?
+                    text(key, path, opened.and_then(bytes))?
                 }
             };
             attributes.push(Attribute::new(key, value));
@@ -223,7 +223,7 @@ mod tests {
             let below = command.find_subcommand(component).and_then(|it| it.find_subcommand(verb));
             let options = below.unwrap().get_arguments().filter_map(|it| it.get_long());
             for option in options {
-                let mut keys = crate::stores::FLAVORS.iter().flat_map(|it| it.keys());
+                let mut keys = crate::stores::FLAVORS.iter().flat_map(crate::stores::Flavor::keys);
                 assert!(keys.all(|key| key.name != option), "{option}");
             }
         }

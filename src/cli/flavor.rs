@@ -16,7 +16,7 @@ use crate::stack::keys::{self, KeyInfo};
 use crate::stack::kind::{ANY, Kind};
 use crate::stack::{self, View, manual};
 use crate::stores::custom::{Custom, DeclaredKey, Registered};
-use crate::stores::{Component, DeliverError, Flavor};
+use crate::stores::{Component, DeliverError, FLAVORS, Flavor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Show {
@@ -84,6 +84,9 @@ pub(super) fn own(command: Own) -> ExitCode {
 
 /// Starts the program to hear what it is.
 fn ask(name: &str, mut command: Vec<String>) -> Result<Registered, String> {
+    if FLAVORS.iter().any(|flavor| flavor.name == name) {
+        return Err(format!("the flavor {name:?} is built in\n    help: choose another name"));
+    }
     // It will be started from anywhere.
     for word in command.iter_mut().filter(|word| word.contains('/') || word.contains('.')) {
         if let Ok(path) = std::fs::canonicalize(&*word)
@@ -144,10 +147,16 @@ fn list(view: &View, component: Component, output: Output) -> String {
                 "built_in": true,
             })
         });
-        let own = own.iter().map(
-            |flavor| json!({ "name": flavor.name, "built_in": false, "command": flavor.command }),
-        );
-        return format!("{:#}\n", Value::from_iter(built_in.chain(own)));
+        let own = own.iter().map(|flavor| {
+            json!({
+                "name": flavor.name,
+                "writes_to": format!("the program {}", flavor.command.join(" ")),
+                "reads_back": flavor.can_fetch,
+                "built_in": false,
+                "command": flavor.command,
+            })
+        });
+        return format!("{:#}\n", built_in.chain(own).collect::<Value>());
     }
     if component == Component::ArtifactStore {
         return Flavor::of(component).map(|flavor| format!("{}\n", flavor.name)).collect();

@@ -244,7 +244,7 @@ fn list(view: &View, output: Output) -> String {
                 "log_stores": stack.log_stores,
             })
         });
-        return format!("{:#}\n", serde_json::Value::from_iter(rows));
+        return format!("{:#}\n", rows.collect::<serde_json::Value>());
     }
     let mut table = vec![row(["", "STACK", "ARTIFACT STORE", "LOG STORES"])];
     for stack in &view.stacks {

@@ -157,7 +157,7 @@ pub(super) fn run(component: Component, command: Command) -> ExitCode {
             let done = format!("deleted the {noun} {name:?}");
             edit::make(&file, &Change::Delete { component, name }, &done)
         }
-        Command::List(shown) => show(&shown, |view| list(view, component, shown.output)),
+        Command::List(shown) => show(&shown, |view| Ok(list(view, component, shown.output))),
         Command::Get(shown) => show(&shown, |view| get(view, component, shown.output)),
         Command::Describe { name, shown } => {
             show(&shown, |view| describe(view, component, name.as_deref(), shown.output))
@@ -200,21 +200,21 @@ pub(super) fn show(shown: &Shown, show: impl FnOnce(&View) -> Result<String, Str
     }
 }
 
-fn list(view: &View, component: Component, output: Output) -> Result<String, String> {
+fn list(view: &View, component: Component, output: Output) -> String {
     let stores = view.stores(component);
     if output == Output::Json {
-        return Ok(format!("{:#}\n", json!(stores)));
+        return format!("{:#}\n", json!(stores));
     }
     if stores.is_empty() {
         say(format_args!("there are no {}s", component.noun()));
-        return Ok(String::new());
+        return String::new();
     }
     let mut table = vec![row(["", "NAME", "FLAVOR", "STACKS"])];
     for store in stores {
         let star = if store.active { "*" } else { "" };
         table.push(row([star, &store.name, &store.flavor, &store.stacks.join(", ")]));
     }
-    Ok(aligned(&table, &[]))
+    aligned(&table, &[])
 }
 
 /// The names of the active stack's; says who keeps the logs where there is none.

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use super::document::{Entry, Layer, Node, Place, Table, Value, parse};
 use super::env::Env;
-use super::kind::{ANY, Kind, Recorded, Recorder};
+use super::kind::{Kind, Recorded, Recorder};
 use super::manual;
-use super::reader::{Context, EMPTY, Reader, Secret, Secrets, join};
+use super::reader::{Context, Reader, Secret, Secrets, join};
 use super::sections;
 use crate::stores::artifact::{self, Location};
 use crate::stores::custom::{Registered, declared};
@@ -115,7 +115,8 @@ pub(crate) fn log_store_example(flavor: &Flavor) -> Option<crate::stores::Config
     let Read::LogStore(read) = flavor.read else { return None };
     let mut config = None;
     record(|context| {
-        let mut reader = Reader::new(context, &EMPTY, "", None, Secrets::Unread);
+        let table = Table::default();
+        let mut reader = Reader::new(context, &table, "", None, Secrets::Unread);
         let own = artifact::Config::new(Location::Local { path: PathBuf::new() });
         config = Some(read(&mut reader, &Siblings { own: &own, all: &[] }));
     });
@@ -181,7 +182,9 @@ fn add(keys: &mut Vec<KeyInfo>, recorder: &Recorder, path: &str, with: Option<(&
         let mut below = Vec::new();
         if matches!(kind, Kind::Table) {
             add(&mut below, recorder, &join(path, key), None);
-            below.iter_mut().for_each(|key| key.secret |= *secret == Secret::Yes);
+            for key in &mut below {
+                key.secret |= *secret == Secret::Yes;
+            }
         }
         keys.push(KeyInfo {
             name: key.clone(),
@@ -209,6 +212,7 @@ fn push(table: &mut Table, key: &str, value: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::kind::ANY;
     use crate::stores::FLAVORS;
 
     fn key<'a>(keys: &'a [KeyInfo], name: &str) -> &'a KeyInfo {

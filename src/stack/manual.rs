@@ -6,9 +6,11 @@
 /// The page of each flavor of record stores.
 const FLAVORS: &[(&str, &str)] = &[
     ("console", include_str!("../../docs/log-stores/console.md")),
+    ("datadog", include_str!("../../docs/log-stores/datadog.md")),
     ("elasticsearch", include_str!("../../docs/log-stores/elasticsearch.md")),
     ("http", include_str!("../../docs/log-stores/http.md")),
     ("otel", include_str!("../../docs/log-stores/otel.md")),
+    ("splunk", include_str!("../../docs/log-stores/splunk.md")),
 ];
 /// What all of these share, and their table.
 const SHARED: &str = include_str!("../../docs/log-stores/README.md");
@@ -41,7 +43,7 @@ pub(crate) fn example(flavor: &str) -> Option<&'static str> {
 pub(crate) fn about_flavor_key(flavor: &str, key: &str) -> String {
     let own = page(flavor).into_iter().flat_map(rows);
     let stores =
-        ["## Artifact stores", "## Log stores"].into_iter().flat_map(section).flat_map(rows);
+        ["## Artifact stores", "## Log stores"].into_iter().filter_map(section).flat_map(rows);
     let mut all = own.chain(rows(SHARED).filter(|_| page(flavor).is_some())).chain(stores);
     all.find(|row| row.is_of(key)).map_or_else(String::new, |row| row.about())
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure. One function a change, in the order of [`Change`].
 
-use toml_edit::{DocumentMut, InlineTable, Item, Value};
+use toml_edit::{DocumentMut, InlineTable, Item, TableLike, Value};
 
 use super::known::Known;
 use super::value::{self, Attribute};
@@ -71,7 +71,7 @@ impl Plan<'_> {
             }
             Change::Delete { component, name } => {
                 self.existing(component.section(), component.noun(), name)?;
-                self.unused(component.noun(), name, self.known.users(*component, name))?;
+                Self::unused(component.noun(), name, self.known.users(*component, name))?;
                 self.delete(component.section(), component.noun(), name)
             }
             Change::RegisterFlavor(registered) => self.register_flavor(registered),
@@ -82,7 +82,7 @@ impl Plan<'_> {
                 self.existing("flavors", "flavor", name)?;
                 let users = self.known.log_stores_with("flavor", name);
                 let users = users.iter().map(|store| format!("the log store {store:?}")).collect();
-                self.unused("flavor", name, users)?;
+                Self::unused("flavor", name, users)?;
                 self.delete("flavors", "flavor", name)
             }
             Change::RegisterStack { name, artifact_store, log_stores, .. } => {
@@ -212,7 +212,7 @@ impl Plan<'_> {
                 (Some(table), Some(below)) => {
                     let inner = table.get_mut(&key).and_then(Item::as_table_like_mut);
                     let removed = inner.is_some_and(|inner| tree::remove(inner, &below));
-                    let empty = |item: &Item| item.as_table_like().is_some_and(|it| it.is_empty());
+                    let empty = |item: &Item| item.as_table_like().is_some_and(TableLike::is_empty);
                     if table.get(&key).is_some_and(empty) {
                         tree::remove(table, &key);
                     }
@@ -244,7 +244,9 @@ impl Plan<'_> {
                 Component::LogStore if stack.log_stores.iter().any(|store| store == from) => {
                     let table = self.table("stacks", &stack.name)?;
                     let list = table.get_mut("log_stores").and_then(Item::as_array_mut);
-                    list.into_iter().for_each(|list| tree::replace_in_list(list, from, to));
+                    if let Some(list) = list {
+                        tree::replace_in_list(list, from, to);
+                    }
                 }
                 _ => {}
             }
@@ -317,7 +319,9 @@ impl Plan<'_> {
         if log_stores.is_empty() || !left {
             tree::remove(table, "log_stores");
         } else if let Some(list) = table.get_mut("log_stores").and_then(Item::as_array_mut) {
-            log_stores.iter().for_each(|store| tree::remove_from_list(list, store));
+            for store in log_stores {
+                tree::remove_from_list(list, store);
+            }
         }
         Ok(())
     }
@@ -335,7 +339,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn unused(&self, noun: &'static str, name: &str, by: Vec<String>) -> Result<(), EditError> {
+    fn unused(noun: &'static str, name: &str, by: Vec<String>) -> Result<(), EditError> {
         if by.is_empty() {
             return Ok(());
         }
@@ -361,11 +365,7 @@ impl Plan<'_> {
     }
 
     /// The table in the file, made if it is not there.
-    fn table(
-        &mut self,
-        section: &str,
-        name: &str,
-    ) -> Result<&mut dyn toml_edit::TableLike, EditError> {
+    fn table(&mut self, section: &str, name: &str) -> Result<&mut dyn TableLike, EditError> {
         let table = tree::entry_or_new(self.document, section, name, SECTIONS);
         table.ok_or_else(|| EditError::NotATable { name: section.to_owned(), key: name.to_owned() })
     }

@@ -41,25 +41,21 @@ pub(super) fn entry_or_new<'d>(
             table.set_implicit(true);
             document.insert(of, Item::Table(table));
         }
-        let item = match document.get_mut(of)? {
-            // Headers below a table in braces are not TOML.
-            Item::Value(_) => Item::Value(Value::InlineTable(InlineTable::new())),
-            _ => {
-                let mut table = Table::new();
-                table.set_position(Some(position));
-                if position >= last_position(document.as_table()) {
-                    let trailing = text(Some(document.trailing()));
-                    if !trailing.trim().is_empty() {
-                        table.decor_mut().set_prefix(format!("{}\n\n", trailing.trim_end()));
-                        document.set_trailing("");
-                    }
+        // Headers below a table in braces are not TOML.
+        if document.get(of)?.is_value() {
+            let table = Value::InlineTable(InlineTable::new());
+            insert_last(section(document, of)?, name, table);
+        } else {
+            let mut table = Table::new();
+            table.set_position(Some(position));
+            if position >= last_position(document.as_table()) {
+                let trailing = text(Some(document.trailing()));
+                if !trailing.trim().is_empty() {
+                    table.decor_mut().set_prefix(format!("{}\n\n", trailing.trim_end()));
+                    document.set_trailing("");
                 }
-                Item::Table(table)
             }
-        };
-        match (section(document, of)?, item) {
-            (section, Item::Value(value)) => insert_last(section, name, value),
-            (section, item) => drop(section.insert(name, item)),
+            section(document, of)?.insert(name, Item::Table(table));
         }
     }
     entry(document, of, name)
@@ -147,16 +143,13 @@ fn give_to_next_table(document: &mut DocumentMut, position: isize, comment: &str
     let mut positions = Vec::new();
     positions_of(document.as_table(), &mut positions);
     let next = positions.into_iter().filter(|other| *other > position).min();
-    match next.and_then(|next| table_at(document.as_table_mut(), next)) {
-        Some(table) => {
-            let old = text(table.decor().prefix());
-            let old = if old.is_empty() { "\n" } else { &old };
-            table.decor_mut().set_prefix(format!("{comment}\n{old}"));
-        }
-        None => {
-            let old = text(Some(document.trailing()));
-            document.set_trailing(format!("{comment}\n{old}"));
-        }
+    if let Some(table) = next.and_then(|next| table_at(document.as_table_mut(), next)) {
+        let old = text(table.decor().prefix());
+        let old = if old.is_empty() { "\n" } else { &old };
+        table.decor_mut().set_prefix(format!("{comment}\n{old}"));
+    } else {
+        let old = text(Some(document.trailing()));
+        document.set_trailing(format!("{comment}\n{old}"));
     }
 }
 
@@ -291,22 +284,17 @@ pub(super) fn set_top(document: &mut DocumentMut, key: &str, value: impl Into<Va
         set(document.as_table_mut(), key, value);
         return;
     }
-    let (comment, rest) = match first_table(document.as_table())
-        .and_then(|first| table_at(document.as_table_mut(), first))
-    {
-        Some(table) => {
+    let first = first_table(document.as_table());
+    let comment =
+        if let Some(table) = first.and_then(|first| table_at(document.as_table_mut(), first)) {
             let (comment, rest) = first_comment(&text(table.decor().prefix()));
             table.decor_mut().set_prefix(format!("\n{rest}"));
-            (comment, None)
-        }
-        None => {
+            comment
+        } else {
             let (comment, rest) = first_comment(&text(Some(document.trailing())));
-            (comment, Some(rest))
-        }
-    };
-    if let Some(rest) = rest {
-        document.set_trailing(rest);
-    }
+            document.set_trailing(rest);
+            comment
+        };
     document.insert(key, toml_edit::value(value));
     if let Some(mut key) = document.key_mut(key) {
         key.leaf_decor_mut().set_prefix(comment);

@@ -56,8 +56,7 @@ pub(super) fn split(name: &str) -> (String, Option<String>) {
 /// is wrong with it.
 pub(super) fn value(kind: Option<&Kind>, text: &str) -> Value {
     let typed = match kind {
-        Some(Kind::Count { .. }) => text.parse::<i64>().ok().map(Value::from),
-        Some(Kind::Integer) => text.parse::<i64>().ok().map(Value::from),
+        Some(Kind::Count { .. } | Kind::Integer) => text.parse::<i64>().ok().map(Value::from),
         Some(Kind::Number) => integer(text).or_else(|| text.parse::<f64>().ok().map(Value::from)),
         Some(Kind::Bytes { .. }) => integer(text),
         Some(Kind::Flag) => text.parse::<bool>().ok().map(Value::from),
