@@ -122,9 +122,9 @@ fn an_invalid_edit_changes_nothing() {
     let before = text(&sandbox);
     for (line, needles) in [
         ("log-store register a -f http --endpoint=x", &["log_stores.a.endpoint", "URL"][..]),
-        ("log-store register a -f htpt", &["htpt", "did you mean \"http\"?"]),
+        ("log-store register a -f http2", &["http2", "did you mean \"http\"?"]),
         ("log-store register a -f http", &["log_stores.a.endpoint: missing"]),
-        ("log-store register a -f http --endpoint=http://x --fromat=json", &["fromat", "format"]),
+        ("log-store register a -f http --endpoint=http://x --frmt=json", &["frmt", "format"]),
         ("log-store register a -f http --endpoint", &["--endpoint needs a value"]),
         ("artifact-store update here --level=99", &["artifact_stores.here.level", "1 to 22"]),
         ("artifact-store delete here", &["used by the stack \"test\""]),
@@ -146,7 +146,7 @@ fn an_invalid_edit_changes_nothing() {
     let output = call(&sandbox, "log-store register a -f artifact").expect(2);
     assert!(output.errors().contains("stack.toml:2:1: spool.max_byte"), "{}", output.errors());
     // But an edit may be what puts it right.
-    sandbox.write_stack("[log_stores.a]\nflavor = 'htpt'\n");
+    sandbox.write_stack("[log_stores.a]\nflavor = 'http2'\n");
     call(&sandbox, "log-store delete a").expect(0);
     assert_eq!(text(&sandbox), "");
 }
@@ -334,7 +334,7 @@ fn flavors_are_described() {
     let local = json(&sandbox, "artifact-store flavor describe local");
     let level = local["keys"].as_array().unwrap().iter().find(|key| key["key"] == "level").unwrap();
     assert_eq!(level["takes"], "1 to 22; 0 to 9 with codec = \"gzip\"");
-    let unknown = call(&sandbox, "log-store flavor describe htpt").expect(2);
+    let unknown = call(&sandbox, "log-store flavor describe http2").expect(2);
     assert!(unknown.errors().contains("did you mean \"http\"?"), "{}", unknown.errors());
 }
 
