@@ -85,33 +85,37 @@ impl Access {
     /// The log store of the stack that is named, or else the first that can be read.
     pub(super) fn open(file: Option<&Path>, log_store: Option<&str>) -> Result<Self, Failure> {
         let Stack { log_stores, .. } = load(file)?;
-        let mut elsewhere = Vec::new();
         let names: Vec<String> = log_stores.iter().map(|store| store.name.clone()).collect();
+        let (mut elsewhere, mut others) = (Vec::new(), Vec::new());
         for store in log_stores {
-            if log_store.is_some_and(|wanted| wanted != store.name) {
-                continue;
-            }
-            match store.config.reading().map_err(|error| failed(chain(&error)))? {
-                Reading::Here(reader) => {
+            let wanted = log_store.is_none_or(|wanted| wanted == store.name);
+            match store.config.reading().map_err(|error| failed(chain(&error))) {
+                Ok(Reading::Here(reader)) if wanted => {
                     return Ok(Self { runtime: runtime()?, name: store.name, reader });
                 }
-                Reading::Elsewhere(where_to) => elsewhere.push((store.name, where_to)),
+                Ok(Reading::Here(_)) => others.push(store.name),
+                Ok(Reading::Elsewhere(place)) if wanted => {
+                    elsewhere.push(format!("log store {}: {place}", store.name));
+                }
+                Err(failure) if wanted => return Err(failure),
+                Ok(Reading::Elsewhere(_)) | Err(_) => {}
             }
         }
-        Err(if elsewhere.is_empty() {
-            let wanted = log_store.unwrap_or_default();
-            Failure::usage(format!(
-                "the stack has no log store {wanted:?}; it has {}",
+        if elsewhere.is_empty() {
+            return Err(Failure::usage(format!(
+                "the stack has no log store {:?}; it has {}",
+                log_store.unwrap_or_default(),
                 listed(&names)
-            ))
+            )));
+        }
+        let advice = if others.is_empty() {
+            "to read logs with steplog too, add a log store of the flavor artifact to the stack's \
+             log_stores"
+                .to_owned()
         } else {
-            let places = elsewhere.iter().map(|(name, place)| format!("log store {name}: {place}"));
-            Failure::usage(format!(
-                "{}; to read logs with steplog too, add a log store of the flavor artifact to the \
-                 stack's log_stores",
-                places.collect::<Vec<_>>().join("; ")
-            ))
-        })
+            format!("of the stack's log stores, {} can be read", listed(&others))
+        };
+        Err(Failure::usage(format!("{}; {advice}", elsewhere.join("; "))))
     }
 }
 

@@ -297,7 +297,9 @@ impl Shipping<'_> {
         match result {
             Ok(Outcome::Delivered) => {
                 let refused: Vec<String> = targets.iter().filter_map(refusal).collect();
-                refused.iter().for_each(|line| self.bar.suspend(|| say(line)));
+                for line in &refused {
+                    self.bar.suspend(|| say(line));
+                }
                 Ok(Some(Done::Delivered { refused: !refused.is_empty() }))
             }
             Ok(Outcome::Stopped) => {

@@ -176,7 +176,9 @@ mod tests {
     /// As many requests as make the store seem down, all begun before the first failed.
     fn go_down(gate: &Arc<Gate>, now: Instant) {
         let passes: Vec<_> = (0..64).map(|_| gate.enter(now).unwrap()).collect();
-        passes.into_iter().for_each(|pass| pass.failed(None, now));
+        for pass in passes {
+            pass.failed(None, now);
+        }
     }
 
     #[test]

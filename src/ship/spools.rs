@@ -39,6 +39,7 @@ impl Target {
     }
 
     /// The same store for another spool.
+    #[must_use]
     pub fn another(&self) -> Self {
         Self {
             name: self.name.clone(),

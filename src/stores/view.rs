@@ -176,12 +176,11 @@ fn rare(
     let lifted = lifted.unwrap_or_default();
     let level = line.level.or(lifted.level);
     let lossy;
-    let text = match message {
-        Some(message) => message,
-        None => {
-            lossy = String::from_utf8_lossy(bytes);
-            &lossy
-        }
+    let text = if let Some(message) = message {
+        message
+    } else {
+        lossy = String::from_utf8_lossy(bytes);
+        &lossy
     };
     let rare = Rare {
         raw: lifted.message.is_some().then_some(text),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -16,7 +17,6 @@ use crate::support::lines;
 
 /// What is different between products.
 trait Product: 'static {
-    const INDEX: &'static str;
     /// Further keys.
     const KEYS: &'static str;
     fn address() -> SocketAddr;
@@ -25,7 +25,6 @@ trait Product: 'static {
 pub(super) struct Elastic;
 
 impl Product for Elastic {
-    const INDEX: &'static str = "logs-steplog-default";
     const KEYS: &'static str = "";
     fn address() -> SocketAddr {
         search::noida()
@@ -35,8 +34,7 @@ impl Product for Elastic {
 pub(super) struct Open;
 
 impl Product for Open {
-    const INDEX: &'static str = "steplog";
-    const KEYS: &'static str = "index = \"steplog\"\ndata_stream = false\n";
+    const KEYS: &'static str = "data_stream = false\n";
     fn address() -> SocketAddr {
         search::osmem()
     }
@@ -44,12 +42,16 @@ impl Product for Open {
 
 pub(super) struct Cluster<P> {
     front: StandIn,
+    /// Its own, so that looking at it does not take longer the more tests have run.
+    index: String,
     product: std::marker::PhantomData<P>,
 }
 
 impl<P: Product> Subject for Cluster<P> {
     fn start() -> Self {
-        Self { front: search::before(P::address()), product: std::marker::PhantomData }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let index = format!("logs-steplog-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { front: search::before(P::address()), index, product: std::marker::PhantomData }
     }
 
     fn address(&self) -> SocketAddr {
@@ -57,7 +59,8 @@ impl<P: Product> Subject for Cluster<P> {
     }
 
     fn keys(&self, base: &str) -> String {
-        format!("flavor = \"elasticsearch\"\nendpoint = \"{base}\"\n{}", P::KEYS)
+        let (index, keys) = (&self.index, P::KEYS);
+        format!("flavor = \"elasticsearch\"\nendpoint = \"{base}\"\nindex = \"{index}\"\n{keys}")
     }
 
     fn stop(&mut self) {
@@ -69,7 +72,7 @@ impl<P: Product> Subject for Cluster<P> {
     }
 
     fn stored(&self, run: &str) -> Vec<Stored> {
-        search::documents(P::address(), P::INDEX, run).into_iter().map(stored).collect()
+        search::documents(P::address(), &self.index, run).into_iter().map(stored).collect()
     }
 
     fn is_write(request: &Seen) -> bool {
@@ -219,11 +222,8 @@ fn documents_that_are_to_come_again_come_again_alone() {
     let text = lines::numbered(2 * BATCH);
     bench.deliver("busy", text.as_bytes());
     assert_arrived(&bulk, "busy", text.as_bytes(), Doubles::Never);
-    assert_eq!(
-        (bulk.state().busy, bulk.state().doubles),
-        (0, 0),
-        "what was taken is not sent again"
-    );
+    let state = bulk.state();
+    assert_eq!((state.busy, state.doubles), (0, 0), "what was taken is not sent again");
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn documents_that_are_there_already_are_taken() {
     let copy = bench.sandbox.path("copy");
     std::fs::create_dir(&copy).unwrap();
     for file in std::fs::read_dir(&spool).unwrap().map(Result::unwrap) {
-        if file.file_name() != "checkpoint" {
+        if file.file_type().unwrap().is_file() && file.file_name() != "checkpoint" {
             std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
         }
     }

@@ -3,6 +3,7 @@
 
 pub(crate) mod conformance;
 
+mod choice;
 mod datadog;
 mod elasticsearch;
 mod fan_out;

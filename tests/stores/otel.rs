@@ -222,11 +222,12 @@ fn grpc_exhaustion_with_a_time_to_come_back_waits_for_it() {
     assert!(next.at - refused.at > 0.99, "it came back after {}", next.at - refused.at);
 }
 
-/// Delivery stops at once, says these words, and goes on when somebody says so.
+/// Delivery stops, says these words, and goes on when somebody says so.
 #[track_caller]
 fn stops(run: &str, code: u8, words: &[&str], exit_code: i32) {
     let subject = Over::<GRPC>::start();
-    let bench = grpc_bench(&subject.server);
+    let mut bench = grpc_bench(&subject.server);
+    bench.set("deadline", "1s");
     subject.server.order(&format!("{code} - 1000"));
     let text = lines::numbered(BATCH);
     let said = bench.print(run, text.as_bytes()).expect(0).errors();
@@ -234,7 +235,9 @@ fn stops(run: &str, code: u8, words: &[&str], exit_code: i32) {
         assert!(said.contains(word), "{word:?} is not said: {said}");
     }
     assert_eq!(bench.sandbox.spooled().len(), 1, "the spool keeps it");
-    assert!(subject.server.seen().len() < 5, "it does not go on trying");
+    let tries = subject.server.seen().len();
+    // What is no matter of credentials is tried anew with each new ship, until the deadline.
+    assert!(tries < 5 || exit_code != 4, "{tries} tries: it does not go on");
     bench.sandbox.call(["ship", "--all"]).expect(exit_code);
     subject.server.order("");
     bench.sandbox.call(["ship", "--all"]).expect(0);

@@ -16,7 +16,7 @@ use crate::record::{
 };
 use crate::stores::artifact::testing::block_on;
 use crate::stores::json::RecordJson;
-use crate::stores::{Chunk, DeliverError, Ending, LogStore, Patience, Summary, view};
+use crate::stores::{Chunk, DeliverError, Ending, LogStore, Summary, view};
 
 /// A writer that started at `started`, with attributes.
 pub(crate) fn writer(run: &str, step: &str, started: Nanos) -> Writer {
@@ -158,7 +158,7 @@ pub(crate) fn deliver(
 ) -> Result<Vec<serde_json::Value>, DeliverError> {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { dir: folder.path().to_owned(), max_bytes: 64 << 20 };
-    let patience = Patience { timeout: Duration::from_secs(30), lowest_rate: 1 << 20 };
+    let patience = crate::ship::Settings::default().patience();
     let store = RecordStore::new(service, patience, DeadLetter::new(settings, "test"));
     let session = store.session(writer, &serde_json::Value::Null).unwrap();
     let mut encoder = session.encoder();

@@ -158,7 +158,13 @@ impl Bench {
 
     /// With further keys of the log store.
     pub(crate) fn with(keys: &str, more: &str) -> Self {
-        let settings = [("retry_initial", "5ms"), ("retry_max", "50ms"), ("timeout", "3s")];
+        // Some of the servers take their time on a busy machine.
+        let settings = [
+            ("retry_initial", "5ms"),
+            ("retry_max", "50ms"),
+            ("timeout", "10s"),
+            ("deadline", "100s"),
+        ];
         let bench = Self {
             sandbox: Sandbox::new(),
             keys: format!(

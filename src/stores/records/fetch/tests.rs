@@ -320,6 +320,8 @@ proptest! {
     ) {
         block_on(async {
             query.filter = Filter { from_seq: 0, to_seq: None, ..query.filter };
+            // Following does not know of a traceback that the last lines began with.
+            query.filter.level = query.filter.level.filter(|_| tail.is_none());
             let fake = Fake::new(service.clone());
             let mut writer = testing::writer("run", "step", 1);
             writer.started = Nanos(time(0).0 - 1);
