@@ -83,7 +83,7 @@ pub struct Sources<O: Open> {
     store: O,
     request: Request,
     /// By number of the stream.
-    sources: Vec<Option<Reading<O::Source>>>,
+    readings: Vec<Option<Reading<O::Source>>>,
     heads: Vec<Option<Head>>,
     events: VecDeque<Event>,
     /// The caller knows that there is nothing new.
@@ -114,7 +114,7 @@ impl<O: Open> Sources<O> {
         let mut all = Self {
             store,
             request,
-            sources: Vec::new(),
+            readings: Vec::new(),
             heads: Vec::new(),
             events: VecDeque::new(),
             idle: false,
@@ -151,7 +151,7 @@ impl<O: Open> Sources<O> {
             }
             tokio::time::sleep(self.cadence()).await;
             self.idle = false;
-            for reading in self.sources.iter_mut().flatten() {
+            for reading in self.readings.iter_mut().flatten() {
                 if reading.state == State::Pending {
                     reading.state = State::Open;
                 }
@@ -175,7 +175,7 @@ impl<O: Open> Sources<O> {
             };
             let mut wanted = Vec::new();
             let mut closed = Vec::new();
-            for (number, reading) in self.sources.iter_mut().enumerate() {
+            for (number, reading) in self.readings.iter_mut().enumerate() {
                 let Some(reading) = reading else { continue };
                 let has_head = self.heads.get(number).is_some_and(Option::is_some);
                 match reading.state {
@@ -198,7 +198,7 @@ impl<O: Open> Sources<O> {
                 };
                 drop(wanted);
                 let Some((_, number)) = first else { return Ok(()) };
-                if let Some(Some(reading)) = self.sources.get_mut(number) {
+                if let Some(Some(reading)) = self.readings.get_mut(number) {
                     reading.state = State::Open;
                 }
                 continue;
@@ -213,7 +213,7 @@ impl<O: Open> Sources<O> {
     }
 
     fn take(&mut self, number: usize, next: Result<Next, ReadError>) -> Result<(), ReadError> {
-        let Some(Some(reading)) = self.sources.get_mut(number) else { return Ok(()) };
+        let Some(Some(reading)) = self.readings.get_mut(number) else { return Ok(()) };
         match next {
             Ok(Next::Page(page)) => {
                 if let Some(head) = self.heads.get_mut(number) {
@@ -247,7 +247,7 @@ impl<O: Open> Sources<O> {
 
     /// Beyond this, a stream that is not open yet may have lines.
     fn border(&self) -> Option<Nanos> {
-        let closed = self.sources.iter().flatten().filter(|it| it.state == State::Closed);
+        let closed = self.readings.iter().flatten().filter(|it| it.state == State::Closed);
         let bounds = closed.filter_map(|reading| reading.bound);
         match self.request.direction {
             Direction::Forward => bounds.min(),
@@ -257,7 +257,7 @@ impl<O: Open> Sources<O> {
 
     fn cadence(&self) -> Duration {
         let now = Nanos::now();
-        let live = self.sources.iter().flatten().filter(|it| it.state == State::Pending);
+        let live = self.readings.iter().flatten().filter(|it| it.state == State::Pending);
         live.map(|reading| {
             let age = now.0.saturating_sub(reading.started.0).max(0);
             self.store.cadence(Duration::from_nanos(age as u64))
@@ -268,8 +268,8 @@ impl<O: Open> Sources<O> {
 
     fn put(&mut self, number: u32, stream: &Stream) {
         let position = number as usize;
-        while self.sources.len() <= position {
-            self.sources.push(None);
+        while self.readings.len() <= position {
+            self.readings.push(None);
             self.heads.push(None);
         }
         let mut filter = self.request.filter.clone();
@@ -293,7 +293,7 @@ impl<O: Open> Sources<O> {
             bound: self.store.bound(stream, self.request.direction),
             state: State::Closed,
         };
-        if let Some(slot) = self.sources.get_mut(position) {
+        if let Some(slot) = self.readings.get_mut(position) {
             *slot = Some(reading);
         }
     }
@@ -310,6 +310,6 @@ impl<O: Open> Lines for Sources<O> {
 
     fn marks(&self) -> Vec<Option<u64>> {
         let mark = |reading: &Option<Reading<O::Source>>| Some(reading.as_ref()?.source.mark());
-        self.sources.iter().map(mark).collect()
+        self.readings.iter().map(mark).collect()
     }
 }

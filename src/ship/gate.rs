@@ -176,7 +176,9 @@ mod tests {
     /// As many requests as make the store seem down, all begun before the first failed.
     fn go_down(gate: &Arc<Gate>, now: Instant) {
         let passes: Vec<_> = (0..64).map(|_| gate.enter(now).unwrap()).collect();
-        passes.into_iter().for_each(|pass| pass.failed(None, now));
+        for pass in passes {
+            pass.failed(None, now);
+        }
     }
 
     #[test]
@@ -191,7 +193,9 @@ mod tests {
     fn single_failures_shut_nothing() {
         let (gate, now) = (gate(), Instant::now());
         for _ in 0..20 {
-            (1..DOWN).for_each(|_| gate.enter(now).unwrap().failed(None, now));
+            for _ in 1..DOWN {
+                gate.enter(now).unwrap().failed(None, now);
+            }
             gate.enter(now).unwrap().succeeded();
         }
         assert_eq!(gate.outages(), 0);

@@ -87,7 +87,7 @@ mod tests {
     fn send(to: Arc<Mutex<dyn Write + Send>>) -> Result<Reply, SendError> {
         let console = Console { config: Config::default(), to };
         let body = b"hello\n".as_slice().into();
-        let request = Request { body, records: 1, text_bytes: 6, id: "id".to_owned() };
+        let request = Request { body, records: 1, id: "id".to_owned() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(console.send(request))
     }

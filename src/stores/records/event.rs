@@ -70,7 +70,7 @@ impl StreamEvent {
                 bytes: totals.raw_bytes,
                 levels: totals.levels,
                 first_error: totals.first_error.clone(),
-                gaps: totals.gaps.clone(),
+                gaps: totals.gaps,
                 rejected,
             }),
         }

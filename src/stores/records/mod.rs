@@ -134,8 +134,6 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
     /// Records in it.
     pub(crate) records: usize,
-    /// Bytes before compression.
-    pub(crate) text_bytes: usize,
     /// The same for every try at these records, also after a crash; another for any others.
     pub(crate) id: String,
 }

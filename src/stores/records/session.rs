@@ -115,7 +115,6 @@ fn request_id(writer: WriterId, spans: &[Span]) -> String {
 struct Piece {
     id: String,
     body: Bytes,
-    text_bytes: usize,
     /// Bytes before the first record in the body before compression.
     head: usize,
     ends: Vec<u32>,
@@ -206,7 +205,6 @@ impl RecordSession {
             Piece {
                 id: request_id(self.writer.id, &spans),
                 body: body.slice(batch.body.clone()),
-                text_bytes: batch.head + batch.ends.last().map_or(0, |end| *end as usize),
                 head: batch.head,
                 ends: batch.ends.clone(),
                 oversize: batch.oversize,
@@ -447,20 +445,14 @@ impl RecordSession {
             .compression
             .compress(&[&around.head, &all, &around.tail], &mut body)
             .map_err(|error| retry(format!("put a request together: {error}"), None))?;
-        let text_bytes = around.head.len() + all.len() + around.tail.len();
         let (body, head) = (body.into(), around.head.len());
-        Ok(Piece { id, body, text_bytes, head, ends, oversize: false, spans })
+        Ok(Piece { id, body, head, ends, oversize: false, spans })
     }
 }
 
 impl Piece {
     fn request(&self) -> Request {
-        Request {
-            body: self.body.clone(),
-            records: self.ends.len(),
-            text_bytes: self.text_bytes,
-            id: self.id.clone(),
-        }
+        Request { body: self.body.clone(), records: self.ends.len(), id: self.id.clone() }
     }
 
     fn seqs(&self) -> impl Iterator<Item = u64> {

@@ -261,12 +261,7 @@ fn what_was_sent_is_asked_for_by_the_next_try() {
     let body = b"{\"event\":\"x\",\"index\":\"main\"}";
     let mut packed = Vec::new();
     Compression::Gzip.compress(&[body], &mut packed).unwrap();
-    let request = |id: &str| Request {
-        body: packed.clone().into(),
-        records: 1,
-        text_bytes: body.len(),
-        id: id.to_owned(),
-    };
+    let request = |id: &str| Request { body: packed.clone().into(), records: 1, id: id.to_owned() };
     let asks = || stand_in.requests().iter().filter(|it| it.0 == "/services/collector/ack").count();
     block_on(async {
         let given_up = service.send(request("a"));

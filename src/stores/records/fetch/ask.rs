@@ -64,7 +64,7 @@ impl Asker {
         request: RequestBuilder,
         purpose: &str,
     ) -> Result<Answer, ReadError> {
-        self.ask_as(request, purpose, |answer| answer.retry_after()).await
+        self.ask_as(request, purpose, Answer::retry_after).await
     }
 
     /// The same for a service that says in its own way how long to leave it alone (429 and 503).
@@ -171,7 +171,7 @@ mod tests {
                 // Who is told too much goes away.
                 stream.write_all(answer.as_bytes()).ok();
                 if answer.contains("content-length: 99999999") {
-                    let block = [b'x'; 64 << 10];
+                    let block = vec![b'x'; 64 << 10];
                     while stream.write_all(&block).is_ok() {}
                 }
             }

@@ -184,5 +184,5 @@ pub(super) fn place(
     since: Option<Nanos>,
     until: Option<Nanos>,
 ) -> Filter {
-    Filter { from_seq, to_seq, since, until, ..Filter::default() }
+    Filter { since, until, from_seq, to_seq, ..Filter::default() }
 }

@@ -153,7 +153,7 @@ impl Source {
                 Step::On => {}
                 Step::Wait if self.plan.follow => return Ok(Next::Pending),
                 Step::Wait => {
-                    tokio::time::sleep(self.shared.search.poll().min(self.patience)).await
+                    tokio::time::sleep(self.shared.search.poll().min(self.patience)).await;
                 }
             }
         }
@@ -375,7 +375,9 @@ impl Source {
         if let Some(hole) = self.short_of(self.goal) {
             self.open_hole(hole);
         } else {
-            self.spans.iter_mut().for_each(|spans| drop(spans.pop_front()));
+            if let Some(spans) = &mut self.spans {
+                spans.pop_front();
+            }
             self.next_span();
         }
         Ok(Step::On)
