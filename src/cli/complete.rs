@@ -253,31 +253,40 @@ fn offer(
     argument(command, path, name, |it| it.add(ArgValueCandidates::new(names)))
 }
 
-/// Changes one argument of one command, if it has it.
+/// Changes one argument of one command, if it has it. All are gone through, for clap counts positional
+/// ones in the order in which it has them.
 fn argument(
     command: Command,
     path: &[&str],
     name: &str,
     change: impl FnOnce(Arg) -> Arg,
 ) -> Command {
+    let mut change = Some(change);
     at(command, path, |command| {
-        if command.get_arguments().any(|it| it.get_id() == name) {
-            command.mut_arg(name.to_owned().leak() as &'static str, change)
-        } else {
-            command
-        }
+        command.mut_args(|argument| match change.take_if(|_| argument.get_id() == name) {
+            Some(change) => change(argument),
+            None => argument,
+        })
     })
 }
 
 /// Changes the command at `path`, if there is one.
 fn at(command: Command, path: &[&str], change: impl FnOnce(Command) -> Command) -> Command {
-    match path.split_first() {
-        None => change(command),
-        Some((first, rest)) if command.find_subcommand(first).is_some() => {
-            command.mut_subcommand(first, |below| at(below, rest, change))
-        }
-        Some(_) => command,
-    }
+    let Some((first, rest)) = path.split_first() else { return change(command) };
+    let mut change = Some(change);
+    command.mut_subcommands(|below| match change.take_if(|_| below.get_name() == *first) {
+        Some(change) => at_boxed(below, rest, Box::new(change)),
+        None => below,
+    })
+}
+
+/// A closure within a closure within …: its type ends here.
+fn at_boxed(
+    command: Command,
+    path: &[&str],
+    change: Box<dyn FnOnce(Command) -> Command + '_>,
+) -> Command {
+    at(command, path, change)
 }
 
 fn view(file: Option<&Path>) -> Option<View> {
