@@ -53,7 +53,7 @@ pub(crate) fn flavors(input: &Input, sizes: Sizes) -> Group {
                 text += encoded.text_bytes;
                 sent += encoded.body.len();
             }
-            thread_time() - before
+            thread_time().saturating_sub(before)
         });
         let seconds = time.min().unwrap().as_secs_f64();
         let lines = input.lines as f64;

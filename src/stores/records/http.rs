@@ -158,7 +158,11 @@ impl Connection {
             // Where the system has no root certificates at all (a container from scratch), there is no client
             // with them. Plain HTTP works without, and so do certificates of our own.
             let builder = self.configure(Client::builder())?.tls_certs_only([]);
-            builder.build().map_err(|_| ConnectionError::Client(error))
+            builder.build().map_err(|_| match &self.certificate_file {
+                // What is not a certificate shows only now.
+                Some(path) => ConnectionError::Certificate { path: path.clone(), source: error },
+                None => ConnectionError::Client(error),
+            })
         })
     }
 

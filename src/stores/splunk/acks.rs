@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use crate::stores::records::SendError;
 
 /// How often to ask.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// A request that is not acknowledged after this long is sent again; as Splunk advises.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 

@@ -297,6 +297,8 @@ fn what_was_not_acknowledged_when_splunk_started_anew_is_sent_again() {
             std::thread::yield_now();
         }
         stand_in.kill();
+        // Away for longer than the pause between two questions: so one of them finds nobody.
+        std::thread::sleep(5 * super::acks::PAUSE);
         stand_in.start_again();
         stand_in.settings(&json!({ "ack": true }));
         delivered.join().unwrap().unwrap();
