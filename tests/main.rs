@@ -21,4 +21,5 @@ mod main_job;
 mod outputs;
 mod packaging;
 mod reading;
+mod registry;
 mod stores;

@@ -1,22 +1,16 @@
 //! `steplog check`: validates the stack file, shows what it comes to, and tries its stores.
 
-use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
+use super::try_store::{self, Tried};
 use crate::stack::{self, Env, Stack, View};
-use crate::stores;
-use crate::stores::artifact::probe::probe;
-use crate::stores::artifact::{Config, Location};
 
 /// The file is wrong.
 const INVALID: u8 = 2;
 /// The file is right, but a store did not do what was asked of it.
 const FAILED: u8 = 1;
-/// What one store is given in all.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Validate the stack file and show what it comes to
 ///
@@ -29,7 +23,7 @@ pub(super) struct Args {
     /// The same, as the other commands name it
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     stack: Option<PathBuf>,
-    /// Also write, read and delete an object in each store
+    /// Also try each store: an object is written, read and deleted, a test record is sent
     #[arg(long)]
     connect: bool,
 }
@@ -44,10 +38,10 @@ pub(super) fn run(args: Args) -> ExitCode {
         }
     };
     warn(&view);
-    let targets = targets(&stack);
+    let targets = try_store::all(&stack);
     let mut valid = secrets_are_readable(&stack, &view);
     for target in &targets {
-        valid &= target.is_valid(&view);
+        valid &= target.is_valid(&stack, &view);
     }
     if !valid {
         return ExitCode::from(INVALID);
@@ -56,7 +50,7 @@ pub(super) fn run(args: Args) -> ExitCode {
     let mut reached = true;
     if args.connect {
         for target in &targets {
-            reached &= target.connect(&view);
+            reached &= target.connect(&stack, &view) == Tried::Works;
         }
     }
     if reached { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
@@ -98,100 +92,4 @@ fn secrets_are_readable(stack: &Stack, view: &View) -> bool {
         }
     }
     valid
-}
-
-/// A store that the stack uses.
-struct Target<'a> {
-    key: String,
-    config: &'a Config,
-}
-
-/// Each place once, however many components lead to it.
-fn targets(stack: &Stack) -> Vec<Target<'_>> {
-    let own = &stack.artifact_store;
-    let key = format!("artifact_stores.{}", own.name);
-    let mut targets = vec![Target { key, config: &own.config }];
-    for store in &stack.log_stores {
-        let stores::Config::Artifact(config) = &store.config else { continue };
-        if targets.iter().all(|target| target.config.location != config.location) {
-            targets.push(Target { key: format!("log_stores.{}", store.name), config });
-        }
-    }
-    targets
-}
-
-impl Target<'_> {
-    /// Only the clients know whether the values of their options are right. A local store is left
-    /// alone: looking at it must not make its folder.
-    fn is_valid(&self, view: &View) -> bool {
-        match &self.config.location {
-            Location::Local { .. } => true,
-            Location::Remote { .. } => match self.config.open() {
-                Ok(_) => true,
-                Err(error) => {
-                    self.complain(view, &error);
-                    false
-                }
-            },
-        }
-    }
-
-    /// Says how it went.
-    fn connect(&self, view: &View) -> bool {
-        let store = match self.config.open() {
-            Ok(store) => store,
-            Err(error) => {
-                self.complain(view, &error);
-                return false;
-            }
-        };
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                self.complain(view, &error);
-                return false;
-            }
-        };
-        let begun = Instant::now();
-        let tried =
-            runtime.block_on(async { tokio::time::timeout(PATIENCE, probe(&*store)).await });
-        let key = &self.key;
-        match tried {
-            Ok(Ok(probe)) => {
-                let milliseconds = begun.elapsed().as_millis();
-                eprintln!("{key}: wrote, read and deleted an object in {milliseconds} ms");
-                if !probe.creates_once {
-                    eprintln!(
-                        "{key}: warning: the store overwrites objects where it is asked not to"
-                    );
-                }
-                true
-            }
-            Ok(Err(error)) => {
-                self.complain(view, &error);
-                false
-            }
-            Err(_) => {
-                eprintln!("{key}: no answer within {} s", PATIENCE.as_secs());
-                false
-            }
-        }
-    }
-
-    fn complain(&self, view: &View, error: &dyn Error) {
-        let mut text = format!("failed to {error}");
-        let mut inner = error.source();
-        while let Some(error) = inner {
-            // Some errors repeat the text of the one within.
-            let said = error.to_string();
-            if !text.contains(&said) {
-                text = format!("{text}: {said}");
-            }
-            inner = error.source();
-        }
-        // Stores answer in XML, over many lines.
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let file = view.file.as_ref().map(|file| format!("{}: ", file.display()));
-        eprintln!("{}{}: {}", file.unwrap_or_default(), self.key, view.scrub(&text));
-    }
 }

@@ -214,12 +214,12 @@ fn print_json<T: Serialize>(rows: &[T]) {
     }
 }
 
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+pub(super) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
 /// Columns, those of `numbers` to the right.
-fn aligned(table: &[Vec<String>], numbers: &[usize]) -> String {
+pub(super) fn aligned(table: &[Vec<String>], numbers: &[usize]) -> String {
     let columns = table.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| {

@@ -7,18 +7,27 @@
     reason = "only the command line speaks to the person who called"
 )]
 
+mod artifact_store;
+mod attribute;
 mod check;
+mod complete;
 mod download;
+mod edit;
+mod flavor;
 mod gc;
 mod in_memory;
+mod log_store;
 mod logs;
 mod ls;
+mod man;
 mod pipe;
 mod reading;
 mod redact;
 mod run;
 mod ship;
 mod stack;
+mod store;
+mod try_store;
 mod verify;
 mod wrap;
 
@@ -47,20 +56,28 @@ enum Command {
     Ship(ship::Args),
     Gc(gc::Args),
     Redact(redact::Args),
+    LogStore(log_store::Args),
+    ArtifactStore(artifact_store::Args),
     Stack(stack::Args),
     Check(check::Args),
+    Completions(complete::Args),
+    Man(man::Args),
 }
 
 /// [`Cli::try_parse`], in its two halves.
 fn parse() -> Result<Cli, clap::Error> {
+    let arguments = attribute::adapt(Cli::command, std::env::args_os().collect());
     let command = Cli::command();
     pages::give_back();
-    let mut matches = command.try_get_matches()?;
+    let mut matches = command.try_get_matches_from(arguments)?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Cli::command()))
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    if let Some(answered) = complete::answer() {
+        return answered;
+    }
     let is = |name: &str| std::env::args_os().nth(1).is_some_and(|it| it == name);
     if is("run") || is("pipe") {
         pages::stay_small();
@@ -86,7 +103,11 @@ pub fn main() -> ExitCode {
         Command::Ship(args) => ship::run(args),
         Command::Gc(args) => gc::run(&args),
         Command::Redact(args) => redact::run(args),
+        Command::LogStore(args) => log_store::run(args),
+        Command::ArtifactStore(args) => artifact_store::run(args),
         Command::Stack(args) => stack::run(args),
         Command::Check(args) => check::run(args),
+        Command::Completions(args) => complete::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

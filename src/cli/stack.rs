@@ -1,17 +1,19 @@
-//! `steplog stack`: makes the stack file and looks at the stacks in it.
+//! `steplog stack`: makes the stack file, composes stacks, and looks at them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
+use serde_json::json;
 
-use crate::stack::{self, Env, Errors, Existing, View, WriteError};
+use super::edit::{self, File, INVALID};
+use super::ls::{aligned, row};
+use super::store::{self, Shown};
+use crate::stack::edit::Change;
+use crate::stack::{self, Env, Existing, View, WriteError};
 
-/// The file is wrong, or there is no such stack.
-const INVALID: u8 = 2;
-
-/// Make and look at the stack file
+/// Stacks: which stores logs go to
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -28,6 +30,59 @@ enum Command {
         /// Where [default: stack.toml in $XDG_CONFIG_HOME/steplog, or ~/.config/steplog]
         path: Option<PathBuf>,
     },
+    /// Put a stack together
+    Register {
+        /// Its name
+        name: String,
+        /// Its artifact store
+        #[arg(short, long, value_name = "ARTIFACT_STORE")]
+        artifact_store: String,
+        /// Its log stores; each gets everything. None: the artifact store keeps the logs
+        #[arg(short, long = "log-store", value_name = "LOG_STORE")]
+        log_stores: Vec<String>,
+        /// Activate it
+        #[arg(long)]
+        set: bool,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Change what a stack is made of
+    ///
+    /// With -l, its log stores are these and no others.
+    Update {
+        /// Its name [default: the active one]
+        name: Option<String>,
+        /// Its artifact store
+        #[arg(short, long, value_name = "ARTIFACT_STORE", required_unless_present = "log_stores")]
+        artifact_store: Option<String>,
+        /// Its log stores
+        #[arg(short, long = "log-store", value_name = "LOG_STORE")]
+        log_stores: Vec<String>,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Take log stores out of a stack
+    ///
+    /// The last one leaves the logs to the artifact store.
+    #[command(name = "remove-component")]
+    RemoveComponent {
+        /// Its name [default: the active one]
+        name: Option<String>,
+        /// The log stores
+        #[arg(short, long = "log-store", value_name = "LOG_STORE", required = true)]
+        log_stores: Vec<String>,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Activate a stack
+    Set {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Name the active stack
+    Get(Shown),
     /// List the stacks of the file
     List(Shown),
     /// Show a stack with every default filled in, without its secrets
@@ -37,21 +92,40 @@ enum Command {
         #[command(flatten)]
         shown: Shown,
     },
+    /// Give a stack another name
+    Rename {
+        /// Its name
+        name: String,
+        /// The new one
+        new_name: String,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Write a stack once more, under another name
+    Copy {
+        /// Its name
+        name: String,
+        /// The name of the copy
+        new_name: String,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Take a stack out of the file; its stores stay
+    Delete {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Print the JSON Schema of the stack file, for editors
+    Schema,
 }
 
-#[derive(Debug, clap::Args)]
-struct Shown {
-    /// The stack file [default: the one that `steplog run` would use]
-    #[arg(long, value_name = "FILE")]
-    stack: Option<PathBuf>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
     /// For a person: a table, or TOML
+    #[default]
     Text,
     /// For a program
     Json,
@@ -63,19 +137,56 @@ pub(super) fn run(args: Args) -> ExitCode {
         Command::Init { force, path } => {
             init(&env, path.as_deref(), if force { Existing::Replace } else { Existing::Keep })
         }
-        Command::List(shown) => show(
-            stack::describe(&env, shown.stack.as_deref(), None),
-            shown.output,
-            table,
-            list_as_json,
-        ),
-        Command::Describe { name, shown } => show(
-            stack::describe(&env, shown.stack.as_deref(), name.as_deref()),
-            shown.output,
-            View::to_toml,
-            View::to_json,
-        ),
+        Command::Register { name, artifact_store, log_stores, set, file } => {
+            let active = if set { ", which is active now," } else { "" };
+            let done = format!("registered the stack {name:?}{active}");
+            edit::make(
+                &file,
+                &Change::RegisterStack { name, artifact_store, log_stores, set },
+                &done,
+            )
+        }
+        Command::Update { name, artifact_store, log_stores, file } => {
+            let done = format!("updated {}", shown(name.as_deref()));
+            edit::make(&file, &Change::UpdateStack { name, artifact_store, log_stores }, &done)
+        }
+        Command::RemoveComponent { name, log_stores, file } => {
+            let done = format!("updated {}", shown(name.as_deref()));
+            edit::make(&file, &Change::RemoveLogStores { name, log_stores }, &done)
+        }
+        Command::Set { name, file } => {
+            let done = format!("activated the stack {name:?}");
+            edit::make(&file, &Change::SetStack { name }, &done)
+        }
+        Command::Get(shown) => store::show(&shown, |view| match (&view.active, shown.output) {
+            (None, _) => Err("no stack is active".to_owned()),
+            (Some(name), Output::Text) => Ok(format!("{name}\n")),
+            (Some(name), Output::Json) => Ok(format!("{}\n", json!(name))),
+        }),
+        Command::List(shown) => store::show(&shown, |view| Ok(list(view, shown.output))),
+        Command::Describe { name, shown } => describe(&env, name.as_deref(), &shown),
+        Command::Rename { name: from, new_name: to, file } => {
+            let done = format!("renamed the stack {from:?} to {to:?}");
+            edit::make(&file, &Change::RenameStack { from, to }, &done)
+        }
+        Command::Copy { name: from, new_name: to, file } => {
+            let done = format!("copied the stack {from:?} to {to:?}");
+            edit::make(&file, &Change::CopyStack { from, to }, &done)
+        }
+        Command::Delete { name, file } => {
+            let done = format!("deleted the stack {name:?}");
+            edit::make(&file, &Change::DeleteStack { name }, &done)
+        }
+        Command::Schema => {
+            print(&format!("{:#}\n", stack::schema()));
+            ExitCode::SUCCESS
+        }
     }
+}
+
+/// A stack in a sentence.
+fn shown(name: Option<&str>) -> String {
+    name.map_or_else(|| "the active stack".to_owned(), |name| format!("the stack {name:?}"))
 }
 
 /// Writes to stdout. A reader that went away has seen what it wanted.
@@ -105,18 +216,13 @@ fn init(env: &Env, path: Option<&Path>, existing: Existing) -> ExitCode {
     }
 }
 
-fn show(
-    view: Result<View, Errors>,
-    output: Output,
-    text: impl Fn(&View) -> String,
-    json: impl Fn(&View) -> serde_json::Value,
-) -> ExitCode {
-    match view {
+fn describe(env: &Env, name: Option<&str>, shown: &Shown) -> ExitCode {
+    match stack::describe(env, shown.file.as_deref(), name) {
         Ok(view) => {
-            match output {
-                Output::Text => print(&text(&view)),
-                Output::Json => print(&format!("{:#}\n", json(&view))),
-            }
+            print(&match shown.output {
+                Output::Text => view.to_toml(),
+                Output::Json => format!("{:#}\n", view.to_json()),
+            });
             ExitCode::SUCCESS
         }
         Err(errors) => {
@@ -127,34 +233,27 @@ fn show(
 }
 
 /// One row a stack; the active one has a star.
-fn table(view: &View) -> String {
-    let mut rows = vec![["", "STACK", "ARTIFACT STORE", "LOG STORES"].map(str::to_owned)];
+fn list(view: &View, output: Output) -> String {
+    let is_active = |name: &String| view.active.as_ref() == Some(name);
+    if output == Output::Json {
+        let rows = view.stacks.iter().map(|stack| {
+            json!({
+                "name": stack.name,
+                "active": is_active(&stack.name),
+                "artifact_store": stack.artifact_store,
+                "log_stores": stack.log_stores,
+            })
+        });
+        return format!("{:#}\n", rows.collect::<serde_json::Value>());
+    }
+    let mut table = vec![row(["", "STACK", "ARTIFACT STORE", "LOG STORES"])];
     for stack in &view.stacks {
-        let star = if view.active.as_ref() == Some(&stack.name) { "*" } else { "" };
+        let star = if is_active(&stack.name) { "*" } else { "" };
         let log_stores = match stack.log_stores.as_slice() {
             [] => "(the artifact store)".to_owned(),
             names => names.join(", "),
         };
-        rows.push([star.to_owned(), stack.name.clone(), stack.artifact_store.clone(), log_stores]);
+        table.push(row([star, &stack.name, &stack.artifact_store, &log_stores]));
     }
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or_default()
-    };
-    let (name, artifact_store) = (width(1), width(2));
-    let lines = rows.iter().map(|[star, stack, store, log_stores]| {
-        format!("{star:1} {stack:name$}  {store:artifact_store$}  {log_stores}")
-    });
-    lines.collect::<Vec<_>>().join("\n") + "\n"
-}
-
-fn list_as_json(view: &View) -> serde_json::Value {
-    let rows = view.stacks.iter().map(|stack| {
-        serde_json::json!({
-            "name": stack.name,
-            "active": view.active.as_ref() == Some(&stack.name),
-            "artifact_store": stack.artifact_store,
-            "log_stores": stack.log_stores,
-        })
-    });
-    rows.collect()
+    aligned(&table, &[])
 }

@@ -74,7 +74,7 @@ pub fn escape(id: &str) -> String {
     }
 }
 
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     text.replace("%2F", "/").replace("%2f", "/").replace("%40", "@").replace("%25", "%")
 }
 

@@ -193,7 +193,9 @@ mod tests {
     fn single_failures_shut_nothing() {
         let (gate, now) = (gate(), Instant::now());
         for _ in 0..20 {
-            (1..DOWN).for_each(|_| gate.enter(now).unwrap().failed(None, now));
+            for _ in 1..DOWN {
+                gate.enter(now).unwrap().failed(None, now);
+            }
             gate.enter(now).unwrap().succeeded();
         }
         assert_eq!(gate.outages(), 0);

@@ -3,40 +3,48 @@
 //! Each method reads one key into a setting that holds its default. Apart from the reader's
 //! mechanics so that a kind of value, its spelling and its bounds are one short function.
 
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::document::Value;
+use super::kind::{Kind, Type, size, span};
 use super::reader::{Reader, Scalar};
 
 impl Reader<'_, '_, '_> {
     /// An integer within `range`.
-    pub(crate) fn count<N: TryFrom<u64>>(
+    pub(crate) fn count<N: TryFrom<u64> + TryInto<u64> + Copy>(
         &mut self,
         key: &str,
         range: RangeInclusive<u64>,
         into: &mut N,
     ) {
-        let expected = format!("an integer from {} to {}", range.start(), range.end());
-        self.set(key, &expected, into, |scalar| match scalar {
+        let kind = || Kind::Count { least: *range.start(), most: *range.end() };
+        let default = |value: &N| {
+            let value = (*value).try_into().ok().filter(|value| range.contains(value))?;
+            i64::try_from(value).ok().map(Value::Integer)
+        };
+        self.set(key, kind, default, into, |scalar| match scalar {
             Scalar::Integer(value) => in_range(u64::try_from(*value).ok()?, &range),
             _ => None,
         });
     }
 
     /// A number of bytes within `range`: an integer, or text with a unit, IEC or SI.
-    pub(crate) fn bytes<N: TryFrom<u64>>(
+    pub(crate) fn bytes<N: TryFrom<u64> + TryInto<u64> + Copy>(
         &mut self,
         key: &str,
         range: RangeInclusive<u64>,
         into: &mut N,
     ) {
-        let (least, most) = (size(*range.start()), size(*range.end()));
-        let expected = format!("a size from {least} to {most}, such as \"4 MiB\"");
-        self.set(key, &expected, into, |scalar| {
+        let kind = || Kind::Bytes { least: *range.start(), most: *range.end() };
+        let default = |value: &N| {
+            let value = (*value).try_into().ok().filter(|value| range.contains(value))?;
+            Some(Value::Text(size(value)))
+        };
+        self.set(key, kind, default, into, |scalar| {
             let value = match scalar {
                 Scalar::Text(text) => text.trim().parse::<ByteSize>().ok()?.as_u64(),
                 Scalar::Integer(value) => u64::try_from(*value).ok()?,
@@ -53,8 +61,9 @@ impl Reader<'_, '_, '_> {
         range: RangeInclusive<Duration>,
         into: &mut Duration,
     ) {
-        let expected = format!("{}, such as \"30s\"", span(&range));
-        self.set(key, &expected, into, |scalar| parse_duration(scalar, &range));
+        let default = |value: &Duration| Some(Value::Text(span(*value)));
+        let kind = || duration(&range, false);
+        self.set(key, kind, default, into, |scalar| parse_duration(scalar, &range));
     }
 
     /// A time span within `range`, or `"inf"` for none.
@@ -64,11 +73,19 @@ impl Reader<'_, '_, '_> {
         range: RangeInclusive<Duration>,
         into: &mut Option<Duration>,
     ) {
-        let expected = format!("{}, such as \"30s\", or \"inf\"", span(&range));
-        self.set(key, &expected, into, |scalar| match scalar {
-            Scalar::Text(text) if text == "inf" => Some(None),
-            scalar => parse_duration(scalar, &range).map(Some),
-        });
+        let default = |value: &Option<Duration>| {
+            Some(Value::Text(value.map_or_else(|| "inf".to_owned(), span)))
+        };
+        self.set(
+            key,
+            || duration(&range, true),
+            default,
+            into,
+            |scalar| match scalar {
+                Scalar::Text(text) if text == "inf" => Some(None),
+                scalar => parse_duration(scalar, &range).map(Some),
+            },
+        );
     }
 
     /// A time span within `range`, kept as milliseconds.
@@ -85,16 +102,32 @@ impl Reader<'_, '_, '_> {
 
     /// `true` or `false`.
     pub(crate) fn flag(&mut self, key: &str, into: &mut bool) {
-        self.set(key, "true or false", into, |scalar| match scalar {
-            Scalar::Flag(flag) => Some(*flag),
-            _ => None,
-        });
+        let default = |value: &bool| Some(Value::Flag(*value));
+        self.set(
+            key,
+            || Kind::Flag,
+            default,
+            into,
+            |scalar| match scalar {
+                Scalar::Flag(flag) => Some(*flag),
+                _ => None,
+            },
+        );
     }
 
     /// One of a few words.
-    pub(crate) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)], into: &mut T) {
-        let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
-        self.set(key, &format!("one of {}", words.join(", ")), into, |scalar| match scalar {
+    pub(crate) fn choice<T: Copy + PartialEq>(
+        &mut self,
+        key: &str,
+        choices: &[(&str, T)],
+        into: &mut T,
+    ) {
+        let kind = || Kind::Choice(choices.iter().map(|(word, _)| (*word).to_owned()).collect());
+        let default = |value: &T| {
+            let choice = choices.iter().find(|(_, known)| known == value);
+            choice.map(|(word, _)| Value::Text((*word).to_owned()))
+        };
+        self.set(key, kind, default, into, |scalar| match scalar {
             Scalar::Text(text) => choices.iter().find(|(word, _)| word == text).map(|it| it.1),
             _ => None,
         });
@@ -103,10 +136,16 @@ impl Reader<'_, '_, '_> {
     /// A path.
     pub(crate) fn path(&mut self, key: &str, into: &mut PathBuf) {
         let (env, folder) = self.origin();
-        self.set(key, "a path, such as \"/var/lib/steplog\"", into, |scalar| match scalar {
-            Scalar::Text(text) if !text.is_empty() => Some(env.path(text, folder)),
-            _ => None,
-        });
+        self.set(
+            key,
+            || Kind::Path,
+            |_| None,
+            into,
+            |scalar| match scalar {
+                Scalar::Text(text) if !text.is_empty() => Some(env.path(text, folder)),
+                _ => None,
+            },
+        );
     }
 
     /// Text that must be there; `None` if it is not, or is not known (see [`Secrets::Unread`]).
@@ -118,10 +157,38 @@ impl Reader<'_, '_, '_> {
     /// Text that may be there.
     pub(crate) fn optional_text(&mut self, key: &str, example: &str) -> Option<String> {
         let mut into = None;
-        self.set(key, &format!("text, such as {example:?}"), &mut into, |scalar| match scalar {
-            Scalar::Text(text) if !text.is_empty() => Some(Some(text.clone())),
-            _ => None,
-        });
+        let kind = || Kind::Text { example: example.to_owned() };
+        self.set(
+            key,
+            kind,
+            |_| None,
+            &mut into,
+            |scalar| match scalar {
+                Scalar::Text(text) if !text.is_empty() => Some(Some(text.clone())),
+                _ => None,
+            },
+        );
+        into
+    }
+
+    /// A value of this type that may be there.
+    pub(crate) fn typed(&mut self, key: &str, wanted: Type) -> Option<serde_json::Value> {
+        let mut into = None;
+        self.set(
+            key,
+            || wanted.kind(),
+            |_| None,
+            &mut into,
+            |scalar| {
+                Some(Some(match (wanted, scalar) {
+                    (Type::Text, Scalar::Text(text)) if !text.is_empty() => text.as_str().into(),
+                    (Type::Integer | Type::Number, Scalar::Integer(value)) => (*value).into(),
+                    (Type::Number, Scalar::Float(value)) => (*value).into(),
+                    (Type::Flag, Scalar::Flag(flag)) => (*flag).into(),
+                    _ => return None,
+                }))
+            },
+        );
         into
     }
 
@@ -168,16 +235,6 @@ fn parse_duration(scalar: &Scalar, range: &RangeInclusive<Duration>) -> Option<D
     humantime::parse_duration(text).ok().filter(|value| range.contains(value))
 }
 
-fn span(range: &RangeInclusive<Duration>) -> impl Display {
-    let text = |duration: &Duration| humantime::format_duration(*duration).to_string();
-    format!("a duration from {} to {}", text(range.start()), text(range.end()))
-}
-
-/// Bytes in the largest unit that divides them.
-pub(crate) fn size(bytes: u64) -> String {
-    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units.iter().find(|(bits, _)| bytes != 0 && bytes.trailing_zeros() >= *bits) {
-        Some((bits, unit)) => format!("{} {unit}", bytes >> bits),
-        None => format!("{bytes} B"),
-    }
+fn duration(range: &RangeInclusive<Duration>, inf: bool) -> Kind {
+    Kind::Duration { least: *range.start(), most: *range.end(), inf }
 }

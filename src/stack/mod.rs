@@ -21,12 +21,17 @@
 //! machine, no network and no store.
 
 mod document;
+pub(crate) mod edit;
 mod env;
+pub(crate) mod keys;
+pub(crate) mod kind;
 mod kinds;
+pub(crate) mod manual;
 mod problem;
 mod reader;
 mod reference;
 mod resolve;
+mod schema;
 mod sections;
 mod view;
 mod write;
@@ -35,9 +40,13 @@ mod write;
 mod tests;
 
 pub use env::Env;
+pub(crate) use kind::{Type, size, span};
+pub(crate) use problem::suggest;
 pub use problem::{Errors, Problem};
 pub(crate) use reader::{Reader, Secret};
+pub(crate) use schema::schema;
 pub use view::{MASK, StackLine, View};
+pub(crate) use view::{StoreLine, json as to_json, spelled};
 pub use write::{Existing, WriteError};
 
 use std::path::{Path, PathBuf};
@@ -46,7 +55,7 @@ use std::{fmt, io};
 use reader::Secrets;
 use resolve::{Choose, Source};
 
-use crate::stores::{self, artifact};
+use crate::stores::{self, Component, artifact};
 use crate::{capture, enrich, line, redact, ship, spool};
 
 /// The built-in default: the layer below every stack file, and what `stack init` writes.
@@ -141,12 +150,24 @@ pub fn describe(env: &Env, explicit: Option<&Path>, name: Option<&str>) -> Resul
     resolve::resolve(env, &find(env, explicit)?, choose, Secrets::Unread).map(|(_, view)| view)
 }
 
+/// One store of the file, as the active stack would use it: the stack that is returned has nothing
+/// else. Needs the secrets of that store only.
+pub(crate) fn store(
+    env: &Env,
+    explicit: Option<&Path>,
+    component: Component,
+    name: &str,
+) -> Result<(Stack, View), Errors> {
+    let choose = Choose::Store(component, name);
+    resolve::resolve(env, &find(env, explicit)?, choose, Secrets::Followed)
+}
+
 /// Writes the default file to `path`, or to where the user's stack file is looked for. Returns where.
 pub fn init(env: &Env, path: Option<&Path>, existing: Existing) -> Result<PathBuf, WriteError> {
     let usual = || env.stack_files().into_iter().next();
     let path = path.map(|path| env.absolute(path)).or_else(usual).unwrap_or_default();
     // It holds no secret, so everybody may read it.
-    write::write(&path, DEFAULT, 0o644, existing)?;
+    write::write(&path, DEFAULT, write::Access { mode: 0o644, owner: None }, existing)?;
     Ok(path)
 }
 

@@ -5,10 +5,12 @@
 //! [`Reader::finish`], which notes the keys that nobody asked for: the keys that are read *are*
 //! the keys that are known.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::document::{self, Entry, Node, Place, Table, Value};
 use super::env::Env;
+use super::kind::{ANY, Kind, Recorded, Recorder};
 use super::problem::{Found, nearest, suggest};
 use super::reference::{self, Sources};
 
@@ -22,7 +24,12 @@ pub(crate) struct Context<'a> {
     pub(crate) secrets: Vec<String>,
     /// Where secret values were written out.
     pub(crate) literals: Vec<Literal>,
+    /// Takes down what is read; tables that are not there are then read as empty ones.
+    pub(crate) recorder: Option<Recorder>,
 }
+
+/// A table that is not there.
+pub(super) static EMPTY: Table = Table { entries: Vec::new() };
 
 /// A secret that stands in the file itself.
 #[derive(Clone, Debug)]
@@ -49,7 +56,7 @@ pub(crate) struct Reader<'a, 'c, 'd> {
     secrets: Secrets,
     asked: Vec<String>,
     hinted: Vec<&'static str>,
-    secret_keys: Vec<&'static str>,
+    secret_keys: Vec<Cow<'static, str>>,
 }
 
 /// A value without its references.
@@ -57,6 +64,7 @@ pub(crate) enum Scalar {
     Text(String),
     Integer(i64),
     Flag(bool),
+    Float(f64),
     Other,
 }
 
@@ -87,8 +95,11 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
     }
 
     /// Says which keys hold secrets: their values are never shown.
-    pub(crate) fn keep_secret(&mut self, keys: impl Iterator<Item = &'static str>) {
-        self.secret_keys.extend(keys);
+    pub(crate) fn keep_secret<K: Into<Cow<'static, str>>>(
+        &mut self,
+        keys: impl Iterator<Item = K>,
+    ) {
+        self.secret_keys.extend(keys.map(Into::into));
     }
 
     /// The texts of a list, each with its place. `None`: not there, or not such a list.
@@ -97,17 +108,18 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
         key: &str,
         example: &str,
     ) -> Option<(Vec<(String, Place)>, Place)> {
+        let kind = || Kind::Texts { example: example.to_owned() };
+        self.record(key, kind, || None);
         let entry = self.entry(key)?;
-        let expected = format!("a list of texts, such as {example}");
         let Value::List(nodes) = &entry.node.value else {
-            self.unexpected(key, &entry.node, &expected);
+            self.unexpected(key, &entry.node, &kind().to_string());
             return None;
         };
         let mut texts = Vec::new();
         for node in nodes {
             match self.scalar(key, node) {
                 Some(Scalar::Text(text)) if !text.is_empty() => texts.push((text, node.place)),
-                Some(_) => self.unexpected(key, node, &expected),
+                Some(_) => self.unexpected(key, node, &kind().to_string()),
                 None => {}
             }
         }
@@ -121,6 +133,9 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
         known: impl Fn(&str) -> Option<Secret>,
         mut each: impl FnMut(&str, String),
     ) {
+        if known(ANY).is_some() {
+            self.record(ANY, || Kind::Scalar, || None);
+        }
         for entry in &self.table.entries {
             if self.asked.contains(&entry.key) {
                 continue;
@@ -134,12 +149,30 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
                 Some(Scalar::Text(text)) => each(&entry.key, text),
                 Some(Scalar::Integer(value)) => each(&entry.key, value.to_string()),
                 Some(Scalar::Flag(flag)) => each(&entry.key, flag.to_string()),
-                Some(Scalar::Other) => {
-                    self.unexpected(&entry.key, &entry.node, "text, an integer, true or false");
+                Some(Scalar::Float(_) | Scalar::Other) => {
+                    self.unexpected(&entry.key, &entry.node, &Kind::Scalar.to_string());
                 }
                 None => {}
             }
         }
+    }
+
+    /// As [`Self::rest`], of keys of which the usual ones are known by name: too many to be listed
+    /// in an error, but a misspelt one is compared with them.
+    pub(crate) fn options(
+        &mut self,
+        usual: &'static [&'static str],
+        known: impl Fn(&str) -> Option<Secret>,
+        each: impl FnMut(&str, String),
+    ) {
+        for name in usual {
+            self.record(name, || Kind::Scalar, || None);
+            if let (Some(recorder), Some(secret)) = (&mut self.context.recorder, known(name)) {
+                recorder.recorded.last_mut().into_iter().for_each(|it| it.secret = secret);
+            }
+        }
+        self.rest(known, each);
+        self.hinted.extend(usual);
     }
 
     /// Every entry, each asked for: tables whose keys are the user's.
@@ -150,8 +183,24 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
 
     /// The table below `key`, to be read in turn.
     pub(crate) fn table(&mut self, key: &str) -> Option<Reader<'_, 'c, 'd>> {
-        let entry = self.entry(key)?;
-        self.below(entry, "a table")
+        self.record(key, || Kind::Table, || None);
+        self.asked.push(key.to_owned());
+        match self.table.get(key) {
+            Some(entry) => {
+                // What stands in it is marked one by one as it is read.
+                if self.secret_keys.iter().any(|it| it == key)
+                    && !matches!(entry.node.value, Value::Table(_))
+                {
+                    self.mark_secret(entry);
+                }
+                self.below(entry, "a table")
+            }
+            None if self.context.recorder.is_some() => {
+                let path = self.path_of(key);
+                Some(Reader::new(self.context, &EMPTY, &path, None, self.secrets))
+            }
+            None => None,
+        }
     }
 
     /// The table that `entry` of this one should be.
@@ -253,6 +302,9 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
 
     /// Notes that `key` is not there.
     pub(crate) fn require(&mut self, key: &str, example: &str) {
+        if let Some(recorder) = &mut self.context.recorder {
+            recorder.required.push(join(&self.path, key));
+        }
         if self.table.get(key).is_none() {
             let help = format!("add {key} = {example:?}");
             self.note(self.place, key, "missing".to_owned(), Some(help));
@@ -289,30 +341,46 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
         self.asked.extend(keys.iter().map(|key| (*key).to_owned()));
     }
 
-    /// Adds names that unknown keys are compared with, too many to be listed.
-    pub(crate) fn also_known(&mut self, names: &'static [&'static str]) {
-        self.hinted.extend(names);
-    }
-
+    /// Reads one key. `kind` says what is expected, `default` what `into` holds, as TOML.
     pub(super) fn set<T>(
         &mut self,
         key: &str,
-        expected: &str,
+        kind: impl Fn() -> Kind,
+        default: impl FnOnce(&T) -> Option<Value>,
         into: &mut T,
         parse: impl FnOnce(&Scalar) -> Option<T>,
     ) {
+        self.record(key, &kind, || default(into));
         let Some(entry) = self.entry(key) else { return };
         let Some(scalar) = self.scalar(key, &entry.node) else { return };
         match parse(&scalar) {
             Some(value) => *into = value,
-            None => self.unexpected(key, &entry.node, expected),
+            None => self.unexpected(key, &entry.node, &kind().to_string()),
         }
+    }
+
+    fn record(
+        &mut self,
+        key: &str,
+        kind: impl FnOnce() -> Kind,
+        default: impl FnOnce() -> Option<Value>,
+    ) {
+        let Some(recorder) = &mut self.context.recorder else { return };
+        let secret =
+            if self.secret_keys.iter().any(|it| it == key) { Secret::Yes } else { Secret::No };
+        recorder.recorded.push(Recorded {
+            path: self.path.clone(),
+            key: key.to_owned(),
+            kind: kind(),
+            default: default(),
+            secret,
+        });
     }
 
     fn entry(&mut self, key: &str) -> Option<&'d Entry> {
         self.asked.push(key.to_owned());
         let entry = self.table.get(key)?;
-        if self.secret_keys.contains(&key) {
+        if self.secret_keys.iter().any(|it| it == key) {
             self.mark_secret(entry);
         }
         Some(entry)
@@ -343,7 +411,8 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
             }
             Value::Integer(value) => Scalar::Integer(*value),
             Value::Flag(flag) => Scalar::Flag(*flag),
-            Value::Float(_) | Value::Time | Value::List(_) | Value::Table(_) => Scalar::Other,
+            Value::Float(value) => Scalar::Float(*value),
+            Value::Time | Value::List(_) | Value::Table(_) => Scalar::Other,
         })
     }
 

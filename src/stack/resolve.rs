@@ -15,7 +15,8 @@ use super::view::{StackLine, View};
 use super::{ArtifactStore, DEFAULT, LogStore, Stack};
 use crate::pages;
 use crate::stores::artifact::{self, Location};
-use crate::stores::{self, Component, Flavor, Read, Siblings};
+use crate::stores::custom::{Registered, declared};
+use crate::stores::{self, Component, FLAVORS, Flavor, Read, Siblings};
 
 /// A stack file's text and where it came from.
 pub(super) struct Source {
@@ -29,6 +30,8 @@ pub(super) struct Source {
 pub(super) enum Choose<'a> {
     Active,
     Named(&'a str),
+    /// None of them, but one store, as the active stack would use it.
+    Store(Component, &'a str),
 }
 
 /// `[stacks.NAME]` as far as it could be read.
@@ -68,33 +71,41 @@ pub(super) fn resolve(
         found: Vec::new(),
         secrets: Vec::new(),
         literals: Vec::new(),
+        recorder: None,
     };
     let active = read_top(&mut context, &document, only_stack);
     let name = match choose {
-        Choose::Active => active.as_deref(),
+        Choose::Active | Choose::Store(..) => active.as_deref(),
         Choose::Named(name) => Some(name),
     };
     let stacks = read_stacks(&mut context, &document, name, secrets);
     if let Some(name) = name {
         let names = stacks.iter().map(|stack| stack.name.as_str());
-        let mut top = Reader::new(&mut context, &document, "", None, secrets);
+        let key = if matches!(choose, Choose::Named(_)) { "" } else { "active" };
         if document.table("stacks").is_some_and(|stacks| stacks.get(name).is_none()) {
-            match choose {
-                Choose::Active => top.not_there("active", "stack", name, names),
-                Choose::Named(_) => top.not_there("", "stack", name, names),
-            }
+            let mut top = Reader::new(&mut context, &document, "", None, secrets);
+            top.not_there(key, "stack", name, names);
         }
     }
     pages::give_back();
     let chosen = stacks.iter().find(|stack| Some(stack.name.as_str()) == name);
-    let used = Used::by(chosen, &document);
+    let alone = match (choose, chosen) {
+        (Choose::Store(component, store), Some(stack)) => {
+            alone(&mut context, &document, stack, component, store)
+        }
+        _ => None,
+    };
+    let used = Used::by(alone.as_ref().or(chosen), &document, alone.is_some());
+    let chosen = alone.as_ref().or(chosen);
 
+    let flavors = read_flavors(&mut context, &document, secrets);
     let artifact_stores = read_artifact_stores(&mut context, &document, &used, secrets);
     let own = chosen
         .and_then(|stack| stack.artifact_store.as_ref())
         .and_then(|name| artifact_stores.iter().find(|(known, _)| known == name))
         .cloned();
-    let log_stores = read_log_stores(&mut context, &document, &used, secrets, &artifact_stores);
+    let siblings = (artifact_stores.as_slice(), own.as_ref().map(|(_, config)| config));
+    let log_stores = read_log_stores(&mut context, &document, &used, secrets, &flavors, siblings);
     pages::give_back();
     let sections = sections::read(&mut context, &document, secrets);
 
@@ -126,6 +137,7 @@ pub(super) fn resolve(
         file: source.file.clone(),
         artifact_stores: used.artifact_stores,
         log_stores: used.log_stores,
+        flavors,
         spool_dir: stack.spool.dir.clone(),
         data: env.data(),
         stacks: stacks.into_iter().map(StackLine::from).collect(),
@@ -143,10 +155,20 @@ struct Used {
 }
 
 impl Used {
-    fn by(stack: Option<&Written>, document: &Table) -> Self {
+    /// `alone`: a log store that does not need the stack's artifact store leaves it alone.
+    fn by(stack: Option<&Written>, document: &Table, alone: bool) -> Self {
         let log_stores = stack.map(|stack| stack.log_stores.clone()).unwrap_or_default();
-        let mut artifact_stores: Vec<_> =
-            stack.and_then(|stack| stack.artifact_store.clone()).into_iter().collect();
+        let own = stack.and_then(|stack| stack.artifact_store.clone());
+        let mut artifact_stores = Vec::new();
+        let needed = |name: &String| {
+            let table = document.table("log_stores").and_then(|stores| stores.table(name));
+            table.is_some_and(|it| {
+                it.text("flavor") == Some("artifact") && it.get("artifact_store").is_none()
+            })
+        };
+        if !alone || log_stores.is_empty() || log_stores.iter().any(needed) {
+            artifact_stores.extend(own);
+        }
         for name in &log_stores {
             let table = document.table("log_stores").and_then(|stores| stores.table(name));
             let named = table.and_then(|table| table.text("artifact_store")).map(str::to_owned);
@@ -154,6 +176,36 @@ impl Used {
         }
         Self { artifact_stores, log_stores }
     }
+}
+
+/// A stack that has nothing but one store, with the artifact store of `active` behind it; notes that
+/// there is no such store.
+fn alone(
+    context: &mut Context<'_>,
+    document: &Table,
+    active: &Written,
+    component: Component,
+    store: &str,
+) -> Option<Written> {
+    let stores = document.table(component.section());
+    let names = stores.into_iter().flat_map(|it| &it.entries).map(|entry| entry.key.as_str());
+    if !names.clone().any(|name| name == store) {
+        let mut top = Reader::new(context, document, "", None, Secrets::Unread);
+        top.not_there("", component.noun(), store, names);
+        return None;
+    }
+    Some(match component {
+        Component::ArtifactStore => Written {
+            name: active.name.clone(),
+            artifact_store: Some(store.to_owned()),
+            log_stores: Vec::new(),
+        },
+        Component::LogStore => Written {
+            name: active.name.clone(),
+            artifact_store: active.artifact_store.clone(),
+            log_stores: vec![store.to_owned()],
+        },
+    })
 }
 
 /// The name of the file's stack if it has but one; its place in the file if it has several and
@@ -182,6 +234,15 @@ fn only_stack(written: &Table) -> OnlyStack {
     }
 }
 
+/// Which stack is active, of a file and of it laid over the default.
+pub(super) fn active(file: &Table, document: &Table) -> Option<String> {
+    match only_stack(file) {
+        OnlyStack::Settled => document.text("active").map(str::to_owned),
+        OnlyStack::One(name) => Some(name),
+        OnlyStack::Several(..) => None,
+    }
+}
+
 /// Which stack is active; notes keys that no part of steplog knows.
 fn read_top(context: &mut Context<'_>, document: &Table, only: OnlyStack) -> Option<String> {
     let mut top = Reader::new(context, document, "", None, Secrets::Followed);
@@ -196,7 +257,7 @@ fn read_top(context: &mut Context<'_>, document: &Table, only: OnlyStack) -> Opt
             top.note(Some(place), "active", what, Some(help));
         }
     }
-    for section in ["stacks", "artifact_stores", "log_stores"] {
+    for section in ["stacks", "artifact_stores", "log_stores", "flavors"] {
         drop(top.table(section));
     }
     top.ask(&["metadata", "capture", "redact", "spool", "ship"]);
@@ -253,6 +314,34 @@ fn read_stacks(
     stacks
 }
 
+/// The flavors of the user's own in a file, whatever else may be wrong with it.
+pub(super) fn flavors(document: &Table) -> Vec<Registered> {
+    let env = Env::given(0, []);
+    let mut context = Context {
+        env: &env,
+        folder: Path::new("/"),
+        found: Vec::new(),
+        secrets: Vec::new(),
+        literals: Vec::new(),
+        recorder: None,
+    };
+    read_flavors(&mut context, document, Secrets::Unread)
+}
+
+fn read_flavors(context: &mut Context<'_>, document: &Table, secrets: Secrets) -> Vec<Registered> {
+    let mut flavors = Vec::new();
+    each(context, document, "flavors", "a table: [flavors.NAME]", |reader, entry| {
+        // Its form is looked at in any case; a log store that uses it needs what it refers to.
+        reader.follow(secrets);
+        if FLAVORS.iter().any(|flavor| flavor.name == entry.key) {
+            let what = "a flavor of this name is built in".to_owned();
+            reader.note(Some(entry.place), "", what, Some("choose another name".to_owned()));
+        }
+        flavors.push(declared::read_flavor(&entry.key, reader));
+    });
+    flavors
+}
+
 fn read_artifact_stores(
     context: &mut Context<'_>,
     document: &Table,
@@ -265,7 +354,9 @@ fn read_artifact_stores(
         let followed = used.artifact_stores.contains(&entry.key);
         reader.follow(if followed { secrets } else { Secrets::Unread });
         let mut config = artifact::Config::new(Location::Local { path: PathBuf::new() });
-        if let Some(Flavor { read: Read::ArtifactStore(read), .. }) = flavor(reader, component) {
+        if let Some(Named::BuiltIn(Flavor { read: Read::ArtifactStore(read), .. })) =
+            flavor(reader, component, &[])
+        {
             config = read(reader);
         }
         stores.push((entry.key.clone(), config));
@@ -278,20 +369,27 @@ fn read_log_stores(
     document: &Table,
     used: &Used,
     secrets: Secrets,
-    artifact_stores: &[(String, artifact::Config)],
+    flavors: &[Registered],
+    (all, own): (&[(String, artifact::Config)], Option<&artifact::Config>),
 ) -> Vec<(String, stores::Config)> {
     let placeholder = artifact::Config::new(Location::Local { path: PathBuf::new() });
-    let own = artifact_stores.iter().find(|(name, _)| used.artifact_stores.first() == Some(name));
-    let own = own.map_or(&placeholder, |(_, config)| config);
+    let own = own.unwrap_or(&placeholder);
     let mut stores = Vec::new();
     let component = Component::LogStore;
     each(context, document, component.section(), shape(component), |reader, entry| {
         let followed = used.log_stores.contains(&entry.key);
         reader.follow(if followed { secrets } else { Secrets::Unread });
-        if let Some(Flavor { read: Read::LogStore(read), .. }) = flavor(reader, component) {
-            let config = read(reader, &Siblings { own, all: artifact_stores });
-            stores.push((entry.key.clone(), config));
-        }
+        let config = match flavor(reader, component, flavors) {
+            Some(Named::BuiltIn(Flavor { read: Read::LogStore(read), .. })) => {
+                Some(read(reader, &Siblings { own, all }))
+            }
+            Some(Named::Custom(registered)) => {
+                let config = declared::read(&entry.key, reader, registered);
+                Some(stores::Config::Custom(config))
+            }
+            _ => None,
+        };
+        stores.extend(config.map(|config| (entry.key.clone(), config)));
     });
     stores
 }
@@ -328,29 +426,44 @@ fn each(
 }
 
 /// Names stand in file names and on command lines.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     (1..=64).contains(&name.len()) && name.chars().all(plain) && !name.starts_with(['.', '-'])
 }
 
+/// What `flavor = "…"` means.
+enum Named<'a> {
+    BuiltIn(&'static Flavor),
+    Custom(&'a Registered),
+}
+
 /// The flavor that a component's table names. Without one, no key of the table can be judged.
-fn flavor(reader: &mut Reader<'_, '_, '_>, component: Component) -> Option<&'static Flavor> {
-    let names: Vec<_> = Flavor::of(component).map(|flavor| flavor.name).collect();
-    let example = names.first().copied().unwrap_or_default();
-    let written = reader.required_text("flavor", example);
-    let flavor =
-        written.as_ref().and_then(|name| Flavor::of(component).find(|it| it.name == *name));
-    if let Some(flavor) = flavor {
+fn flavor<'a>(
+    reader: &mut Reader<'_, '_, '_>,
+    component: Component,
+    custom: &'a [Registered],
+) -> Option<Named<'a>> {
+    let built_in = || Flavor::of(component).map(|flavor| flavor.name);
+    let written = reader.required_text("flavor", built_in().next().unwrap_or_default());
+    let Some(name) = written else {
+        reader.all().for_each(drop);
+        return None;
+    };
+    if let Some(flavor) = Flavor::of(component).find(|flavor| flavor.name == name) {
         let secret = flavor.keys().filter(|key| key.secret == Secret::Yes);
         reader.keep_secret(secret.map(|key| key.name));
-    } else {
-        if let Some(name) = written {
-            let noun = format!("{} flavor", component.noun());
-            reader.not_there("flavor", &noun, &name, names.into_iter());
-        }
-        reader.all().for_each(drop);
+        return Some(Named::BuiltIn(flavor));
     }
-    flavor
+    if let Some(registered) = custom.iter().find(|registered| registered.name == name) {
+        let keys = registered.keys.iter().flatten().filter(|key| key.secret);
+        reader.keep_secret(keys.map(|key| key.name.clone()));
+        return Some(Named::Custom(registered));
+    }
+    let noun = format!("{} flavor", component.noun());
+    let names = built_in().chain(custom.iter().map(|it| it.name.as_str()));
+    reader.not_there("flavor", &noun, &name, names);
+    reader.all().for_each(drop);
+    None
 }
 
 impl From<Written> for StackLine {

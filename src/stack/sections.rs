@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::document::Table;
-use super::kinds::size;
+use super::kind::size;
 use super::reader::{Context, Reader, Secrets};
 use crate::{capture, enrich, line, pages, redact, ship, spool};
 

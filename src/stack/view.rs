@@ -6,8 +6,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::document::{Entry, Layer, Node, Place, Table, Value, parse, quote, spell};
+use super::document::{Entry, Layer, Node, Place, Table, Value, quote, spell};
+use super::keys;
 use super::reader::Literal;
+use super::reference::has_reference;
+use crate::stores::custom::Registered;
 use crate::stores::{Component, Flavor};
 
 /// Stands where a secret was written out.
@@ -30,6 +33,8 @@ pub struct View {
     /// What the stack uses, by name.
     pub(super) artifact_stores: Vec<String>,
     pub(super) log_stores: Vec<String>,
+    /// All flavors of the user's own.
+    pub(super) flavors: Vec<Registered>,
     /// What is used where the file names no folder.
     pub(super) spool_dir: PathBuf,
     pub(super) data: PathBuf,
@@ -49,7 +54,71 @@ pub struct StackLine {
     pub log_stores: Vec<String>,
 }
 
+/// A store in one line.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct StoreLine {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its flavor.
+    pub(crate) flavor: String,
+    /// The active stack uses it.
+    pub(crate) active: bool,
+    /// Stacks that use it.
+    pub(crate) stacks: Vec<String>,
+}
+
 impl View {
+    /// All stores of the file, in its order.
+    pub(crate) fn stores(&self, component: Component) -> Vec<StoreLine> {
+        let section = component.section();
+        let entries = self.document.table(section).into_iter().flat_map(|table| &table.entries);
+        let line = |entry: &Entry| {
+            let name = entry.key.clone();
+            let users = self.stacks.iter().filter(|stack| self.uses(stack, component, &name));
+            let stacks: Vec<String> = users.map(|stack| stack.name.clone()).collect();
+            let active = self.active.as_ref().is_some_and(|active| stacks.contains(active));
+            let flavor = self.flavor(section, &name).unwrap_or_default().to_owned();
+            StoreLine { name, flavor, active, stacks }
+        };
+        entries.map(line).collect()
+    }
+
+    /// The stack that is active.
+    pub(crate) fn active_stack(&self) -> Option<&StackLine> {
+        self.stacks.iter().find(|stack| Some(&stack.name) == self.active.as_ref())
+    }
+
+    fn uses(&self, stack: &StackLine, component: Component, name: &str) -> bool {
+        match component {
+            Component::LogStore => stack.log_stores.iter().any(|store| store == name),
+            Component::ArtifactStore => {
+                let behind = |store: &String| {
+                    let table = self.document.table("log_stores").and_then(|it| it.table(store));
+                    table.and_then(|table| table.text("artifact_store")) == Some(name)
+                };
+                stack.artifact_store == name || stack.log_stores.iter().any(behind)
+            }
+        }
+    }
+
+    /// The table of a store as TOML, with its defaults and without its secrets.
+    pub(crate) fn store_toml(&self, component: Component, name: &str) -> Option<String> {
+        let table = self.component(component.section(), name)?;
+        let mut toml = String::new();
+        write_table(&mut toml, &super::reader::join(component.section(), name), &table);
+        Some(toml)
+    }
+
+    /// The same as JSON, without the header.
+    pub(crate) fn store_json(&self, component: Component, name: &str) -> Option<serde_json::Value> {
+        self.component(component.section(), name).map(|table| json_table(&table))
+    }
+
+    /// Flavors of the user's own.
+    pub(crate) fn flavors(&self) -> &[Registered] {
+        &self.flavors
+    }
+
     /// As a stack file: only this stack and what it uses, with every default filled in.
     pub fn to_toml(&self) -> String {
         let mut toml = String::new();
@@ -90,16 +159,16 @@ impl View {
     fn effective(&self) -> Table {
         let mut top = Table::default();
         push(&mut top, "active", Value::Text(self.name.clone()));
+        let flavors = self.flavors_used();
         for (section, used) in [
             ("stacks", std::slice::from_ref(&self.name)),
             ("artifact_stores", &self.artifact_stores),
             ("log_stores", &self.log_stores),
+            ("flavors", &flavors),
         ] {
             let mut tables = Table::default();
             for name in used {
-                if let Some(table) = self.document.table(section).and_then(|it| it.table(name)) {
-                    let mut table = self.masked(table);
-                    self.fill(section, &mut table);
+                if let Some(table) = self.component(section, name) {
                     push(&mut tables, name, Value::Table(table));
                 }
             }
@@ -115,6 +184,28 @@ impl View {
         top
     }
 
+    /// The table of one component, masked and with its defaults.
+    fn component(&self, section: &str, name: &str) -> Option<Table> {
+        let table = self.document.table(section)?.table(name)?;
+        let mut table = self.masked(table);
+        self.fill(section, &mut table);
+        Some(table)
+    }
+
+    /// The flavors of the user's own that the stack's log stores have.
+    fn flavors_used(&self) -> Vec<String> {
+        let used = |flavor: &&Registered| {
+            let mut flavors =
+                self.log_stores.iter().filter_map(|name| self.flavor("log_stores", name));
+            flavors.any(|name| name == flavor.name)
+        };
+        self.flavors.iter().filter(used).map(|flavor| flavor.name.clone()).collect()
+    }
+
+    fn flavor(&self, section: &str, name: &str) -> Option<&str> {
+        self.document.table(section)?.table(name)?.text("flavor")
+    }
+
     /// Adds the defaults of a component's flavor.
     fn fill(&self, section: &str, table: &mut Table) {
         let component = [Component::ArtifactStore, Component::LogStore]
@@ -127,11 +218,12 @@ impl View {
             fill_path(table, "path", &self.data);
         }
         // A log store that is an artifact store has that one's settings, not the flavor's.
-        for key in flavor.keys().filter(|_| component == Component::ArtifactStore) {
-            let default = parse(&format!("value = {}", key.default), Layer::Default);
-            let value = default.ok().and_then(|it| it.get("value").map(|it| it.node.value.clone()));
-            if let (None, Some(value)) = (table.get(key.name), value) {
-                push(table, key.name, value);
+        if name == "artifact" {
+            return;
+        }
+        for key in keys::of_flavor(flavor) {
+            if let (None, Some(default)) = (table.get(&key.name), key.default) {
+                push(table, &key.name, default);
             }
         }
     }
@@ -149,7 +241,7 @@ impl View {
         let literal = self.literals.iter().any(|literal| literal.place == node.place);
         let value = match &node.value {
             _ if literal => Value::Text(MASK.to_owned()),
-            Value::Text(text) => Value::Text(without_user(text)),
+            Value::Text(text) => Value::Text(without_query(&without_user(text))),
             Value::List(nodes) => {
                 Value::List(nodes.iter().map(|node| self.masked_node(node)).collect())
             }
@@ -174,6 +266,16 @@ fn without_user(text: &str) -> String {
     match host.rsplit_once('@') {
         Some((_, host)) => format!("{scheme}://{MASK}@{host}{path}"),
         None => text.to_owned(),
+    }
+}
+
+/// A URL without its query, where keys may stand; references may be seen.
+fn without_query(text: &str) -> String {
+    match text.split_once('?') {
+        Some((url, query)) if url.contains("://") && !has_reference(query) => {
+            format!("{url}?{MASK}")
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -248,7 +350,8 @@ fn line(toml: &mut String, key: &str, value: &Value) {
     }
 }
 
-fn spelled(value: &Value) -> String {
+/// A value as TOML, on one line.
+pub(crate) fn spelled(value: &Value) -> String {
     match value {
         Value::Text(text) => quote(text),
         Value::Integer(value) => value.to_string(),
@@ -274,7 +377,8 @@ fn json_table(table: &Table) -> serde_json::Value {
     entries.map(|entry| (entry.key.clone(), json(&entry.node.value))).collect()
 }
 
-fn json(value: &Value) -> serde_json::Value {
+/// A value as JSON.
+pub(crate) fn json(value: &Value) -> serde_json::Value {
     match value {
         Value::Text(text) => text.as_str().into(),
         Value::Integer(value) => (*value).into(),

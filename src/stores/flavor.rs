@@ -57,7 +57,7 @@ pub(crate) struct Siblings<'a> {
 impl Flavor {
     /// The flavors of artifact stores, or else those of log stores.
     pub(crate) fn of(component: Component) -> impl Iterator<Item = &'static Self> {
-        FLAVORS.iter().filter(move |flavor| flavor.component() == component)
+        FLAVORS.iter().filter(move |flavor| flavor.is(component))
     }
 
     /// Its keys, one by one.
@@ -65,10 +65,16 @@ impl Flavor {
         self.keys.iter().copied().flatten()
     }
 
-    fn component(&self) -> Component {
+    /// Other names that its client knows its options by: what they may begin with, and all others.
+    pub(crate) fn other_options(&self) -> Option<(&'static str, Vec<&'static str>)> {
+        artifact::flavor::other_options(self.name)
+    }
+
+    /// Whether it is one of this component.
+    pub(crate) fn is(&self, component: Component) -> bool {
         match self.read {
-            Read::ArtifactStore(_) => Component::ArtifactStore,
-            Read::LogStore(_) => Component::LogStore,
+            Read::ArtifactStore(_) => component == Component::ArtifactStore,
+            Read::LogStore(_) => component == Component::LogStore,
         }
     }
 }

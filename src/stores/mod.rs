@@ -47,7 +47,6 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use self::artifact::object::{FirstError, Gaps};
-#[cfg(test)]
 pub(crate) use self::flavor::FLAVORS;
 pub(crate) use self::flavor::{Component, Flavor, Key, Read, Siblings};
 use self::records::dead_letter::DeadLetter;
@@ -225,6 +224,18 @@ pub trait LogStore: Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()> {
         async {}.boxed()
     }
+
+    /// Tries the store for real, once, with something harmless that no reader takes for a log.
+    fn probe(&self) -> Answer<'_, Probed>;
+}
+
+/// What a store did when it was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// In a sentence: "took a test record".
+    pub did: &'static str,
+    /// What should be better.
+    pub warning: Option<&'static str>,
 }
 
 /// When a chunk is sealed.

@@ -1,6 +1,7 @@
 //! What every test needs: a place of its own ([`sandbox`]), waiting without sleeping
 //! ([`wait`]), the bytes of known lines ([`lines`]), a terminal ([`screen`]).
 
+pub(crate) mod http;
 pub(crate) mod lines;
 pub(crate) mod processes;
 pub(crate) mod sandbox;

@@ -271,7 +271,7 @@ flavor = "artifact"
 
 fn context(env: &Env) -> reader::Context<'_> {
     let (found, secrets, literals) = Default::default();
-    reader::Context { env, folder: Path::new("/"), found, secrets, literals }
+    reader::Context { env, folder: Path::new("/"), found, secrets, literals, recorder: None }
 }
 
 /// The keys that a flavor declares are those it reads, and its defaults are the defaults.

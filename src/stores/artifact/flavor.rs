@@ -127,13 +127,13 @@ fn remote(reader: &mut Reader<'_, '_, '_>, service: Service, example: &str) -> C
             }
         }
     }
-    reader.rest(
+    reader.options(
+        service.options(),
         |name| service.option(name),
         |name, value| {
             options.insert(name.to_owned(), value);
         },
     );
-    reader.also_known(service.options());
     for (name, value) in &options {
         // The clients take anything, and panic when they use it.
         if service.is_address(name) && !is_web_address(value) {
@@ -144,6 +144,32 @@ fn remote(reader: &mut Reader<'_, '_, '_>, service: Service, example: &str) -> C
     config.location = Location::Remote { uri, options };
     config
 }
+
+/// What other names than those of [`Service::options`] a flavor's client knows its options by: what they
+/// may begin with, and all others.
+pub(crate) fn other_options(flavor: &str) -> Option<(&'static str, Vec<&'static str>)> {
+    let service = [Service::S3, Service::Gcs, Service::Azure]
+        .into_iter()
+        .find(|service| service.flavor() == flavor)?;
+    let (prefix, own) = service.other_options();
+    Some((prefix, [own, CLIENT_OPTIONS].concat()))
+}
+
+/// Options of every client that hardly anybody needs.
+const CLIENT_OPTIONS: &[&str] = &[
+    "default_content_type",
+    "http1_only",
+    "http2_only",
+    "http2_keep_alive_interval",
+    "http2_keep_alive_timeout",
+    "http2_keep_alive_while_idle",
+    "http2_max_frame_size",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
+    "randomize_addresses",
+    "read_timeout",
+    "user_agent",
+];
 
 impl Service {
     /// The options of its client, by the shorter of their names.
@@ -229,6 +255,41 @@ impl Service {
         }
     }
 
+    fn flavor(self) -> &'static str {
+        match self {
+            Self::S3 => S3.name,
+            Self::Gcs => GCS.name,
+            Self::Azure => AZURE.name,
+        }
+    }
+
+    fn other_options(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::S3 => {
+                ("aws_", &["default_region", "endpoint_url", "token", "copy_if_not_exists"])
+            }
+            Self::Gcs => ("google_", &["service_account"]),
+            Self::Azure => (
+                "azure_",
+                &[
+                    "access_key",
+                    "master_key",
+                    "authority_id",
+                    "sas_key",
+                    "token",
+                    "identity_endpoint",
+                    "use_fabric_endpoint",
+                    "fabric_token_service_url",
+                    "fabric_workload_host",
+                    "fabric_session_token",
+                    "fabric_cluster_identifier",
+                    "credential_type",
+                    "encryption_key",
+                ],
+            ),
+        }
+    }
+
     /// Whether an option of its client says where to connect to.
     fn is_address(self, name: &str) -> bool {
         match self {
@@ -291,9 +352,11 @@ mod tests {
     #[test]
     fn every_listed_option_is_known_to_the_client() {
         for service in [Service::S3, Service::Gcs, Service::Azure] {
-            for name in service.options() {
+            let (prefix, others) = other_options(service.flavor()).unwrap();
+            for name in service.options().iter().chain(&others) {
                 assert!(service.option(name).is_some(), "{service:?} {name}");
             }
+            assert!(service.option(&format!("{prefix}allow_http")).is_some(), "{prefix}");
         }
         assert_eq!(Service::S3.option("bucket"), None);
     }

@@ -37,6 +37,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use object_store::ObjectStore;
 
 pub use self::config::{Codec, Config, Location};
@@ -45,7 +46,7 @@ pub(crate) use self::failure::without_queries;
 use self::limited::Limited;
 pub use self::open::OpenError;
 use self::session::ArtifactSession;
-use super::{Limits, LogStore, Patience, SealAge, Session, StateError};
+use super::{Answer, Limits, LogStore, Patience, Probed, SealAge, Session, StateError};
 use crate::record::{Writer, WriterId};
 
 /// The artifact store, to write to.
@@ -99,5 +100,17 @@ impl LogStore for ArtifactLogStore {
         let first = self.had.lock().unwrap_or_else(PoisonError::into_inner).insert(writer.id);
         let config = self.config.clone();
         Ok(Arc::new(ArtifactSession::new(store, config, writer.clone(), state, first)?))
+    }
+
+    fn probe(&self) -> Answer<'_, Probed> {
+        async {
+            let probe = probe::probe(&*self.store).await.map_err(|error| error.judge())?;
+            let overwrites = "it overwrites objects where it is asked not to";
+            Ok(Probed {
+                did: "wrote, read and deleted an object",
+                warning: (!probe.creates_once).then_some(overwrites),
+            })
+        }
+        .boxed()
     }
 }

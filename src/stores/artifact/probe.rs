@@ -7,7 +7,9 @@
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
+use super::failure::classify;
 use crate::record::WriterId;
+use crate::stores::DeliverError;
 
 /// What a store can do, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,24 @@ pub enum ProbeError {
         /// What the store said.
         source: object_store::Error,
     },
+}
+
+impl ProbeError {
+    /// What it means to whoever set the store up.
+    pub(super) fn judge(&self) -> DeliverError {
+        let purpose = self.to_string();
+        match self {
+            Self::Write { source, .. }
+            | Self::Read { source, .. }
+            | Self::List { source, .. }
+            | Self::Delete { source, .. } => classify(&purpose, source),
+            Self::Differs(_) => DeliverError::Fatal {
+                message: format!("failed to {purpose}"),
+                advice: "check that nothing between here and the store changes what it carries",
+                not_allowed: false,
+            },
+        }
+    }
 }
 
 /// Writes, overwrites in vain, reads, lists and deletes an object with a name of its own.

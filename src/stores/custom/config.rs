@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::declared::DeclaredKey;
 use crate::stores::records::compress::Compression;
 use crate::stores::records::config::{Batching, Bounds};
 
@@ -16,6 +17,8 @@ pub struct Registered {
     pub command: Vec<String>,
     /// It said that it can be read back.
     pub can_fetch: bool,
+    /// The keys that it declared; none: it takes any.
+    pub keys: Option<Vec<DeclaredKey>>,
 }
 
 /// A log store of a custom flavor.

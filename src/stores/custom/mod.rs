@@ -14,6 +14,7 @@
 //! the next one. Starting it again is left to `ship`, which waits between tries as it does for any store.
 
 pub mod config;
+pub(crate) mod declared;
 mod encode;
 mod fetch;
 mod process;
@@ -28,8 +29,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 pub use self::config::{Config, Registered};
+pub use self::declared::DeclaredKey;
 use self::process::Program;
-use self::protocol::Answer;
+use self::protocol::{Answer, Description};
+use super::records::config::Batching;
 use super::records::{Format, Limits, Rejected, Reply, Request, SendError, Service};
 use crate::record::Writer;
 
@@ -46,6 +49,21 @@ impl Custom {
     /// Starts nothing yet.
     pub(crate) fn open(config: Config) -> Arc<Self> {
         Arc::new(Self { program: Program::new(config.clone()), config })
+    }
+
+    /// What a program says of itself; starts it and ends it.
+    pub(crate) async fn describe(
+        command: Vec<String>,
+        name: &str,
+    ) -> Result<Description, SendError> {
+        let flavor = Registered { name: name.to_owned(), command, can_fetch: false, keys: None };
+        let config = Config {
+            log_store: String::new(),
+            flavor,
+            values: config::Values::default(),
+            batching: Batching::usual(config::BOUNDS),
+        };
+        Program::new(config).describe().await
     }
 
     async fn write(&self, request: Request) -> Result<Reply, SendError> {

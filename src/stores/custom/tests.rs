@@ -30,6 +30,7 @@ fn config(command: &[&str]) -> Config {
         name: "mine".into(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         can_fetch: true,
+        keys: None,
     };
     let timeout = Some(Duration::from_secs(5));
     let batching = Batching { timeout, ..Batching::usual(BOUNDS) };

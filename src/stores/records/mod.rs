@@ -38,6 +38,7 @@ mod session;
 pub(crate) mod testing;
 pub(crate) mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,9 +51,9 @@ use self::compress::Compression;
 use self::dead_letter::DeadLetter;
 use self::session::RecordSession;
 use super::view::View;
-use super::{DeliverError, LogStore, Patience, SealAge, Session, StateError};
+use super::{Answer, DeliverError, LogStore, Patience, Probed, SealAge, Session, StateError};
 use crate::read::store::ReadError;
-use crate::record::Writer;
+use crate::record::{Origin, Writer, WriterId};
 
 /// A service that takes records in requests.
 pub(crate) trait Service: Send + Sync {
@@ -281,5 +282,28 @@ impl LogStore for RecordStore {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         self.service.close()
+    }
+
+    fn probe(&self) -> Answer<'_, Probed> {
+        let origin = Origin {
+            pipeline_run_id: "steplog-test".to_owned(),
+            step_id: "test".to_owned(),
+            attempt: 1,
+            source: "test".to_owned(),
+        };
+        let id = WriterId::new();
+        let writer = Writer { id, origin, started: id.started(), attributes: BTreeMap::new() };
+        let (service, dead_letter) = (Arc::clone(&self.service), Arc::clone(&self.dead_letter));
+        async move {
+            let session =
+                RecordSession::new(service, self.patience, dead_letter, writer, &Value::Null)
+                    .map_err(|error| DeliverError::Retry {
+                        message: error.to_string(),
+                        after: None,
+                    })?;
+            session.probe().await?;
+            Ok(Probed { did: "took a test record", warning: None })
+        }
+        .boxed()
     }
 }

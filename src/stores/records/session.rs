@@ -27,7 +27,8 @@ use super::dead_letter::{DeadLetter, Letter};
 use super::encoder::RecordEncoder;
 use super::event::StreamEvent;
 use super::{Format, Limits, Rejected, Reply, Request, SETTINGS, SendError, Service};
-use crate::record::{Writer, WriterId};
+use crate::record::{IoStream, Level, Writer, WriterId};
+use crate::stores::view::View;
 use crate::stores::{
     Answer, Chunk, DeliverError, Encoder, Ending, Found, Patience, Receipt, Refused, Session,
     StateError, Summary,
@@ -236,13 +237,34 @@ impl RecordSession {
         self.started.get_or_try_init(start).await.map(drop)
     }
 
-    /// Sends a record that is no line. That it is refused is never the record's fault.
     async fn event(&self, event: StreamEvent) -> Result<(), DeliverError> {
         let kind = if event.end.is_none() { "start" } else { "end" };
+        self.one(kind, |show| event.show(show)).await
+    }
+
+    /// Sends one record that is harmless: a line of a run that no reader finds, for it has no start.
+    pub(super) async fn probe(&self) -> Result<(), DeliverError> {
+        let line = View {
+            time: self.writer.started,
+            seq: 0,
+            level: Some(Level::Info),
+            iostream: IoStream::Stderr,
+            message: "steplog: a test of the log store; nothing to see here",
+            rare: None,
+        };
+        self.one("test", |show| show(&line)).await
+    }
+
+    /// Sends a record that is no line of a step. That it is refused is never the record's fault.
+    async fn one(
+        &self,
+        kind: &str,
+        show: impl FnOnce(&mut dyn FnMut(&View<'_>)),
+    ) -> Result<(), DeliverError> {
         let piece = {
             let mut records = Vec::new();
             let mut format = self.format();
-            event.show(|view| format.record(view, &mut records));
+            show(&mut |view| format.record(view, &mut records));
             let id = format!("{}-{kind}", self.writer.id);
             self.piece(&**format, id, Vec::new(), &[&records])?
         };

@@ -13,7 +13,7 @@ use crate::stores::records::{Rejected, Reply, Request, SendError};
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 
-const TOKEN: &str = "check the token: whether it exists and is enabled";
+const TOKEN: &str = "check the log store's credentials: whether the token exists and is enabled";
 const INDEX: &str = "check the index: whether it exists and the token may write to it";
 const SETTINGS: &str = "check the log store's endpoint and token";
 

@@ -3,8 +3,8 @@
 Written from the public documentation of "Format events for HTTP Event Collector", "Troubleshoot HTTP Event
 Collector" (status codes), "About HTTP Event Collector indexer acknowledgment" and "Search endpoint
 descriptions"; stricter than the service where that says too little: it knows only the keys and the search
-commands that are asked of it here. Events before one that is refused are indexed, which the documentation
-leaves open. Of the search language it knows indexed fields (`name::value`), and no others: who relies on
+commands that are asked of it here. Whether events before one that is refused are indexed is left open by the
+documentation, so it is a setting here. Of the search language it knows indexed fields (`name::value`), and no others: who relies on
 what is extracted at search time gets nothing.
 """
 
@@ -43,6 +43,7 @@ class Splunk(StandIn):
         "indexes": ["main", "steps"],
         "max_content_length": 1_000_000,
         "truncate": 0,  # As TRUNCATE in props.conf.
+        "keep_before": True,  # Of a request with a bad event, those before it are indexed.
         "refuse": None,  # Events with this text in them have an invalid format.
     }
 
@@ -83,7 +84,8 @@ class Splunk(StandIn):
             raise Refused(413, "<!doctype html><title>413 Request Entity Too Large</title>")
         events, error = self.events(text)
         with self.lock:
-            self.keep(events)
+            if error is None or self.settings["keep_before"]:
+                self.keep(events)
             if error:
                 raise error
             body = {"text": "Success", "code": 0}
