@@ -2,7 +2,7 @@
 //!
 //! Apart from the traits beside it so that they need not know the stack file.
 
-use super::{Config, artifact, console, datadog, elasticsearch, http, otel, splunk};
+use super::{Config, artifact, console, datadog, elasticsearch, http, loki, otel, splunk};
 use crate::stack::{Reader, Secret};
 
 /// Every flavor there is. A new one is a folder and a line here.
@@ -16,6 +16,7 @@ pub(crate) static FLAVORS: &[Flavor] = &[
     datadog::config::FLAVOR,
     elasticsearch::config::FLAVOR,
     http::config::FLAVOR,
+    loki::config::FLAVOR,
     otel::config::FLAVOR,
     splunk::config::FLAVOR,
 ];

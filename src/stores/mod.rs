@@ -23,6 +23,7 @@ pub mod custom;
 pub mod datadog;
 pub mod elasticsearch;
 pub mod http;
+pub mod loki;
 pub mod otel;
 pub mod splunk;
 
@@ -70,6 +71,8 @@ pub enum Config {
     Elasticsearch(elasticsearch::Config),
     /// They are sent to a URL.
     Http(http::Config),
+    /// They are sent to Loki.
+    Loki(loki::Config),
     /// They are sent to what takes OTLP.
     Otel(otel::Config),
     /// They are sent to Splunk.
@@ -98,6 +101,7 @@ impl Config {
                 elasticsearch::Elasticsearch::open(config.clone()).map_err(StoreError::new)?
             }
             Self::Http(config) => http::Http::open(config.clone()).map_err(StoreError::new)?,
+            Self::Loki(config) => loki::Loki::open(config.clone()).map_err(StoreError::new)?,
             Self::Otel(config) => otel::Otel::open(config.clone()).map_err(StoreError::new)?,
             Self::Splunk(config) => {
                 splunk::Splunk::open(config.clone()).map_err(StoreError::new)?
@@ -141,6 +145,9 @@ impl Config {
                 "the http flavor only writes: look at what receives {}",
                 records::http::shown(&config.endpoint)
             )),
+            Self::Loki(config) => {
+                Reading::searching(loki::Loki::open(config.clone()).map_err(StoreError::new)?)
+            }
             Self::Otel(config) => Reading::Elsewhere(format!(
                 "the otel flavor only writes: look where what receives {} keeps its logs",
                 records::http::shown(&config.endpoint)

@@ -8,6 +8,7 @@ mod datadog;
 mod elasticsearch;
 mod fan_out;
 mod http;
+mod loki;
 mod otel;
 mod readers;
 mod splunk;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::wire::Fields;
+use crate::stores::records::wire::Fields;
 
 /// What an answer is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +125,8 @@ fn text(object: &Value, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire;
     use super::*;
+    use crate::stores::records::wire;
 
     fn status(details: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let mut out = Vec::new();

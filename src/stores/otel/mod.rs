@@ -32,7 +32,6 @@ mod model;
 mod protobuf;
 mod send;
 mod show;
-mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! What is done to the body of a request, as HTTP's Content-Encoding names it (RFC 9110 8.4.1).
+//! What is done to the body of a request, as HTTP's Content-Encoding names it (RFC 9110 8.4.1), or as
+//! the service knows it to be done.
 //!
 //! Apart so that the rest does not know which codings there are.
 
@@ -16,6 +17,8 @@ pub(crate) enum Compression {
     Deflate,
     /// zstd (RFC 8878).
     Zstd,
+    /// Snappy's block format, which no header names.
+    Snappy,
 }
 
 /// The levels at which speed counts more than size.
@@ -24,17 +27,18 @@ const ZSTD_LEVEL: i32 = 1;
 
 impl Compression {
     /// The words of the stack file.
-    pub(crate) const CHOICES: [(&'static str, Self); 4] = [
+    pub(crate) const CHOICES: [(&'static str, Self); 5] = [
         ("none", Self::None),
         ("gzip", Self::Gzip),
         ("deflate", Self::Deflate),
         ("zstd", Self::Zstd),
+        ("snappy", Self::Snappy),
     ];
 
     /// The value of Content-Encoding; none for none.
     pub(crate) fn header(self) -> Option<&'static str> {
         match self {
-            Self::None => None,
+            Self::None | Self::Snappy => None,
             Self::Gzip => Some("gzip"),
             Self::Deflate => Some("deflate"),
             Self::Zstd => Some("zstd"),
@@ -63,6 +67,15 @@ impl Compression {
                 all(&mut to)?;
                 to.finish().map(drop)
             }
+            Self::Snappy => {
+                let all = pieces.concat();
+                let start = into.len();
+                into.resize(start + snap::raw::max_compress_len(all.len()), 0);
+                let to = into.get_mut(start..).unwrap_or_default();
+                let length = snap::raw::Encoder::new().compress(&all, to)?;
+                into.truncate(start + length);
+                Ok(())
+            }
         }
     }
 
@@ -86,6 +99,9 @@ impl Compression {
             Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(body)),
             Self::Deflate => Box::new(flate2::read::ZlibDecoder::new(body)),
             Self::Zstd => Box::new(zstd::stream::read::Decoder::new(body)?),
+            Self::Snappy => {
+                Box::new(io::Cursor::new(snap::raw::Decoder::new().decompress_vec(body)?))
+            }
         })
     }
 }

@@ -37,17 +37,24 @@ impl Encoder for RecordEncoder {
         body.clear();
         let separator = format.separator();
         let mut ends = Vec::with_capacity(block.lines.len());
+        let mut cuts = Vec::new();
         let summary = view::each(block, |view| {
             if !records.is_empty() {
                 records.extend_from_slice(separator);
             }
             format.record(view, records);
+            if format.begins_anew() {
+                cuts.push(ends.len());
+            }
             ends.push(records.len());
         });
         let mut batches = Vec::with_capacity(1);
         let (mut start, mut rest) = (0, ends.as_slice());
         while !rest.is_empty() {
-            let (count, oversize) = next_batch(rest, start, limits);
+            let at = ends.len() - rest.len();
+            let cut = cuts.iter().find(|cut| **cut > at).map_or(rest.len(), |cut| cut - at);
+            let together = rest.get(..cut).unwrap_or(rest);
+            let (count, oversize) = next_batch(together, start, limits);
             let (these, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
             let end = these.last().copied().unwrap_or(start);
             let batch = records.get(start..end).unwrap_or_default();
@@ -101,8 +108,79 @@ fn next_batch(ends: &[usize], start: usize, limits: &Limits) -> (usize, bool) {
 mod tests {
     use std::time::Duration;
 
+    use futures_util::future::BoxFuture;
+
     use super::super::compress::Compression;
+    use super::super::testing::{plain, writer};
+    use super::super::{Reply, Request, SendError};
     use super::*;
+    use crate::record::Nanos;
+    use crate::stores::view::View;
+
+    /// A service whose records are digits, of which those of one decade may be in one request.
+    struct Decades;
+
+    struct Digits(u64);
+
+    impl Format for Digits {
+        fn record(&mut self, view: &View<'_>, out: &mut Vec<u8>) {
+            self.0 = view.seq;
+            out.extend_from_slice(view.seq.to_string().as_bytes());
+        }
+
+        fn begins_anew(&self) -> bool {
+            self.0.is_multiple_of(10)
+        }
+
+        fn separator(&self) -> &'static [u8] {
+            b","
+        }
+    }
+
+    impl Service for Decades {
+        fn limits(&self) -> Limits {
+            Limits {
+                records: 7,
+                bytes: 1000,
+                record_bytes: 1000,
+                age: Duration::ZERO,
+                timeout: None,
+                concurrency: 1,
+                compression: Compression::None,
+            }
+        }
+
+        fn format(&self, _writer: &Writer) -> Box<dyn Format> {
+            Box::new(Digits(0))
+        }
+
+        fn send(&self, _request: Request) -> BoxFuture<'_, Result<Reply, SendError>> {
+            Box::pin(async { Ok(Reply::Taken) })
+        }
+    }
+
+    #[test]
+    fn what_begins_anew_is_in_a_request_of_its_own() {
+        let service: Arc<dyn Service> = Arc::new(Decades);
+        let mut encoder = RecordEncoder::new(&service, &writer("run", "step", Nanos(0)));
+        let encoded = encoder.encode(&plain(8, 25, 1, Nanos(0), 1)).unwrap();
+        let bodies: Vec<_> = encoded
+            .batches
+            .iter()
+            .map(|batch| std::str::from_utf8(&encoded.body[batch.body.clone()]).unwrap())
+            .collect();
+        assert_eq!(
+            bodies,
+            [
+                "8,9",
+                "10,11,12,13,14,15,16",
+                "17,18,19",
+                "20,21,22,23,24,25,26",
+                "27,28,29",
+                "30,31,32"
+            ]
+        );
+    }
 
     #[test]
     fn requests_are_full_and_what_no_request_takes_stands_alone() {

@@ -36,6 +36,7 @@ pub mod http;
 mod session;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -81,6 +82,11 @@ pub(crate) trait Format: Send {
     /// Appends one record. One whose [`Rare::event`](super::view::Rare::event) is set is no line
     /// but the start or the end of the writer.
     fn record(&mut self, view: &View<'_>, out: &mut Vec<u8>);
+
+    /// The record that was appended last cannot be in one request with what stands before it.
+    fn begins_anew(&self) -> bool {
+        false
+    }
 
     /// What stands between two records of a request.
     fn separator(&self) -> &'static [u8] {

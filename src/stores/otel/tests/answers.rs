@@ -8,8 +8,9 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::super::answer::Encoding;
-use super::super::{grpc, send, wire};
+use super::super::{grpc, send};
 use crate::stores::records::http::Answer;
+use crate::stores::records::wire;
 use crate::stores::records::{Reply, SendError};
 
 /// What is left of an outcome when its words are looked at apart.

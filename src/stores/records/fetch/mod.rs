@@ -211,7 +211,9 @@ impl Open for Streams {
     fn bound(&self, stream: &Stream, direction: Direction) -> Option<Nanos> {
         match direction {
             Direction::Forward => Some(stream.started),
-            Direction::Backward => stream.ended,
+            Direction::Backward => {
+                self.0.known_end(stream.writer)?.end.as_ref().map(|end| end.ended)
+            }
         }
     }
 

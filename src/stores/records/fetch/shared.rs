@@ -160,7 +160,8 @@ pub(super) fn ended(event: &StreamEvent) -> Option<Stream> {
             Some(_) => Status::Failed,
         },
         started: writer.started,
-        ended: Some(end.ended),
+        // When the step ended, not the last line that was read of it.
+        ended: Some(end.exit.as_ref().map_or(end.ended, |exit| exit.ended)),
         last_seen: None,
         lines: Some(end.lines),
         bytes: Some(end.bytes),

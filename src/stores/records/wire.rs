@@ -1,24 +1,24 @@
-//! The Protocol Buffers wire format, as much of it as OTLP's messages need: written where it is
-//! composed once or rarely, and read.
+//! The Protocol Buffers wire format, as much of it as the messages of OTLP and Loki need: written where
+//! it is composed once or rarely, and read.
 //!
 //! ```text
 //! field = tag (number << 3 | type) as varint, then by type:
 //!   0 varint     1 eight bytes, little-endian     2 length as varint, bytes     5 four bytes
 //! ```
 //!
-//! Apart so that the rest speaks of messages and not of bits. What is written per line is in
-//! `protobuf`. Reading stops at what is malformed; unknown fields are for the caller to pass over.
+//! Apart so that the flavors speak of messages and not of bits. What is written per line is their own.
+//! Reading stops at what is malformed; unknown fields are for the caller to pass over.
 
 /// Bytes of a value as varint: seven bits each.
 #[inline]
-pub(super) const fn varint_len(value: u64) -> usize {
+pub(crate) const fn varint_len(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
     bits.div_ceil(7)
 }
 
 /// Appends a varint.
 #[inline]
-pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -27,40 +27,40 @@ pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a field of type 2: text, bytes, or a message that is encoded already.
-pub(super) fn bytes(out: &mut Vec<u8>, number: u8, value: &[u8]) {
+pub(crate) fn bytes(out: &mut Vec<u8>, number: u8, value: &[u8]) {
     out.push(number << 3 | 2);
     varint(out, value.len() as u64);
     out.extend_from_slice(value);
 }
 
 /// Appends a field that is a message, encoded by `encode`.
-pub(super) fn message(out: &mut Vec<u8>, number: u8, encode: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn message(out: &mut Vec<u8>, number: u8, encode: impl FnOnce(&mut Vec<u8>)) {
     let mut inside = Vec::new();
     encode(&mut inside);
     bytes(out, number, &inside);
 }
 
 /// Appends a field of type 0.
-pub(super) fn number(out: &mut Vec<u8>, number: u8, value: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, number: u8, value: u64) {
     out.push(number << 3);
     varint(out, value);
 }
 
 /// Appends a field of type 1.
-pub(super) fn fixed64(out: &mut Vec<u8>, number: u8, value: u64) {
+pub(crate) fn fixed64(out: &mut Vec<u8>, number: u8, value: u64) {
     out.push(number << 3 | 1);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Appends a field of type 5.
-pub(super) fn fixed32(out: &mut Vec<u8>, number: u8, value: u32) {
+pub(crate) fn fixed32(out: &mut Vec<u8>, number: u8, value: u32) {
     out.push(number << 3 | 5);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -69,17 +69,17 @@ pub(super) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// Type 2, or nothing.
-    pub(super) fn bytes(self) -> &'a [u8] {
+    pub(crate) fn bytes(self) -> &'a [u8] {
         if let Self::Bytes(bytes) = self { bytes } else { &[] }
     }
 
     /// Type 2 as text.
-    pub(super) fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
 
     /// Any of the numbers, or 0.
-    pub(super) fn number(self) -> u64 {
+    pub(crate) fn number(self) -> u64 {
         match self {
             Self::Varint(value) | Self::Fixed64(value) => value,
             Self::Fixed32(value) => value.into(),
@@ -90,7 +90,7 @@ impl<'a> Value<'a> {
 
 /// The fields of an encoded message, in the order in which they stand there.
 #[derive(Clone, Debug)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
     fn varint(&mut self) -> Option<u64> {
