@@ -162,13 +162,14 @@ impl Sandbox {
     /// The records of a run, as `logs -o json` gives them.
     #[track_caller]
     pub(crate) fn records(&self, run: &str) -> Vec<serde_json::Value> {
-        let output = self.call(["logs", run, "-o", "json"]).expect(0);
-        output
-            .stdout
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| serde_json::from_slice(line).unwrap())
-            .collect()
+        let output = self.call(["logs", run, "-o", "json"]);
+        let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let records: Vec<serde_json::Value> =
+            lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
+        // Where lines could not be kept the log is incomplete, and says so.
+        let incomplete = records.iter().any(|record| record.get("gap").is_some());
+        output.expect(if incomplete { 5 } else { 0 });
+        records
     }
 
     /// The living processes of this sandbox that are `steplog COMMAND`.
