@@ -9,6 +9,7 @@ const FLAVORS: &[(&str, &str)] = &[
     ("datadog", include_str!("../../docs/log-stores/datadog.md")),
     ("elasticsearch", include_str!("../../docs/log-stores/elasticsearch.md")),
     ("http", include_str!("../../docs/log-stores/http.md")),
+    ("loki", include_str!("../../docs/log-stores/loki.md")),
     ("otel", include_str!("../../docs/log-stores/otel.md")),
     ("splunk", include_str!("../../docs/log-stores/splunk.md")),
 ];

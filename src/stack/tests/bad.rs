@@ -96,7 +96,7 @@ bad! {
         help: add flavor = "artifact""#;
     artifact_flavor_of_the_wrong_kind: "[log_stores.dd]\nflavor = 'local'\n" => r#"
         2:10: log_stores.dd.flavor: there is no log store flavor "local"
-        help: the log store flavors are: artifact, console, datadog, elasticsearch, http, otel, splunk"#;
+        help: the log store flavors are: artifact, console, datadog, elasticsearch, http, loki, otel, splunk"#;
     component_as_text: "[log_stores]\ndd = 'artifact'\n" => r#"
         2:6: log_stores.dd: expected a table: [log_stores.NAME], found "artifact""#;
     bad_name: "[artifact_stores.'../x']\nflavor = 'local'\n" => r#"
