@@ -20,7 +20,7 @@ use super::{EVENT, HALF_HOUR, WRITER};
 use crate::record::{IoStream, Level, Nanos, Writer};
 use crate::stores::records::wire::{self, varint_len};
 use crate::stores::records::{Around, Format};
-use crate::stores::view::{Event, Field, Rare, View};
+use crate::stores::view::{Field, Rare, View};
 
 const LEVELS: usize = Level::ALL.len() + 1;
 /// All that one entry has attached is limited (64 KiB); what is larger stands in the line.
@@ -140,14 +140,13 @@ impl Encode {
 
     /// `Stream.labels` of what this is the first entry of, with its tag.
     fn stream(&self, first: &Entry<'_>) -> Vec<u8> {
-        let (name, value, others) = match first.pair(EVENT) {
-            Some(kind) => (EVENT, kind.into_owned(), &self.event_labels),
-            None => {
-                let begins = first.time() - first.time().rem_euclid(STREAM_SPAN);
-                let text = Nanos(begins).to_rfc3339();
-                let minutes = text.get(..16).unwrap_or(&text);
-                (HALF_HOUR, format!("{minutes}Z"), &self.labels)
-            }
+        let (name, value, others) = if let Some(kind) = first.pair(EVENT) {
+            (EVENT, kind.into_owned(), &self.event_labels)
+        } else {
+            let begins = first.time() - first.time().rem_euclid(STREAM_SPAN);
+            let text = Nanos(begins).to_rfc3339();
+            let minutes = text.get(..16).unwrap_or(&text);
+            (HALF_HOUR, format!("{minutes}Z"), &self.labels)
         };
         let others = others.iter().map(|(name, value)| (&**name, &**value));
         let mut out = Vec::new();

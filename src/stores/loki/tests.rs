@@ -234,7 +234,7 @@ fn what_is_a_label_is_not_attached_again() {
     let attached = pairs(&start.entries[0]);
     assert!(origin.iter().all(|it| attached.contains(&(*it).to_owned())), "{attached:?}");
 
-    let stand_in = start_with(&writer, &labels, &[block.clone()]);
+    let stand_in = start_with(&writer, &labels, std::slice::from_ref(&block));
     let found = async {
         let config = Config { labels: labels.to_vec(), ..config(&stand_in) };
         let loki = Loki::open(config).unwrap();
@@ -260,7 +260,7 @@ fn lines_that_are_the_same_at_the_same_time_are_all_there() {
     let loki = loki(&stand_in);
     // Around where numbers begin anew, too.
     let first = 999_000;
-    let block = at_once(first, now(), &[&b"."[..]; 2000]);
+    let block = at_once(first, now(), &vec![&b"."[..]; 2000]);
     let (one, other) = (writer("run", "one", now()), writer("run", "other", now()));
     for writer in [&one, &other] {
         deliver(loki.clone(), writer, std::slice::from_ref(&block)).unwrap();
