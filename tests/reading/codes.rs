@@ -42,7 +42,9 @@ fn a_step_whose_machine_is_gone_is_incomplete() {
     });
     let while_it_runs = sandbox.call(["logs", "r"]).expect(0);
     assert!(while_it_runs.errors().contains("train is still running"));
-    sandbox.processes("ship").iter().chain(&sandbox.processes("run")).for_each(|it| it.kill());
+    for process in sandbox.processes("ship").iter().chain(&sandbox.processes("run")) {
+        process.kill();
+    }
     running.wait().unwrap();
     // Its last sign of life is a long time ago.
     let later = sandbox

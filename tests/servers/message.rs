@@ -99,7 +99,7 @@ impl Message {
     }
 
     /// Of a request to a proxy: names the target without scheme and host, as a server expects it.
-    pub(crate) fn to_origin(&mut self) {
+    pub(crate) fn make_origin_form(&mut self) {
         let path = self.path();
         let Some(behind) = path.strip_prefix("http://") else { return };
         let origin = behind.find('/').map_or("/", |slash| &behind[slash..]);

@@ -185,7 +185,7 @@ fn serve(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
             at: Instant::now(),
             action: Action::Pass,
         };
-        request.to_origin();
+        request.make_origin_form();
         seen.action = (shared.script.lock().unwrap())(&seen);
         let action = seen.action.clone();
         let head_only = seen.method == "HEAD";

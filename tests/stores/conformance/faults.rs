@@ -113,9 +113,8 @@ pub(crate) fn says_that_requests_are_too_large<S: Subject>() {
     let text: String = (0..2 * BATCH)
         .map(|_| format!("{:x}{:x}{:x}{:x}\n", random(), random(), random(), random()))
         .collect();
-    set.proxy.script(move |seen| match S::is_write(seen) && seen.body_bytes > 12_000 {
-        true => refuse.clone(),
-        false => Action::Pass,
+    set.proxy.script(move |seen| {
+        if S::is_write(seen) && seen.body_bytes > 12_000 { refuse.clone() } else { Action::Pass }
     });
     set.bench.deliver("too-large", text.as_bytes());
     assert!(set.proxy.faults() > 0, "no request was large");
@@ -126,9 +125,8 @@ pub(crate) fn says_that_requests_are_too_large<S: Subject>() {
 pub(crate) fn says_that_one_record_is_invalid<S: Subject>() {
     let set = set::<S>();
     let refuse = S::words(Refusal::Invalid);
-    set.proxy.script(move |seen| match S::is_write(seen) && seen.has("POISON") {
-        true => refuse.clone(),
-        false => Action::Pass,
+    set.proxy.script(move |seen| {
+        if S::is_write(seen) && seen.has("POISON") { refuse.clone() } else { Action::Pass }
     });
     let line = |number: usize| match number {
         600 => "a line with POISON\n".to_owned(),

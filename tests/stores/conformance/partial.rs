@@ -8,9 +8,12 @@ use crate::support::sandbox::Output;
 
 /// `count` known lines; those at `refused` have the word that the server does not like.
 fn text(count: usize, refused: &[usize]) -> String {
-    let line = |number: usize| match refused.contains(&number) {
-        true => format!("line {number} with POISON\n"),
-        false => lines::numbered_line(number) + "\n",
+    let line = |number: usize| {
+        if refused.contains(&number) {
+            format!("line {number} with POISON\n")
+        } else {
+            lines::numbered_line(number) + "\n"
+        }
     };
     (0..count).map(line).collect()
 }
