@@ -23,11 +23,12 @@ use crate::{Group, Sizes};
 const READ: usize = 256 << 10;
 
 /// Flavors, by their keys; and the name of the row.
-const FLAVORS: [(&str, &str); 6] = [
+const FLAVORS: [(&str, &str); 7] = [
     ("otel, protobuf", "flavor = 'otel'\ncompression = 'none'"),
     ("otel, protobuf, gzip", "flavor = 'otel'\ncompression = 'gzip'"),
     ("otel, protobuf, zstd", "flavor = 'otel'\ncompression = 'zstd'"),
     ("otel, JSON", "flavor = 'otel'\nprotocol = 'http/json'\ncompression = 'none'"),
+    ("loki, protobuf, snappy", "flavor = 'loki'\nendpoint = 'http://localhost'"),
     ("http, NDJSON", "flavor = 'http'\nendpoint = 'http://localhost'\ncompression = 'none'"),
     ("http, NDJSON, gzip", "flavor = 'http'\nendpoint = 'http://localhost'\ncompression = 'gzip'"),
 ];
