@@ -22,8 +22,9 @@ use crate::stores::records::SendError;
 
 /// How often to ask.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
-/// A request that is not acknowledged after this long is sent again; as Splunk advises.
-pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+/// A request that is not acknowledged after this long is sent again: Splunk forgets all of them when it
+/// starts anew, which may go unseen between two questions.
+pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// What was sent and is not acknowledged.
 #[derive(Debug, Default)]
