@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Meta;
 use super::disk::{Disk, DiskFile as _, RealDisk, append_all, read_all, remove_if_there};
-use super::segment;
+use super::{position, segment};
 use crate::record::Exit;
 
 pub(super) const META: &str = "meta.json";
@@ -118,7 +118,7 @@ pub fn read_meta(dir: &Path) -> Result<Meta, MetaError> {
     };
     // The version first: a later one may have other fields.
     match serde_json::from_slice::<Version>(&contents) {
-        Ok(Version { version: segment::VERSION }) => {
+        Ok(Version { version: 1..=segment::VERSION }) => {
             serde_json::from_slice(&contents).map_err(|source| MetaError::Damaged { path, source })
         }
         Ok(Version { version: found }) => Err(MetaError::Version { path, found }),
@@ -136,8 +136,10 @@ pub fn read_exit(dir: &Path) -> io::Result<Option<Exit>> {
 }
 
 /// Removes a writer's directory, of which all is delivered. A crash in its middle leaves either
-/// the whole directory or nothing that [`list`] shows.
+/// the whole directory or nothing that [`list`] shows. The last position of a writer that was
+/// interrupted is kept.
 pub fn remove(dir: &Path) -> io::Result<()> {
+    position::keep_last(&RealDisk, dir)?;
     let old = hidden(dir, OLD)?;
     RealDisk.rename(dir, &old)?;
     RealDisk.remove_dir(&old)

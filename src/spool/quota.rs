@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use super::dir::{SpoolState, segments, state, writers};
 use super::disk::Disk;
 use super::tombstone::{bury, is_tombstone};
-use super::{Settings, segment};
+use super::{Settings, position, segment};
 
 /// A segment is never larger (but for a single frame that is).
 const MAX_SEGMENT_BYTES: u64 = 16 << 20;
@@ -102,6 +102,11 @@ impl Quota {
         let mut freed = 0;
         while freed < wanted {
             let Some((dir, number)) = oldest(disk, &dirs) else { break };
+            if dir != self.own && segments(disk, &dir).is_ok_and(|all| all.last() == Some(&number))
+            {
+                // Where it cannot be kept, its input may be read again: better than no room.
+                drop(position::keep_last(disk, &dir));
+            }
             match bury(disk, &dir, number, tombstone_bytes) {
                 Ok(bytes) => freed += bytes,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
