@@ -16,6 +16,7 @@
 //! spool; [`additions`] takes secrets that become known later; [`memory`] stands in for the spool
 //! where no directory is writable.
 
+pub mod file;
 pub mod identity;
 pub mod naming;
 

@@ -1,0 +1,514 @@
+//! Reading one path on and on: the state of it, and what each look changes.
+//!
+//! Apart from [`succession`](super::succession), which says what comes after a file, and `content`,
+//! which is one. It waits for nothing: time is the caller's.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use memchr::memrchr;
+
+use super::content::{Content, Filled, HEAD, Stamp, Tail};
+use super::cri::{self, Cut};
+use super::position::{Identity, Place, Position, Print};
+use super::succession::{self, After, Opened, Previous};
+use super::{
+    Block, Buffer, Counts, FollowError, Format, Gap, Idle, Loss, Presence, Read, Settings, Start,
+    Take,
+};
+use crate::record::Nanos;
+
+/// A file system may give two writes so close together the same time.
+const SAME_TIME: i64 = 100_000_000;
+
+/// Reads what is written to one path, whatever becomes of the file that has it.
+#[derive(Debug)]
+pub struct Follower {
+    /// Tells followers apart in a shared buffer.
+    id: u64,
+    path: PathBuf,
+    settings: Settings,
+    current: Option<Current>,
+    after: After,
+    /// Output to leave out: it was given on before.
+    skip: [u64; 2],
+    generation: u64,
+    gap: Option<Gap>,
+    counts: Counts,
+    ended: bool,
+}
+
+/// The file being read.
+#[derive(Debug)]
+struct Current {
+    content: Content,
+    path: PathBuf,
+    /// When it was looked at last, and whether a change since would show.
+    stamp: Stamp,
+    settled: bool,
+    offset: u64,
+    head: Print,
+    tail: Tail,
+    /// Only NULs so far.
+    blank: bool,
+    /// Bytes of a line that is not whole, at the last look.
+    partial: u64,
+    /// It is the copy of a file that was truncated, which was so long.
+    copy_of: Option<u64>,
+    /// Where its end was and since when, once it was not at the path any more.
+    end: Option<(u64, Instant)>,
+    /// Nobody writes it any more.
+    over: bool,
+}
+
+impl Follower {
+    /// Follows a path from where the settings say. The file need not be there yet.
+    pub fn new(path: impl Into<PathBuf>, settings: Settings) -> Result<Self, FollowError> {
+        static ID: AtomicU64 = AtomicU64::new(1);
+        let mut follower = Self {
+            id: ID.fetch_add(1, Ordering::Relaxed),
+            path: path.into(),
+            after: if settings.start == Start::Oldest { After::None } else { After::All },
+            settings,
+            current: None,
+            skip: [0, 0],
+            generation: 0,
+            gap: None,
+            counts: Counts::default(),
+            ended: false,
+        };
+        if follower.settings.start == Start::End {
+            follower.begin_at_end()?;
+        }
+        Ok(follower)
+    }
+
+    /// Goes on where a position says, of whose bytes so many have arrived: see [`Position::resume`] and
+    /// [`Position::doubled`]. Finds the file also if it was renamed or compressed meanwhile.
+    pub fn resume(
+        path: impl Into<PathBuf>,
+        settings: Settings,
+        position: &Position,
+        arrived: u64,
+    ) -> Result<Self, FollowError> {
+        let mut follower = Self::new(path, Settings { start: Start::Beginning, ..settings })?;
+        let file = position.file;
+        follower.after = After::File(Previous { file, modified: position.modified });
+        let found = succession::find(&follower.path, follower.root(), &file);
+        let Some(opened) = found.map_err(|source| follower.unreadable(source))? else {
+            follower.lose(Gap { bytes: 0, reason: Loss::Vanished });
+            return Ok(follower);
+        };
+        let Place { offset, skip } = position.resume(arrived);
+        follower.skip = skip;
+        follower.enter(opened)?;
+        follower.go_to(offset)?;
+        Ok(follower)
+    }
+
+    /// The path that is followed.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What has happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bytes that are there and have not been handed out, of the file that is being read.
+    pub fn lag(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.stamp.size.saturating_sub(current.offset))
+    }
+
+    /// Reads the next block, or says why there is none. Call it until it is [`Read::Idle`] or [`Read::Ended`].
+    pub fn read(
+        &mut self,
+        buffer: &mut Buffer,
+        take: Take,
+        now: Instant,
+    ) -> Result<Read, FollowError> {
+        // Each step that comes to nothing has left a file, or bytes of one, behind.
+        loop {
+            if let Some(read) = self.step(buffer, take, now)? {
+                return Ok(read);
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        buffer: &mut Buffer,
+        take: Take,
+        now: Instant,
+    ) -> Result<Option<Read>, FollowError> {
+        if let Some(gap) = self.gap.take() {
+            return Ok(Some(Read::Gap(gap)));
+        }
+        if self.ended {
+            return Ok(Some(Read::Ended));
+        }
+        let owner = (self.id, self.generation);
+        let Some(current) = &mut self.current else {
+            let next = succession::next(&self.path, self.root(), self.after);
+            return match next.map_err(|source| self.unopened(source))? {
+                Some(opened) => self.enter(opened).map(|()| None),
+                None => Ok(Some(idle(0, Presence::Missing))),
+            };
+        };
+        if buffer.owner == owner && buffer.offset == current.offset && buffer.start < buffer.end {
+            let rest = buffer.met_end && current.content.is_gzip();
+            if let Some(read) = self.cut(buffer, take, rest)? {
+                return Ok(read);
+            }
+        }
+        self.look(buffer, take, now)
+    }
+
+    /// Looks at the file and reads.
+    fn look(
+        &mut self,
+        buffer: &mut Buffer,
+        take: Take,
+        now: Instant,
+    ) -> Result<Option<Read>, FollowError> {
+        let owner = (self.id, self.generation);
+        let Some(current) = &mut self.current else { return Ok(None) };
+        let at_path = std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
+        let live = at_path.filter(|stamp| stamp.is_same_file(&current.stamp));
+        if let Some(stamp) = live
+            && !current.content.is_gzip()
+        {
+            let settled = Nanos::now().0.saturating_sub(stamp.modified.0) > SAME_TIME;
+            let unchanged = current.settled
+                && stamp == current.stamp
+                && stamp.size == current.offset + current.partial
+                && !(take == Take::Everything && current.partial > 0);
+            if unchanged {
+                return Ok(Some(idle(current.partial, Presence::Live)));
+            }
+            current.settled = settled;
+            current.end = None;
+        }
+        let shorter = live.is_some_and(|stamp| stamp.size < current.offset);
+        match current.fill(buffer, owner) {
+            Ok(Filled::Bytes(_)) if !shorter || current.content.is_gzip() => {}
+            Ok(_) => return self.truncated(buffer).map(|()| None),
+            Err(error) if current.content.is_gzip() && is_damage(&error) => {
+                let age = Nanos::now().0.saturating_sub(current.stamp.modified.0);
+                if age < self.settings.linger.as_nanos() as i64 {
+                    // It may not be whole yet.
+                    current.content.start_again();
+                    return Ok(Some(idle(0, Presence::Live)));
+                }
+                self.lose(Gap { bytes: 0, reason: Loss::Damaged });
+                self.leave(buffer);
+                return Ok(None);
+            }
+            Err(source) => return Err(FollowError::Read { path: current.path.clone(), source }),
+        }
+        // Only now it is known to be of the contents that were read before.
+        current.stamp = live.filter(|_| !current.content.is_gzip()).unwrap_or(current.stamp);
+        if current.blank && current.skip_blank(buffer, &mut self.counts) {
+            return Ok(None);
+        }
+        let end = current.offset + (buffer.end - buffer.start) as u64;
+        let gzip = current.content.is_gzip();
+        let rest = if gzip { buffer.met_end } else { live.is_none() && self.is_over(end, now)? };
+        if let Some(read) = self.cut(buffer, take, rest)? {
+            return Ok(read);
+        }
+        let Some(current) = &mut self.current else { return Ok(None) };
+        current.partial = (buffer.end - buffer.start) as u64;
+        if rest {
+            self.leave(buffer);
+            return Ok(None);
+        }
+        let presence = if live.is_some() { Presence::Live } else { Presence::Rotated };
+        Ok(Some(idle(current.partial, presence)))
+    }
+
+    /// Whether a file that is not at its path any more and ends here gets no more bytes.
+    fn is_over(&mut self, end: u64, now: Instant) -> Result<bool, FollowError> {
+        let Some(current) = &mut self.current else { return Ok(true) };
+        if current.over {
+            return Ok(true);
+        }
+        let since = match current.end {
+            Some((before, since)) if before == end => since,
+            _ => {
+                current.end = Some((end, now));
+                let previous =
+                    Previous { file: current.identity(), modified: current.stamp.modified };
+                let newer =
+                    succession::has_newer(&self.path, self.settings.root.as_deref(), previous);
+                // Then its writers have long gone on to another one.
+                current.over = newer
+                    .map_err(|source| FollowError::Read { path: self.path.clone(), source })?;
+                now
+            }
+        };
+        Ok(current.over || now.saturating_duration_since(since) >= self.settings.linger)
+    }
+
+    /// Hands out what is in the buffer. `None`: there is no whole line. `Some(None)`: some of it was to be left out.
+    #[expect(clippy::option_option, reason = "the inner one is what a step returns")]
+    fn cut(
+        &mut self,
+        buffer: &mut Buffer,
+        take: Take,
+        rest: bool,
+    ) -> Result<Option<Option<Read>>, FollowError> {
+        let Some(current) = &mut self.current else { return Ok(None) };
+        let full = buffer.is_full();
+        let (start, offset) = (buffer.start, current.offset);
+        let ahead = buffer.ahead();
+        let cut = match self.settings.format {
+            Format::Plain(iostream) => {
+                let everything = rest || take == Take::Everything;
+                let line = if everything {
+                    Some(ahead.len())
+                } else {
+                    memrchr(b'\n', ahead).map(|end| end + 1)
+                };
+                let len = line.or(full.then_some(ahead.len())).filter(|len| *len > 0);
+                len.map(|len| {
+                    current.tail.push(ahead.get(..len).unwrap_or_default());
+                    Cut { consumed: len, len, iostream, time: None, malformed: 0 }
+                })
+            }
+            // A line as long as the buffer is no line of a container's.
+            Format::Cri { span } => match cri::cut(ahead, rest, span, &mut current.tail) {
+                None if full => cri::cut(ahead, true, span, &mut current.tail),
+                cut => cut,
+            },
+        };
+        let Some(cut) = cut else { return Ok(None) };
+        buffer.pass(cut.consumed);
+        current.offset += cut.consumed as u64;
+        current.partial = 0;
+        current.stamp.size = current.stamp.size.max(current.offset);
+        current.update_head()?;
+        self.counts.malformed += cut.malformed;
+
+        let before = self.skip;
+        let Some(skip) = self.skip.get_mut(cut.iostream as usize) else { return Ok(None) };
+        let left_out = (*skip).min(cut.len as u64);
+        *skip -= left_out;
+        let block = Block {
+            iostream: cut.iostream,
+            time: cut.time,
+            generation: self.generation,
+            file: current.identity(),
+            modified: current.stamp.modified,
+            from: Place { offset, skip: before },
+            to: Place { offset: current.offset, skip: self.skip },
+            start: start + left_out as usize,
+            end: start + cut.len,
+        };
+        // Nothing to hand out, such as a part of a line without text.
+        Ok(Some((block.len() > 0).then_some(Read::Block(block))))
+    }
+
+    /// What was read is not there any more.
+    fn truncated(&mut self, buffer: &mut Buffer) -> Result<(), FollowError> {
+        buffer.forget();
+        let Some(current) = self.current.take() else { return Ok(()) };
+        self.counts.truncations += 1;
+        let file = current.identity();
+        let known = current.stamp.size;
+        let copy = if file.head.bytes > 0 {
+            succession::find_rotated(&self.path, self.root(), &file)
+        } else {
+            Ok(None)
+        };
+        if let Some(opened) = copy.map_err(|source| self.unreadable(source))? {
+            self.enter(opened)?;
+            self.go_to(current.offset)?;
+            if let Some(copy) = &mut self.current {
+                copy.copy_of = Some(known);
+                copy.over = true;
+            }
+            return Ok(());
+        }
+        // What is left of a hole is nothing.
+        let unread = if current.blank { 0 } else { known.saturating_sub(current.offset) };
+        self.lose_some(unread, Loss::Truncated);
+        let stamp = current.content.stamp();
+        let stamp = stamp.map_err(|source| self.unreadable(source))?;
+        self.enter(Opened { content: current.content, stamp, path: current.path })
+    }
+
+    /// The file is read to its end; what comes after it is next.
+    fn leave(&mut self, buffer: &mut Buffer) {
+        buffer.forget();
+        let Some(current) = self.current.take() else { return };
+        self.counts.rotations += 1;
+        if let Some(known) = current.copy_of {
+            self.lose_some(known.saturating_sub(current.offset), Loss::Truncated);
+        }
+        self.after =
+            After::File(Previous { file: current.identity(), modified: current.stamp.modified });
+        self.ended = current.content.is_gzip() && current.path == self.path;
+    }
+
+    /// Begins with a file.
+    fn enter(&mut self, opened: Opened) -> Result<(), FollowError> {
+        let Opened { mut content, stamp, path } = opened;
+        let mut head = Print::default();
+        if content.is_gzip() {
+            // Damage in its beginning is found when it is read.
+            head = content.head().unwrap_or_default();
+        }
+        self.generation += 1;
+        self.current = Some(Current {
+            content,
+            path,
+            stamp,
+            settled: false,
+            offset: 0,
+            head,
+            tail: Tail::NONE,
+            blank: true,
+            partial: 0,
+            copy_of: None,
+            end: None,
+            over: false,
+        });
+        Ok(())
+    }
+
+    /// Goes to a place in a file that was just begun with.
+    fn go_to(&mut self, offset: u64) -> Result<(), FollowError> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        current.offset = offset;
+        current.blank = offset == 0;
+        if !current.content.is_gzip() {
+            let tail = current.content.tail(offset);
+            let path = &current.path;
+            current.tail =
+                tail.map_err(|source| FollowError::Read { path: path.clone(), source })?;
+        }
+        current.update_head()
+    }
+
+    fn begin_at_end(&mut self) -> Result<(), FollowError> {
+        let opened = succession::open(&self.path, self.root());
+        let Some(opened) = opened.map_err(|source| self.unopened(source))? else { return Ok(()) };
+        let size = opened.stamp.size;
+        if opened.content.is_gzip() {
+            self.ended = true;
+            return Ok(());
+        }
+        self.enter(opened)?;
+        self.go_to(size)
+    }
+
+    fn lose_some(&mut self, bytes: u64, reason: Loss) {
+        if bytes > 0 {
+            self.lose(Gap { bytes, reason });
+        }
+    }
+
+    fn lose(&mut self, gap: Gap) {
+        self.counts.lost += gap.bytes;
+        self.gap = Some(gap);
+    }
+
+    fn root(&self) -> Option<&Path> {
+        self.settings.root.as_deref()
+    }
+
+    fn unopened(&self, source: std::io::Error) -> FollowError {
+        FollowError::Open { path: self.path.clone(), source }
+    }
+
+    fn unreadable(&self, source: std::io::Error) -> FollowError {
+        FollowError::Read { path: self.path.clone(), source }
+    }
+}
+
+impl Current {
+    fn identity(&self) -> Identity {
+        Identity {
+            device: self.stamp.device,
+            inode: self.stamp.inode,
+            head: self.head,
+            tail: self.tail.print(self.offset),
+        }
+    }
+
+    /// Reads from `offset` on into the buffer.
+    fn fill(&mut self, buffer: &mut Buffer, owner: (u64, u64)) -> std::io::Result<Filled> {
+        let kept =
+            if self.content.is_gzip() && buffer.owner == owner && buffer.offset == self.offset {
+                // Going back would mean to decompress all of it again.
+                buffer.bytes.copy_within(buffer.start..buffer.end, 0);
+                buffer.end - buffer.start
+            } else {
+                0
+            };
+        buffer.forget();
+        let room = buffer.bytes.get_mut(kept..).unwrap_or_default();
+        let wanted = room.len();
+        let filled = self.content.read(self.offset + kept as u64, &self.tail, room)?;
+        if let Filled::Bytes(count) = filled {
+            buffer.owner = owner;
+            buffer.end = kept + count;
+            buffer.offset = self.offset;
+            buffer.met_end = count < wanted;
+        }
+        Ok(filled)
+    }
+
+    /// Passes NULs at the beginning, such as a writer leaves that goes on at its old offset in a truncated file. True if
+    /// there was nothing else and there is more to look at.
+    fn skip_blank(&mut self, buffer: &mut Buffer, counts: &mut Counts) -> bool {
+        let ahead = buffer.ahead();
+        let total = ahead.len();
+        let nuls = ahead.iter().take_while(|byte| **byte == 0).count();
+        buffer.pass(nuls);
+        self.offset += nuls as u64;
+        counts.nuls += nuls as u64;
+        if nuls < total {
+            self.blank = false;
+            return false;
+        }
+        let data = if total > 0 { self.content.data(self.offset) } else { None };
+        let hole = data.map_or(0, |data| data.saturating_sub(self.offset));
+        self.offset += hole;
+        counts.nuls += hole;
+        data.is_some()
+    }
+
+    /// The head grows with what is read, up to its size.
+    fn update_head(&mut self) -> Result<(), FollowError> {
+        let wanted = self.offset.min(HEAD) as u32;
+        if self.head.bytes >= wanted || self.content.is_gzip() {
+            return Ok(());
+        }
+        let print = self.content.print(0, wanted);
+        // Truncated just now: the next look will find out.
+        let path = &self.path;
+        let print = print.map_err(|source| FollowError::Read { path: path.clone(), source })?;
+        self.head = print.unwrap_or(self.head);
+        Ok(())
+    }
+}
+
+fn idle(partial: u64, presence: Presence) -> Read {
+    Read::Idle(Idle { partial, presence })
+}
+
+/// What decompressing says of bytes that are not gzip, or end too early.
+fn is_damage(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::Other
+    )
+}

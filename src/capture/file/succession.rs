@@ -1,0 +1,177 @@
+//! Which file to read when one is read: the oldest of those written after it.
+//!
+//! Apart from the follower because it is about several files at one moment, while others rename them. Nothing is
+//! remembered between two calls: the folder is listed, and what was found is opened and compared before it is believed.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::beneath::open_file;
+use super::content::{Content, Stamp};
+use super::position::Identity;
+use super::rotation::{Sibling, Style, siblings};
+use crate::record::Nanos;
+
+/// Files may be renamed between list and open; then the list is made again.
+const TRIES: usize = 8;
+
+/// The file that was read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Previous {
+    pub(super) file: Identity,
+    pub(super) modified: Nanos,
+}
+
+/// A file that was found and opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) content: Content,
+    pub(super) stamp: Stamp,
+    pub(super) path: PathBuf,
+}
+
+/// What is known of the files before the one looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum After {
+    /// All of them are read or not wanted.
+    All,
+    /// None of them.
+    None,
+    /// Those up to this one.
+    File(Previous),
+}
+
+/// Opens a file; `None` if it is not there.
+pub(super) fn open(path: &Path, root: Option<&Path>) -> io::Result<Option<Opened>> {
+    let file = match open_file(path, root) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let gzip = path.extension().is_some_and(|extension| extension == "gz");
+    let content = Content::new(file, gzip);
+    let stamp = content.stamp()?;
+    Ok(Some(Opened { content, stamp, path: path.to_owned() }))
+}
+
+/// The file to read next; `None` if there is none yet.
+pub(super) fn next(path: &Path, root: Option<&Path>, after: After) -> io::Result<Option<Opened>> {
+    for _ in 0..TRIES {
+        // First the path, then the list: what is renamed in between is in the list, or is what was opened.
+        let live = open(path, root)?;
+        let found = newer(path, root, after, live.as_ref().map(|live| live.stamp))?;
+        let Some(first) = found.first() else { return Ok(live) };
+        if let Some(opened) = open(&first.path, root)?
+            && opened.stamp.is_same_file(&first.stamp)
+        {
+            return Ok(Some(opened));
+        }
+    }
+    Err(io::Error::new(ErrorKind::ResourceBusy, "it is being renamed all the time"))
+}
+
+/// Whether files have been rotated since this one, which is not at its path any more.
+pub(super) fn has_newer(path: &Path, root: Option<&Path>, previous: Previous) -> io::Result<bool> {
+    let live = std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
+    Ok(!newer(path, root, After::File(previous), live)?.is_empty())
+}
+
+/// Rotated files that were written after, oldest first.
+fn newer(
+    path: &Path,
+    root: Option<&Path>,
+    after: After,
+    live: Option<Stamp>,
+) -> io::Result<Vec<Sibling>> {
+    let previous = match after {
+        After::All => return Ok(Vec::new()),
+        After::None => None,
+        After::File(previous) => Some(previous),
+    };
+    let mut found = siblings(path)?;
+    found.retain(|one| live.is_none_or(|live| !one.stamp.is_same_file(&live)));
+    let Some(previous) = previous else {
+        found.retain(|one| one.name.style == Style::Suffix);
+        return Ok(found);
+    };
+    match position(&found, root, &previous.file)? {
+        Some(index) => {
+            let style = found.get(index).map(|one| one.name.style);
+            let mut found = found.split_off(index + 1);
+            found.retain(|one| Some(one.name.style) == style);
+            Ok(found)
+        }
+        // Deleted: the rotated files that were written to after it was read.
+        None => {
+            found.retain(|one| {
+                one.name.style == Style::Suffix && one.stamp.modified >= previous.modified
+            });
+            Ok(found)
+        }
+    }
+}
+
+/// Finds a file by what is in it: the path itself or a rotated one, plain before compressed.
+pub(super) fn find(
+    path: &Path,
+    root: Option<&Path>,
+    file: &Identity,
+) -> io::Result<Option<Opened>> {
+    if let Some(mut live) = open(path, root)?
+        && is(&mut live, file)?
+        && live.stamp.inode == file.inode
+    {
+        return Ok(Some(live));
+    }
+    if let Some(copy) = find_rotated(path, root, file)? {
+        return Ok(Some(copy));
+    }
+    // Inodes change too, when a volume is moved.
+    let Some(mut live) = open(path, root)? else { return Ok(None) };
+    Ok((file.head.bytes > 0 && is(&mut live, file)?).then_some(live))
+}
+
+/// The same among the rotated files alone.
+pub(super) fn find_rotated(
+    path: &Path,
+    root: Option<&Path>,
+    file: &Identity,
+) -> io::Result<Option<Opened>> {
+    let found = siblings(path)?;
+    match position(&found, root, file)?.and_then(|index| found.get(index)) {
+        Some(one) => open(&one.path, root),
+        None => Ok(None),
+    }
+}
+
+/// Which of the files it is: by inode if one has it, else the newest that has what was read.
+fn position(found: &[Sibling], root: Option<&Path>, file: &Identity) -> io::Result<Option<usize>> {
+    let order =
+        |gzip: bool| found.iter().enumerate().rev().filter(move |(_, one)| one.name.gzip == gzip);
+    let known = |(_, one): &(usize, &Sibling)| one.stamp.inode == file.inode;
+    let candidates =
+        order(false).filter(known).chain(order(false).filter(|one| !known(one))).chain(order(true));
+    for (index, one) in candidates {
+        // Of which nothing was read, all files are the continuation.
+        if file.head.bytes == 0 && !known(&(index, one)) {
+            continue;
+        }
+        let opened = match open(&one.path, root) {
+            Ok(opened) => opened,
+            // One that we may not read, or that is damaged, is not it.
+            Err(_) => continue,
+        };
+        if let Some(mut opened) = opened
+            && is(&mut opened, file).unwrap_or(false)
+        {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
+fn is(opened: &mut Opened, file: &Identity) -> io::Result<bool> {
+    if file.head.bytes == 0 {
+        return Ok(opened.stamp.inode == file.inode);
+    }
+    opened.content.is(file)
+}
