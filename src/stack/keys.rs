@@ -109,6 +109,21 @@ pub(crate) fn of_section(section: &str) -> Vec<KeyInfo> {
     keys
 }
 
+/// The keys of a table of `[[inputs]]`.
+pub(crate) fn of_inputs() -> Vec<KeyInfo> {
+    let mut keys = gather("inputs", |table| {
+        let mut document = Table::default();
+        let place = Place { layer: Layer::Default, offset: 0 };
+        let input = Node { value: Value::Table(table.clone()), place };
+        push(&mut document, "inputs", Value::List(vec![input]));
+        record(|context| drop(sections::read(context, &document, Secrets::Unread)))
+    });
+    for key in &mut keys {
+        key.about = manual::about_section_key("[inputs]", &key.name);
+    }
+    keys
+}
+
 /// A configuration of this flavor from an empty table; of no use but to be asked what it can do.
 #[cfg(test)]
 pub(crate) fn log_store_example(flavor: &Flavor) -> Option<crate::stores::Config> {
@@ -231,7 +246,10 @@ mod tests {
                 assert!(!key.about.is_empty(), "{name} is in no table of the manual");
             }
         }
-        for section in ["metadata", "capture", "redact", "spool", "ship"] {
+        for key in of_inputs() {
+            assert!(!key.about.is_empty(), "inputs.{} is in no table of the manual", key.name);
+        }
+        for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
             for key in of_section(section) {
                 let name = format!("{section}.{}", key.name);
                 assert!(!key.about.is_empty(), "{name} is in no table of the manual");
