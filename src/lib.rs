@@ -34,6 +34,7 @@ pub mod stores;
 pub mod read;
 
 pub mod agent;
+pub mod delivery;
 
 pub mod cli;
 pub mod stack;

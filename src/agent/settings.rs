@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The `[agent]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -31,7 +33,8 @@ impl Default for Settings {
 }
 
 /// One of `[[inputs]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Input {
     /// Unique among all inputs.
     pub name: String,
@@ -50,7 +53,8 @@ pub struct Input {
 }
 
 /// What an input reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Standard input of the agent.
     Stdin,
@@ -84,7 +88,8 @@ impl Kind {
 }
 
 /// Metadata that an input's table fixes, or that something else says of a stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Metadata {
     /// The run.
     pub pipeline_run_id: Option<String>,

@@ -47,7 +47,7 @@ impl Additions {
     pub(crate) fn listen(spool: &Path) -> io::Result<Self> {
         // The mode must be right from the start; no other thread makes files in this process.
         let before = umask(Mode::from_bits_truncate(0o177));
-        let listener = reachable(spool, |path| UnixListener::bind(path));
+        let listener = reachable(spool, NAME, |path| UnixListener::bind(path));
         umask(before);
         let listener = listener?;
         listener.set_nonblocking(true)?;
@@ -150,7 +150,7 @@ pub fn add(spool: &Path, values: &[u8]) -> Result<usize, AddError> {
 fn connect(spool: &Path) -> io::Result<UnixStream> {
     let give_up = Instant::now() + Duration::from_secs(2);
     loop {
-        match reachable(spool, |path| UnixStream::connect(path)) {
+        match reachable(spool, NAME, |path| UnixStream::connect(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && Instant::now() < give_up => {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -160,13 +160,17 @@ fn connect(spool: &Path) -> io::Result<UnixStream> {
 }
 
 /// Calls with a path to the socket that is short enough for a socket address.
-fn reachable<T>(spool: &Path, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    let path = spool.join(NAME);
+pub(crate) fn reachable<T>(
+    folder: &Path,
+    name: &str,
+    call: impl FnOnce(&Path) -> io::Result<T>,
+) -> io::Result<T> {
+    let path = folder.join(name);
     if path.as_os_str().as_bytes().len() <= MAX_PATH {
         return call(&path);
     }
-    let folder = std::fs::File::open(spool)?;
-    call(Path::new(&format!("/proc/self/fd/{}/{NAME}", folder.as_raw_fd())))
+    let folder = std::fs::File::open(folder)?;
+    call(Path::new(&format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub mod naming;
 
 pub mod process;
 
-mod mask;
+pub(crate) mod mask;
 mod pump;
 pub mod sink;
 mod tee;

@@ -52,6 +52,8 @@ pub(super) enum Done {
     Delivered,
     /// Stopped before that.
     Stopped,
+    /// All that there was is delivered, and the writer goes on.
+    CaughtUp,
     /// The store has other lines under a chunk's number: cuts have to be made anew.
     Conflict(u64),
 }
@@ -95,6 +97,8 @@ pub(super) struct Flow {
     proved: bool,
     /// Reading has ended because we were stopped.
     halted: bool,
+    /// Reading has ended because there is no more for now.
+    caught_up: bool,
     /// We were told to stop, and until when requests may still succeed.
     grace: Option<Instant>,
     /// The checkpoint lacks something.
@@ -175,7 +179,7 @@ impl Coordinator<'_> {
             select! {
                 recv(events) -> event => match event {
                     Ok(event) => self.handle(event)?,
-                    Err(_) if self.flow.ending.is_some() || self.flow.halted => events = &silence,
+                    Err(_) if self.flow.ending.is_some() || self.flow.halted || self.flow.caught_up => events = &silence,
                     // They only go without a word by a panic; the scope they run in will tell.
                     Err(_) => return Ok(Done::Stopped),
                 },
@@ -216,6 +220,7 @@ impl Coordinator<'_> {
             Event::Ended(how) => match how? {
                 How::Finished(exit) => self.flow.ending = Some(WriterEnd { exit: Some(*exit) }),
                 How::Interrupted => self.flow.ending = Some(WriterEnd { exit: None }),
+                How::CaughtUp => self.flow.caught_up = true,
                 How::Stopped => self.flow.halted = true,
             },
         }
@@ -319,24 +324,38 @@ impl Coordinator<'_> {
         }
         self.depart(now);
         self.run_errands(now);
+        if self.flow.caught_up && self.is_idle() {
+            return Some(Done::CaughtUp);
+        }
         self.is_over(now).then_some(Done::Stopped)
     }
 
     /// We were told to stop, and nothing that may still be tried is under way.
     fn is_over(&self, now: Instant) -> bool {
         let flow = &self.flow;
-        let all_read = flow.open.is_empty() && (flow.halted || flow.ending.is_some());
+        let ended = flow.halted || flow.caught_up || flow.ending.is_some();
+        let all_read = flow.open.is_empty() && ended;
         flow.grace.is_some_and(|grace| now >= grace || (all_read && self.requests.running() == 0))
+    }
+
+    /// All chunks that there are have been acknowledged, and nothing is under way.
+    fn is_idle(&self) -> bool {
+        self.is_all_acknowledged() && self.requests.running() == 0
+    }
+
+    fn is_all_acknowledged(&self) -> bool {
+        let flow = &self.flow;
+        flow.open.is_empty()
+            && flow.ready.is_empty()
+            && flow.under_way.is_empty()
+            && flow.delivered.is_empty()
     }
 
     /// Upkeep, and the end when all else is done.
     fn run_errands(&mut self, now: Instant) {
         let flow = &self.flow;
-        let all_acknowledged = flow.open.is_empty()
-            && flow.ready.is_empty()
-            && flow.under_way.is_empty()
-            && flow.delivered.is_empty();
-        let ends = flow.ending.is_some() && all_acknowledged && flow.upkeep.pass.is_none();
+        let ends =
+            flow.ending.is_some() && self.is_all_acknowledged() && flow.upkeep.pass.is_none();
         let errand = match ends {
             true => &flow.finish,
             false if flow.grace.is_none() && self.session.upkeep_due() => &flow.upkeep,

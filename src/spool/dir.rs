@@ -89,7 +89,19 @@ pub enum MetaError {
 
 /// Every writer's directory below `root`, in order of name, which is the order of their starts. No root, no writers.
 pub fn list(root: &Path) -> io::Result<Vec<SpoolEntry>> {
-    writers(&RealDisk, root)?.into_iter().filter_map(|path| entry(&path).transpose()).collect()
+    writers_on(&RealDisk, root)?.into_iter().filter_map(|path| entry(&path).transpose()).collect()
+}
+
+/// The directories of all writers below `root`, in order of their starts, without a look into them.
+pub fn writers(root: &Path) -> io::Result<Vec<PathBuf>> {
+    writers_on(&RealDisk, root)
+}
+
+/// Whether more is to come from a writer, and something that grows with what it writes.
+pub fn growth(dir: &Path) -> io::Result<(SpoolState, u64)> {
+    let last = segments(&RealDisk, dir)?.last().copied().unwrap_or_default();
+    let len = RealDisk.stat(&dir.join(segment::file_name(last))).map_or(0, |stat| stat.len);
+    Ok((state(&RealDisk, dir)?, (u64::from(last) << 40) + len))
 }
 
 /// One writer's directory; `None` if it is gone.
@@ -184,7 +196,7 @@ impl ShipLock {
 }
 
 /// The directories of writers below `root`, in order.
-pub(super) fn writers<D: Disk>(disk: &D, root: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn writers_on<D: Disk>(disk: &D, root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut names = match disk.names(root) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         names => names?,

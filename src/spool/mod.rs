@@ -162,8 +162,8 @@ mod disk;
 
 pub use checkpoint::{Checkpoint, Cut, LoadError, StoreCheckpoint};
 pub use dir::{
-    Durability, MetaError, ShipLock, SpoolEntry, SpoolState, clean, list, read_exit, read_meta,
-    remove,
+    Durability, MetaError, ShipLock, SpoolEntry, SpoolState, clean, growth, list, read_exit,
+    read_meta, remove, writers,
 };
 pub use disk::{Disk, DiskFile, RealDisk, RealFile, Stat};
 pub use frame::{MAX_PAYLOAD, MAX_POSITION};

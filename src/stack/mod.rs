@@ -45,6 +45,7 @@ pub(crate) use kind::{Type, size, span};
 pub(crate) use problem::suggest;
 pub use problem::{Errors, Problem};
 pub(crate) use reader::{Reader, Secret};
+pub(crate) use resolve::is_name;
 pub(crate) use schema::schema;
 pub use view::{MASK, StackLine, View};
 pub(crate) use view::{StoreLine, json as to_json, spelled};

@@ -428,7 +428,7 @@ fn each(
 }
 
 /// Names stand in file names and on command lines.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     (1..=64).contains(&name.len()) && name.chars().all(plain) && !name.starts_with(['.', '-'])
 }

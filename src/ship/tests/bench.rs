@@ -234,6 +234,7 @@ impl Bench {
             keeper: &keeper,
             runtime: self.runtime.handle(),
             progress: &progress,
+            until: Until::End,
         };
         deliver(&delivery, open, stop)
     }

@@ -20,7 +20,7 @@ use super::segment::Header;
 use super::syncer::{Syncer, Tick};
 use super::{Kind, Meta, Note, Settings, Sync, WhenFull};
 use crate::pages;
-use crate::record::{Exit, Gap, IoStream, Nanos};
+use crate::record::{Exit, Gap, GapReason, IoStream, Nanos};
 use room::Refusal;
 
 /// The quota is first asked when the spool is this large, so that a small step, and there are
@@ -300,6 +300,14 @@ impl<D: Disk> SpoolWriter<D> {
             rest = after;
         }
         Append::Written
+    }
+
+    /// So many bytes that belong here cannot be had any more: a gap frame will stand for them.
+    pub fn lost(&mut self, bytes: u64) {
+        let gap = Gap { bytes: 0, lines: 0, reason: GapReason::Missing };
+        let owed = self.owed.get_or_insert(Owed { offset: self.offset, gap });
+        owed.gap.bytes += bytes;
+        self.offset += bytes;
     }
 
     /// Adds a note. One that there is no room for is lost: it says only how to cut lines.
