@@ -41,4 +41,3 @@ pub mod stack;
 
 mod pages;
 mod protobuf;
-mod words;

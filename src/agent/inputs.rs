@@ -6,6 +6,7 @@
 //! | `socket` | one a connection | the connection's end |
 //! | `stdin` | one | end of file |
 //! | `file`, `cri` | one a path that matches | the file's removal |
+//! | `otlp` | one for each that its records name | quiet |
 //! | `steps` | one a FIFO or file in the folder | an exit record beside it |
 //!
 //! Apart from [`intake`](super::intake), which reads them and does not know why they are there.
@@ -19,9 +20,12 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::brought::{Brought, label};
 use super::identity::{Known, environ, filled, variables};
+use super::inbox::Verdict;
 use super::intake::{Event, Intake, Token};
 use super::log::Log;
+use super::otlp::Batch;
 use super::position::{Last, Positions};
 use super::source::{
     self, Connection, EXIT_RECORD, Followed, Head, Source, listen, open_fifo, open_stdin, read_exit,
@@ -42,6 +46,7 @@ pub(super) struct Inputs {
     listeners: Vec<Option<Listener>>,
     watch: Option<Watch>,
     positions: Positions,
+    brought: Brought,
     /// The agent's own variables: what nobody else says.
     environment: BTreeMap<String, String>,
     settings: Settings,
@@ -72,6 +77,7 @@ impl Inputs {
         settings: Settings,
         log: Log,
         intake: &Intake,
+        brought: Brought,
     ) -> io::Result<Self> {
         // Without hints there are looks.
         let watch = Watch::new().ok();
@@ -80,7 +86,7 @@ impl Inputs {
             intake.watch(Token::Watch, watch.as_fd())?;
         }
         let (all, listeners) = (BTreeMap::new(), Vec::new());
-        Ok(Self { all, listeners, watch, positions, environment, settings, log })
+        Ok(Self { all, listeners, watch, positions, brought, environment, settings, log })
     }
 
     pub(super) fn set_settings(&mut self, settings: Settings) {
@@ -117,6 +123,7 @@ impl Inputs {
                 Ok(listener) => self.listen(&state.input.name, listener, intake),
                 Err(error) => state.error = Some(error.to_string()),
             },
+            Kind::Otlp => state.error = self.brought.listen(&state.input).err(),
             Kind::Fifo | Kind::Stdin | Kind::Steps => {}
         }
         if let Some(error) = &state.error {
@@ -143,6 +150,7 @@ impl Inputs {
                 drop(fs::remove_file(&state.input.path));
             }
         }
+        self.brought.close(name);
         let mut told = Vec::new();
         for index in streams(intake, name) {
             let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
@@ -169,7 +177,7 @@ impl Inputs {
                     self.scan_steps(&mut state, intake, told);
                 }
                 Kind::File | Kind::Cri => folders.extend(self.scan_files(&mut state, intake, told)),
-                Kind::Socket => {}
+                Kind::Socket | Kind::Otlp => {}
             }
             self.all.insert(name, state);
         }
@@ -486,10 +494,43 @@ impl Inputs {
         intake.go_on(index);
     }
 
+    /// Records have come: puts them into their streams' spools.
+    pub(super) fn bring(&mut self, input: &str, batches: &[Batch], intake: &mut Intake) -> Verdict {
+        let Some(state) = self.all.get(input) else { return Verdict::Ending };
+        let most = self.settings.max_inputs;
+        for batch in batches {
+            let index = self.brought.stream(input, &batch.metadata, intake).or_else(|| {
+                if intake.len() >= most {
+                    return None;
+                }
+                let own = batch.metadata.clone();
+                let known = self.known(&state.input, own, None, input);
+                let label = label(input, &batch.metadata);
+                let stream = Stream::new(input, label, known, Instant::now());
+                let ends = state.input.ends_after_idle;
+                Some(intake.add(stream, Source::Brought, None, ends))
+            });
+            let Some(index) = index else { return Verdict::TooManyStreams };
+            self.brought.know(input, &batch.metadata, index);
+            if !intake.deliver(index, batch) {
+                return Verdict::Full;
+            }
+        }
+        Verdict::Taken
+    }
+
+    /// The stack file has been read again: sockets that nobody needs any more are closed.
+    pub(super) fn reloaded(&mut self) {
+        self.brought.reloaded();
+    }
+
     /// A stream has ended.
-    pub(super) fn ended(&mut self, input: &str, path: Option<PathBuf>) {
+    pub(super) fn ended(&mut self, input: &str, path: Option<PathBuf>, intake: &mut Intake) {
         let Some(state) = self.all.get_mut(input) else { return };
         state.ended += 1;
+        if state.input.kind == Kind::Otlp {
+            self.brought.tidy(intake);
+        }
         // Of files and FIFOs that ended by themselves there is nothing more to read.
         if let Some(path) = path
             && matches!(state.input.kind, Kind::Fifo | Kind::Steps)

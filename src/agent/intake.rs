@@ -21,6 +21,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::finisher::Finisher;
 use super::log::Log;
+use super::otlp::Batch;
 use super::source::{Connection, Followed, Head, Source, header};
 use super::stream::{Common, Stream};
 use crate::capture::file::{Buffer, Presence, Read, Take};
@@ -43,6 +44,7 @@ pub(super) enum Token {
     Signals,
     Control,
     Watch,
+    Web,
     Client(usize),
     Listener(usize),
     Stream(usize),
@@ -100,6 +102,7 @@ impl Token {
             Self::Client(number) => (3, number),
             Self::Listener(number) => (4, number),
             Self::Stream(number) => (5, number),
+            Self::Web => (6, 0),
         };
         kind << 48 | number as u64
     }
@@ -112,6 +115,7 @@ impl Token {
             2 => Self::Watch,
             3 => Self::Client(number),
             4 => Self::Listener(number),
+            6 => Self::Web,
             _ => Self::Stream(number),
         }
     }
@@ -159,6 +163,10 @@ impl Intake {
         self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 
+    pub(super) fn slot(&self, index: usize) -> Option<&Slot> {
+        self.slots.get(index)?.as_ref()
+    }
+
     pub(super) fn slot_mut(&mut self, index: usize) -> Option<&mut Slot> {
         self.slots.get_mut(index)?.as_mut()
     }
@@ -185,7 +193,7 @@ impl Intake {
         }
         let mut slot = Slot { stream, source, path, ends_after_idle, watched: false, timer: None };
         self.set_watched(index, &mut slot, true);
-        if slot.source.descriptor().is_none() {
+        if matches!(slot.source, Source::File(_)) {
             self.busy.insert(index);
         }
         if let Some(place) = self.slots.get_mut(index) {
@@ -212,6 +220,30 @@ impl Intake {
             self.unwatch(descriptor);
             slot.watched = false;
         }
+    }
+
+    /// Takes a stream away that has no spool.
+    pub(super) fn forget(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index).and_then(Option::take) {
+            if let Some(timer) = slot.timer {
+                self.timers.remove(&(timer, index));
+            }
+            self.free.push(index);
+        }
+    }
+
+    /// Puts lines that are brought into a stream's spool. False: there is no room.
+    pub(super) fn deliver(&mut self, index: usize, batch: &Batch) -> bool {
+        let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) else { return false };
+        let now = Instant::now();
+        let mut from = 0;
+        let taken = batch.pieces.iter().all(|(iostream, until)| {
+            let lines = batch.lines.get(from..*until).unwrap_or_default();
+            from = *until;
+            slot.stream.bring(&self.common, *iostream, lines, &mut self.scratch, now)
+        });
+        self.settle(index, slot, now);
+        taken
     }
 
     /// Waits, reads, does what is due. Returns what is for others to do.

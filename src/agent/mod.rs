@@ -43,17 +43,21 @@
 
 mod settings;
 
+mod brought;
 mod control;
 mod courier;
 mod finisher;
 mod identity;
+mod inbox;
 mod inputs;
 mod intake;
 mod log;
+mod otlp;
 mod position;
 mod source;
 mod status;
 mod stream;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -66,12 +70,15 @@ use crossbeam_channel::select;
 
 pub use control::{Answer, AskError, Request, ask, is_there};
 pub use log::Said;
-pub use settings::{Input, Kind, Metadata, Settings};
+pub use settings::{Input, Kind, Metadata, Otlp, Settings};
+pub use web::{Address, AddressError};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
 
 use self::control::{Client, Control};
 use self::courier::Courier;
+use self::brought::Brought;
 use self::finisher::Finisher;
+use self::inbox::{Ask, Delivery, Inbox, inbox};
 use self::inputs::Inputs;
 use self::intake::{Event, Intake, Token};
 use self::log::Log;
@@ -132,6 +139,7 @@ pub struct Agent {
     courier: Courier,
     intake: Intake,
     inputs: Inputs,
+    inbox: Inbox,
     load: Box<dyn FnMut() -> Result<(Stack, Redactor), String>>,
     log: Log,
     until_done: bool,
@@ -191,8 +199,12 @@ impl Agent {
         let intake = Intake::new(common, finisher, log.clone())?;
         intake.watch(Token::Signals, signals.descriptor())?;
         intake.watch(Token::Control, control.descriptor())?;
+        let (outbox, inbox) = inbox()?;
+        intake.watch(Token::Web, inbox.descriptor())?;
+        let brought = Brought::new(outbox);
+        let (environment, settings) = (start.environment, stack.agent.clone());
         let mut inputs =
-            Inputs::new(positions, start.environment, stack.agent.clone(), log.clone(), &intake)?;
+            Inputs::new(positions, environment, settings, log.clone(), &intake, brought)?;
         for input in &stack.inputs {
             inputs.add(input.clone(), false, &intake);
         }
@@ -209,6 +221,7 @@ impl Agent {
             courier,
             intake,
             inputs,
+            inbox,
             load: start.load,
             log,
             until_done: start.until_done,
@@ -274,9 +287,10 @@ impl Agent {
                     Event::Ready(Token::Listener(number)) => {
                         self.inputs.accept(number, &mut self.intake);
                     }
+                    Event::Ready(Token::Web) => self.hear_web(),
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
-                    Event::Ended { input, path } => self.inputs.ended(&input, path),
+                    Event::Ended { input, path } => self.inputs.ended(&input, path, &mut self.intake),
                 }
             }
             events = told;
@@ -325,6 +339,19 @@ impl Agent {
         }
     }
 
+    /// What the web servers ask.
+    fn hear_web(&mut self) {
+        for ask in self.inbox.take() {
+            // Who has gone needs no answer.
+            match ask {
+                Ask::Lines(Delivery { input, batches, answer }) => {
+                    _ = answer.send(self.inputs.bring(&input, &batches, &mut self.intake));
+                }
+                Ask::Status(answer) => drop(answer.send(self.status())),
+            }
+        }
+    }
+
     fn answer(&mut self, request: Request) -> Answer {
         let done = |result: Result<String, String>| match result {
             Ok(note) => Answer::Done { note },
@@ -343,8 +370,9 @@ impl Agent {
         if self.inputs.get(&input.name).is_some() {
             return Err(format!("there is an input {:?} already", input.name));
         }
-        if input.kind == Kind::Stdin {
-            return Err("standard input is the agent's own: name it in the stack file".to_owned());
+        if matches!(input.kind, Kind::Stdin | Kind::Otlp) {
+            let kind = input.kind.as_str();
+            return Err(format!("an input of kind {kind:?} is the stack file's to name"));
         }
         input.metadata.check()?;
         let name = input.name.clone();
@@ -427,6 +455,7 @@ impl Agent {
                 opened += 1;
             }
         }
+        self.inputs.reloaded();
         self.scan();
         let note = format!("reloaded: {opened} inputs opened, {ended} ended");
         self.log.info(&note);
