@@ -221,7 +221,7 @@ impl Inputs {
                 if let Some(descriptor) = self.open_fifo(state, path, intake) {
                     let known =
                         self.known(&state.input, Metadata::default(), None, &state.input.name);
-                    self.open_pipe(state, path, known, descriptor, intake);
+                    Self::open_pipe(state, path, known, descriptor, intake);
                 }
             }
             // It has ended before we came: what is in the pipe is its.
@@ -229,7 +229,7 @@ impl Inputs {
                 if let Some(descriptor) = self.open_fifo(state, path, intake) {
                     let known =
                         self.known(&state.input, Metadata::default(), None, &state.input.name);
-                    self.open_pipe(state, path, known, descriptor, intake);
+                    Self::open_pipe(state, path, known, descriptor, intake);
                     self.scan_fifo(state, path, intake, told);
                 }
             }
@@ -260,7 +260,6 @@ impl Inputs {
     }
 
     fn open_pipe(
-        &self,
         state: &mut State,
         path: &Path,
         known: Known,

@@ -252,10 +252,7 @@ impl Intake {
     /// Where the last turn had small reads only, lets more of them come together.
     fn pace(&mut self) {
         if std::mem::take(&mut self.small) {
-            let since = self.paced.elapsed();
-            if since < PACE {
-                std::thread::sleep(PACE - since);
-            }
+            std::thread::sleep(PACE.saturating_sub(self.paced.elapsed()));
             self.paced = Instant::now();
         }
     }
@@ -275,7 +272,7 @@ impl Intake {
             }
             Outcome::Header => told.push(Event::Header { slot: index }),
             Outcome::End(exit) => {
-                self.conclude(index, slot, exit, now, told);
+                self.conclude(index, slot, *exit, now, told);
                 return;
             }
         }
@@ -338,7 +335,7 @@ impl Intake {
             let patience = self.common.stack.capture.partial_idle;
             if partial.is_some_and(|since| now >= since + patience) && slot.stream.is_ready() {
                 if let Outcome::End(exit) = self.read_file(&mut slot, Take::Everything, now) {
-                    self.conclude(index, slot, exit, now, told);
+                    self.conclude(index, slot, *exit, now, told);
                     continue;
                 }
             } else if slot.source.descriptor().is_none() && slot.stream.is_ready() {
@@ -357,7 +354,7 @@ impl Intake {
             let count = match nix::unistd::read(descriptor, &mut self.block) {
                 Ok(0) => {
                     self.end_of_head(slot, now);
-                    return Outcome::End(Exit::default());
+                    return Outcome::End(Box::default());
                 }
                 Ok(count) => count,
                 Err(Errno::EAGAIN) => return Outcome::Waits,
@@ -365,7 +362,7 @@ impl Intake {
                 Err(error) => {
                     self.end_of_head(slot, now);
                     let reason = Some(format!("reading failed: {}", error.desc()));
-                    return Outcome::End(Exit { reason, ..Exit::default() });
+                    return Outcome::End(Box::new(Exit { reason, ..Exit::default() }));
                 }
             };
             let bytes = self.block.get(..count).unwrap_or_default();
@@ -447,7 +444,7 @@ impl Intake {
                     }
                     return Outcome::Waits;
                 }
-                Ok(Read::Ended) => return Outcome::End(Exit::default()),
+                Ok(Read::Ended) => return Outcome::End(Box::default()),
                 Err(error) => {
                     self.log.limited(&crate::delivery::chain(&error));
                     return Outcome::Waits;
@@ -521,7 +518,7 @@ enum Outcome {
     More,
     /// The first bytes of a connection.
     Header,
-    End(Exit),
+    End(Box<Exit>),
 }
 
 fn before(slot: &mut Slot) -> Option<crate::record::WriterId> {

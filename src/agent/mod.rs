@@ -18,7 +18,8 @@
 //! 3. A stream has a spool only from its first byte on, and a spool has a delivery only while there is
 //!    something to deliver. An idle input costs a descriptor and a few hundred bytes, no thread and no timer.
 //! 4. Of a file no line is lost or doubled, whatever kills the agent: each frame says where it comes from
-//!    (`position`). Of a FIFO nothing is lost that was read; what was not stays in the pipe while a writer has it open.
+//!    (`position`). Of a FIFO a kill loses at most the block between its read and its append; what was not
+//!    read stays in the pipe while a writer has it open.
 //! 5. What the stack file fixes of a stream's metadata nobody else can say (`identity`).
 //! 6. A stack file that is wrong changes nothing: the agent goes on as it was, and says why.
 //!

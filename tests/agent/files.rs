@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::{Running, arrives, sandbox};
@@ -38,7 +37,6 @@ fn the_agent_is_killed_again_and_again_under_load() {
     fs::create_dir_all(sandbox.path("steps/load")).unwrap();
     let path = sandbox.path("steps/load/train.log");
     let count = 40_000;
-    let (written, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut expected = String::new();
     for number in 0..count {
         expected.push_str(&lines::numbered_line(number));
@@ -49,10 +47,6 @@ fn the_agent_is_killed_again_and_again_under_load() {
             let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
             for part in expected.as_bytes().chunks(777) {
                 file.write_all(part).unwrap();
-                written.fetch_add(part.len(), Ordering::Relaxed);
-                if over.load(Ordering::Relaxed) {
-                    return;
-                }
                 // Not all at once: the kills are to come in between.
                 thread::yield_now();
             }
@@ -71,7 +65,6 @@ fn the_agent_is_killed_again_and_again_under_load() {
             });
             agent.kill();
         }
-        over.store(false, Ordering::Relaxed);
     });
     let agent = Running::start(&sandbox);
     wait::until_true("all of the file to be read", || {
@@ -123,7 +116,12 @@ fn files_are_rotated_while_they_are_read() {
         fs::write(&path, &text).unwrap();
         expected.push_str(&text);
         arrives(&sandbox, "rotated", expected.as_bytes());
-        fs::rename(&path, path.with_extension(format!("log.{number}"))).unwrap();
+        // As logrotate does: the newest is number 1.
+        let rotated = |number: usize| path.with_extension(format!("log.{number}"));
+        for older in (1..=number).rev() {
+            fs::rename(rotated(older), rotated(older + 1)).unwrap();
+        }
+        fs::rename(&path, rotated(1)).unwrap();
     }
     agent.stop().expect(0);
     lines::assert_same("rotated", expected.as_bytes(), &sandbox.raw("rotated"));
