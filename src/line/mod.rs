@@ -11,6 +11,8 @@
 //!                   └ group      (`group`)
 //! ```
 //!
+//! Bars drawn over several rows of a terminal are one line, with line ends in it (`rows`).
+//!
 //! What a store's encoder asks per line is here too: JSON lifting (`json`); and what a reader
 //! asks: what a terminal would show of a line (`ansi`, `progress`).
 
@@ -25,6 +27,7 @@ pub mod ansi;
 pub mod json;
 pub mod level;
 pub mod progress;
+pub(crate) mod rows;
 
 #[cfg(test)]
 mod tests;

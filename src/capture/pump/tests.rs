@@ -57,6 +57,7 @@ impl FrameSink for Record {
 }
 
 const IDLE: Duration = Duration::from_secs(1);
+const AGE: Duration = Duration::from_secs(2);
 
 struct Bench {
     pump: Pump,
@@ -78,7 +79,7 @@ impl Bench {
             step.push(write);
             Source { iostream, descriptor: read.into(), tee, mask: Mask::new(&redactor) }
         });
-        let tempo = Tempo { read_bytes: 4 << 10, partial_idle: IDLE, collect: true };
+        let tempo = Tempo { read_bytes: 4 << 10, partial_idle: IDLE, partial_age: AGE, collect: true };
         let pump = Pump::new(sources.collect(), Box::new(record.clone()), tempo, now);
         Self { pump, record, step, now }
     }
