@@ -43,7 +43,7 @@ pub(crate) fn draws_on(byte: u8) -> bool {
 }
 
 /// Up (`A`, `F`) or down (`B`, `E`) by how many rows, and the length of the sequence.
-fn cursor_move(text: &[u8]) -> Option<(i32, usize)> {
+pub(super) fn cursor_move(text: &[u8]) -> Option<(i32, usize)> {
     const DIGITS: usize = 4;
     let after = text.strip_prefix(b"\x1b[")?;
     let digits = after.iter().take(DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
