@@ -18,7 +18,8 @@ const ROW_BYTES: usize = 64 << 10;
 
 /// The states of a line in order, the empty ones left out.
 pub fn states(text: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    text.split(|byte| matches!(*byte, RETURN | b'\n')).filter(|state| !ansi::strip(state).is_empty())
+    text.split(|byte| matches!(*byte, RETURN | b'\n'))
+        .filter(|state| !ansi::strip(state).is_empty())
 }
 
 /// The rows that one line is drawn on, as far as it goes.

@@ -79,7 +79,8 @@ impl Bench {
             step.push(write);
             Source { iostream, descriptor: read.into(), tee, mask: Mask::new(&redactor) }
         });
-        let tempo = Tempo { read_bytes: 4 << 10, partial_idle: IDLE, partial_age: AGE, collect: true };
+        let tempo =
+            Tempo { read_bytes: 4 << 10, partial_idle: IDLE, partial_age: AGE, collect: true };
         let pump = Pump::new(sources.collect(), Box::new(record.clone()), tempo, now);
         Self { pump, record, step, now }
     }
@@ -153,7 +154,8 @@ fn quiet_in_a_line_is_noted_once() {
 #[test]
 fn a_line_that_never_pauses_is_noted_each_time_it_has_grown_old() {
     let mut bench = Bench::new([Tee::nowhere()]);
-    let notes = |bench: &Bench| bench.record.told().iter().filter(|told| *told == "Idle(Stdout)").count();
+    let notes =
+        |bench: &Bench| bench.record.told().iter().filter(|told| *told == "Idle(Stdout)").count();
     for _ in 0..100 {
         bench.write("\r 1%");
         bench.pass(IDLE / 10);

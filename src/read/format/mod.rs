@@ -191,12 +191,7 @@ impl Text {
         if !paint.is_empty() {
             out.extend_from_slice(RESET.as_bytes());
         }
-        *open = unfinished.map(|part| Open {
-            stream: first.stream,
-            line: part.line,
-            screen,
-            rows,
-        });
+        *open = unfinished.map(|part| Open { stream: first.stream, line: part.line, screen, rows });
         if open.is_none() {
             out.push(b'\n');
         }
