@@ -109,6 +109,9 @@ pub struct Line {
     pub level: Option<Level>,
     /// `seq` of the first line of its traceback.
     pub group: Option<u64>,
+    /// It says what its group is about: the exception below a traceback, the message of a panic. Not the
+    /// group's first line, which may say so itself; of several the last counts.
+    pub headline: bool,
     /// Set where the line did not fit one record.
     pub part: Option<Part>,
     /// Index into [`Block::gaps`]: this line stands for lines that were lost.

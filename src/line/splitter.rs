@@ -414,6 +414,7 @@ impl Splitter {
             eol: Eol::None,
             level: Some(Level::Warning),
             group: None,
+            headline: false,
             part: None,
             gap: Some(block.gaps.len() as u32),
         });
@@ -441,6 +442,7 @@ impl Splitter {
             IoStream::Stderr => &mut self.stderr,
         };
         let (level, group, part);
+        let mut headline = false;
         if let Some(open) = &mut stream.open {
             open.parts += 1;
             (level, group) = (open.level, open.group);
@@ -451,11 +453,13 @@ impl Splitter {
         } else {
             level = level::detect(text);
             self.errors += u64::from(level >= Some(Level::Error));
-            group = if self.settings.multiline {
+            let member = if self.settings.multiline {
                 group::step(&mut stream.group, &self.settings, seq, time, text)
             } else {
                 None
             };
+            group = member.map(|member| member.group);
+            headline = member.is_some_and(|member| member.headline);
             part = piece.more.then_some(Part { line: seq, number: 1, last: false });
             if piece.more {
                 stream.open = Some(OpenLine { line: seq, parts: 1, level, group, above: 0 });
@@ -469,6 +473,7 @@ impl Splitter {
             eol: piece.eol,
             level,
             group,
+            headline,
             part,
             gap: None,
         });

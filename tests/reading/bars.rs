@@ -64,5 +64,7 @@ fn nested_bars_are_a_line_each_in_the_end() {
     assert!(lines[1].starts_with("epochs: 100%|"), "{read}");
     assert_eq!(lines[2], "Traceback (most recent call last):", "{read}");
     assert_eq!(*lines.last().unwrap(), "ValueError: after the bars", "{read}");
+    let shown = sandbox.call(["ls", "r"]).expect(0).text();
+    assert!(shown.contains(": first error: ValueError: after the bars\n"), "{shown}");
     sandbox.verify("r");
 }
