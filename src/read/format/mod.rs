@@ -19,6 +19,7 @@ use super::page::{Line, Page};
 use super::pipeline::Item;
 use crate::line::progress;
 use crate::record::{GapReason, Level};
+use crate::words::counted;
 
 /// The form of the output.
 #[derive(Debug)]
@@ -244,9 +245,9 @@ fn describe(gap: &crate::record::Gap) -> String {
         GapReason::Missing => "a piece of the spool is missing",
     };
     format!(
-        "[steplog: {} and {} line ends could not be kept: {why}]",
+        "[steplog: {} and {} could not be kept: {why}]",
         bytesize::ByteSize(gap.bytes).display().iec(),
-        gap.lines
+        counted(gap.lines, "line end")
     )
 }
 
