@@ -19,7 +19,10 @@ const FOLDER: &str = "check who may write to the artifact store's folder";
 
 /// What `error` means for a request that was to `purpose` (an infinitive: "put chunk 3").
 pub(super) fn classify(purpose: &str, error: &StoreError) -> DeliverError {
-    let message = format!("failed to {purpose}: {}", without_queries(&error.to_string()));
+    // Stores answer in XML, over many lines.
+    let said = without_queries(&error.to_string());
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = format!("failed to {purpose}: {said}");
     let fatal =
         |advice, not_allowed| DeliverError::Fatal { message: message.clone(), advice, not_allowed };
     match error {
@@ -152,6 +155,14 @@ mod tests {
         };
         check(&io(io::ErrorKind::PermissionDenied), "not allowed");
         check(&io(io::ErrorKind::StorageFull), "retry");
+    }
+
+    #[test]
+    fn what_is_said_is_one_line() {
+        let error = generic("status code: 404 Not Found: <Error>\n  <Code>NoSuchKey</Code>\n");
+        let message = classify("put chunk 3", &error).to_string();
+        let expected = "put chunk 3: Generic S3 error: status code: 404 Not Found: <Error> <Code>NoSuchKey</Code>";
+        assert!(message.contains(expected) && !message.contains('\n'), "{message}");
     }
 
     #[test]
