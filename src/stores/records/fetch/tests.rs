@@ -606,6 +606,31 @@ fn following_ends_when_the_end_and_all_lines_are_there() {
     });
 }
 
+/// The last lines show while the tail is read, behind the place where it is by then.
+#[test]
+fn following_after_a_tail_misses_nothing_that_came_while_it_was_read() {
+    block_on(async {
+        for seed in 0..64 {
+            let service = Service { resolution: 1 << 50, page: 4, seed, ..Service::default() };
+            let (fake, writer) =
+                stream_of(service, 24, |seq| Some(if seq < 22 { 0 } else { 1 + seed % 8 }));
+            let reader = reader(&fake, LONG);
+            let streams = reader.streams("run", None, &[]).await.unwrap();
+            fake.end(&writer, 24, 0);
+            let query = SessionQuery {
+                limit: Limit::Tail(2),
+                follow: Some(Follow { run: "run".to_owned(), ..Follow::default() }),
+                ..SessionQuery::default()
+            };
+            let mut said = Said::default();
+            Session::new(&reader, streams, query, &mut said).run().await.unwrap();
+            let seen: Vec<u64> = said.lines.iter().map(|(_, seq, _, _)| *seq).collect();
+            let first = seen[0];
+            assert!(seen.len() >= 2 && seen.iter().copied().eq(first..24), "seed {seed}: {seen:?}");
+        }
+    });
+}
+
 #[test]
 fn lines_that_make_answers_too_large_are_asked_for_one_by_one() {
     block_on(async {
