@@ -45,16 +45,15 @@ impl Screen {
                     self.go(1);
                     1
                 }
-                _ => match rows::cursor_move(here) {
-                    Some((up, len)) => {
+                _ => {
+                    if let Some((up, len)) = rows::cursor_move(here) {
                         self.go(-up);
                         len
-                    }
-                    None => {
+                    } else {
                         self.write(b"\x1b");
                         1
                     }
-                },
+                }
             };
             rest = here.get(len..).unwrap_or_default();
         }

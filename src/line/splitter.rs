@@ -309,9 +309,10 @@ impl Splitter {
         let before = stream.open.as_ref().map_or(0, |open| open.above);
         // Moved out so that the labels can be found while it is looked at; its buffer is kept.
         let mut pending = std::mem::take(&mut stream.pending);
-        let above = match more {
-            true => rows::above(pending.bytes.get(..text).unwrap_or_default(), before),
-            false => 0,
+        let above = if more {
+            rows::above(pending.bytes.get(..text).unwrap_or_default(), before)
+        } else {
+            0
         };
         let piece = Piece { time: pending.first.time, eol, more };
         self.line(iostream, start, pending.bytes.get(..text).unwrap_or_default(), piece, block);

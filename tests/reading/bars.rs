@@ -53,7 +53,7 @@ fn nested_bars_are_a_line_each_in_the_end() {
     let mut run = sandbox.steplog(["run", "--run=r", "--step=train", "--"]);
     let ran = finish(run.arg(python).arg(step("bars.py")).arg("nested")).expect(1);
     let raw = sandbox.call(["logs", "r", "-o", "raw"]).expect(0).stdout;
-    assert!(raw.iter().filter(|byte| **byte == b'\n').count() > 500, "each redraw is a line end");
+    assert!(memchr::memchr_iter(b'\n', &raw).count() > 500, "each redraw is a line end");
     assert!(ran.stderr.starts_with(&raw), "the bytes are those of the step");
     let records = sandbox.records("r");
     assert!(records.len() < 20, "{} records", records.len());

@@ -325,11 +325,14 @@ mod tests {
         assert!(error.to_string().starts_with(said), "{error}");
     }
 
+    /// URI, options, the key that is named, and what else is said.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+
     #[test]
     fn what_a_client_does_not_take_is_said_of_its_key() {
         let (id, secret) = (("access_key_id", "me"), ("secret_access_key", "hunter2"));
         let account = ("account_name", "me");
-        let table: &[(&str, &[(&str, &str)], &str, &str)] = &[
+        let table: &[Case<'_>] = &[
             ("s3://b", &[secret], "access_key_id", "$AWS_ACCESS_KEY_ID"),
             ("s3://b", &[id], "secret_access_key", "$AWS_SECRET_ACCESS_KEY"),
             ("s3://b", &[("allow_http", "maybe"), id, secret], "allow_http", "true or false"),
