@@ -22,4 +22,5 @@ mod outputs;
 mod packaging;
 mod reading;
 mod registry;
+mod schema;
 mod stores;
