@@ -4,6 +4,7 @@
 pub(crate) mod conformance;
 
 mod choice;
+mod custom;
 mod datadog;
 mod elasticsearch;
 mod fan_out;
