@@ -202,11 +202,13 @@ fn init(env: &Env, path: Option<&Path>, existing: Existing) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let help = match &error {
-                WriteError::Exists(_) => "--force replaces it",
-                WriteError::Io { .. } => "name another place: steplog stack init PATH",
+            let (failed, help) = match &error {
+                WriteError::Exists(_) => ("", "--force replaces it"),
+                WriteError::Io { .. } => {
+                    ("failed to ", "name another place: steplog stack init PATH")
+                }
             };
-            let mut text = format!("steplog: {error}");
+            let mut text = format!("steplog: {failed}{error}");
             if let Some(source) = std::error::Error::source(&error) {
                 text = format!("{text}: {source}");
             }
