@@ -12,5 +12,6 @@ mod http;
 mod loki;
 mod otel;
 mod readers;
+mod roots;
 mod splunk;
 mod whole_way;

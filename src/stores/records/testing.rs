@@ -91,7 +91,7 @@ pub(crate) fn check_shared_keys(
     check("certificate_file", ["1", "true", "['a']"], "a path");
     for (given, missing) in [
         ("client_key_file = '/k'", "client_certificate_file: missing"),
-        ("max_export_batch_siz = 1", "max_export_batch_siz: unknown key"),
+        ("max_export_batches = 1", "max_export_batches: unknown key"),
     ] {
         check_refused(flavor, &format!("{good}\n{given}"), [], &[missing]);
     }
