@@ -48,12 +48,12 @@ impl Groups {
                 self.ready.push_back(page);
             }
             Direction::Backward => {
-                let next_to =
-                    self.held.back().is_none_or(|held| held.first_seq() == page.next_seq());
-                let full = self.held.len() >= MAX_HELD;
+                let (first, full) = (page.first_seq(), self.held.len() >= MAX_HELD);
                 for held in &mut self.held {
                     held.decide_groups(keep_context, |group| match page.reaches(group) {
-                        None if !next_to || full => Some(false),
+                        // Pages in between need not be read; before the group's first line
+                        // nothing tells any more.
+                        None if group >= first || full => Some(false),
                         known => known,
                     });
                 }

@@ -468,6 +468,8 @@ pub struct Summary {
     pub first_error: Option<FirstError>,
     /// Lines that redraw themselves.
     pub progress: u64,
+    /// The first line of the oldest group that began before these lines and goes on in them.
+    pub group_from: Option<u64>,
     /// What could not be kept.
     pub gaps: Gaps,
 }
@@ -476,8 +478,8 @@ pub struct Summary {
 pub const MAX_ERROR_MESSAGE: usize = 1024;
 
 impl Summary {
-    /// All that a block tells without a look at its text: levels, first error and progress are
-    /// counted while it is encoded.
+    /// All that a block tells without a look at its text: levels, first error, progress and groups
+    /// are counted while it is encoded.
     pub fn of(block: &Block) -> Self {
         let mut gaps = Gaps::default();
         for gap in &block.gaps {
@@ -504,6 +506,14 @@ impl Summary {
         }
     }
 
+    /// Counts a line that belongs to the group whose first line has this `seq`.
+    #[inline]
+    pub fn count_group(&mut self, group: Option<u64>) {
+        if let Some(group) = group.filter(|group| *group < self.first_seq) {
+            self.group_from = Some(self.group_from.map_or(group, |from| from.min(group)));
+        }
+    }
+
     /// Adds what follows.
     pub fn add(&mut self, next: &Self) {
         if self.lines == 0 {
@@ -522,6 +532,7 @@ impl Summary {
             self.first_error.clone_from(&next.first_error);
         }
         self.progress += next.progress;
+        self.count_group(next.group_from);
         self.gaps.count += next.gaps.count;
         self.gaps.bytes += next.gaps.bytes;
         self.gaps.lines += next.gaps.lines;

@@ -152,7 +152,10 @@ pub(crate) fn each(block: &Block, mut show: impl FnMut(&View<'_>)) -> Summary {
                 });
                 line.level
             }
-            message => rare(block, (seq, line), message, progress, &mut show),
+            message => {
+                summary.count_group(line.group);
+                rare(block, (seq, line), message, progress, &mut show)
+            }
         };
         summary.count_level(level);
         if level >= Some(Level::Error) && summary.first_error.is_none() {

@@ -102,6 +102,9 @@ fn frame(records: &[Record], codec: Codec) -> (Vec<u8>, FrameInfo) {
             }
         }
         info.progress += u64::from(record.progress);
+        if let Some(group) = record.group.filter(|group| *group < info.first_seq) {
+            info.group_from = Some(info.group_from.map_or(group, |from| from.min(group)));
+        }
     }
     info.text_len = text.len() as u64;
     (compress(codec, &text), info)

@@ -11,10 +11,6 @@ use super::super::{Codec, layout};
 use crate::read::filter::Filter;
 use crate::record::{Level, LevelCounts};
 
-/// A traceback is never longer (`line::Settings::max_group_lines`): so many lines behind a line of
-/// the level asked for may belong to it.
-const GROUP_LINES: u64 = 1000;
-
 /// A chunk or segment that is to be read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Object {
@@ -27,19 +23,20 @@ pub(super) struct Object {
     pub(super) live: bool,
     /// From `end.json`.
     pub(super) info: Option<SegmentInfo>,
-    /// A group may reach into it from the object before.
-    pub(super) after_hit: bool,
+    /// Lines before this `seq` that stand in earlier objects may reach the level asked for.
+    pub(super) hit_until: u64,
 }
 
 /// The objects of a finished writer that may hold what the filter asks for.
 pub(super) fn finished(prefix: &Path, end: &End, filter: &Filter, from_chunk: u64) -> Vec<Object> {
-    let mut after_hit = false;
+    let mut hit_until = 0;
     let mut objects = Vec::new();
     for info in &end.segments {
         let hit = may_reach(filter.level, &info.levels);
         let seqs = (info.first_seq, info.first_seq + info.lines);
         let in_scope = filter.may_hold(seqs, (info.first_time, info.last_time));
-        if in_scope && info.last >= from_chunk && (hit || after_hit) {
+        let wanted = hit || has_context(filter) || goes_on(info.group_from, hit_until);
+        if in_scope && info.last >= from_chunk && wanted {
             objects.push(Object {
                 path: layout::seg(prefix, info.first, info.last, info.codec),
                 codec: info.codec,
@@ -47,10 +44,12 @@ pub(super) fn finished(prefix: &Path, end: &End, filter: &Filter, from_chunk: u6
                 chunks: info.first..info.last + 1,
                 live: false,
                 info: Some(info.clone()),
-                after_hit,
+                hit_until,
             });
         }
-        after_hit = hit && filter.level.is_some();
+        if hit {
+            hit_until = seqs.1;
+        }
     }
     objects
 }
@@ -72,7 +71,7 @@ pub(super) fn listed(prefix: &Path, metas: &[ObjectMeta], from_chunk: u64) -> Ve
                 chunks,
                 live,
                 info: None,
-                after_hit: true,
+                hit_until: u64::MAX,
             })
         })
         .filter(|object| object.chunks.end > from_chunk)
@@ -104,24 +103,20 @@ pub(super) fn holes(objects: &[Object], from_chunk: u64) -> Vec<(usize, Range<u6
     holes
 }
 
-/// The frames that may hold what the filter asks for.
-pub(super) fn frames(index: &Index, filter: &Filter, after_hit: bool) -> Vec<FrameInfo> {
-    // How many lines may still belong to a group that reaches the level.
-    let mut group_lines = if after_hit { GROUP_LINES } else { 0 };
+/// The frames that may hold what the filter asks for. Lines before `hit_until` that stand in
+/// earlier objects may reach the level.
+pub(super) fn frames(index: &Index, filter: &Filter, mut hit_until: u64) -> Vec<FrameInfo> {
     let mut wanted = Vec::new();
     for frame in &index.frames {
         let hit = may_reach(filter.level, &frame.levels);
         let seqs = (frame.first_seq, frame.first_seq + frame.lines);
         let in_scope = filter.may_hold(seqs, (frame.first_time, frame.last_time));
-        // Around a match, lines of any level are wanted.
-        let context = filter.context != (0, 0);
-        if in_scope && (hit || group_lines > 0 || context) {
+        if in_scope && (hit || has_context(filter) || goes_on(frame.group_from, hit_until)) {
             wanted.push(frame.clone());
         }
-        group_lines = match filter.level {
-            Some(_) if hit => GROUP_LINES,
-            _ => group_lines.saturating_sub(frame.lines),
-        };
+        if hit {
+            hit_until = hit_until.max(seqs.1);
+        }
     }
     wanted
 }
@@ -149,6 +144,16 @@ pub(super) fn span(batch: &[FrameInfo]) -> Option<Range<u64>> {
     Some(first.offset..last.offset + last.len)
 }
 
+/// Around a match, lines of any level are wanted.
+fn has_context(filter: &Filter) -> bool {
+    filter.context != (0, 0)
+}
+
+/// A group is as serious as its first line: whether that one may reach the level asked for.
+fn goes_on(group_from: Option<u64>, hit_until: u64) -> bool {
+    group_from.is_some_and(|from| from < hit_until)
+}
+
 fn may_reach(level: Option<Level>, counts: &LevelCounts) -> bool {
     level.is_none_or(|level| counts.iter().skip(level as usize).any(|count| *count > 0))
 }
@@ -172,11 +177,20 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(filter: &Filter, errors: &[u64], after_hit: bool, expected: &[u64]) {
+    fn check(
+        filter: &Filter,
+        errors: &[u64],
+        groups: &[(usize, u64)],
+        hit_until: u64,
+        expected: &[u64],
+    ) {
         let mut index = Index::new(crate::record::WriterId::new(), Codec::Zstd);
         index.frames = errors.iter().zip(0..).map(|(errors, n)| frame(n, *errors)).collect();
+        for (n, from) in groups {
+            index.frames[*n].group_from = Some(*from);
+        }
         let read: Vec<u64> =
-            frames(&index, filter, after_hit).iter().map(|frame| frame.offset / 10).collect();
+            frames(&index, filter, hit_until).iter().map(|frame| frame.offset / 10).collect();
         assert_eq!(read, expected);
     }
 
@@ -184,17 +198,23 @@ mod tests {
     fn only_frames_that_may_match_are_read() {
         let errors = [0, 0, 3, 0, 0, 0];
         let all = Filter::default();
-        check(&all, &errors, false, &[0, 1, 2, 3, 4, 5]);
+        check(&all, &errors, &[], 0, &[0, 1, 2, 3, 4, 5]);
         let level = Filter { level: Some(Level::Error), ..Filter::default() };
-        // The frame behind may hold the rest of a traceback.
-        check(&level, &errors, false, &[2, 3]);
-        check(&level, &errors, true, &[0, 2, 3]);
+        check(&level, &errors, &[], u64::MAX, &[2]);
+        // A traceback may be long, and lines of another iostream may fill a frame of it.
+        check(&level, &errors, &[(3, 5999), (5, 5999)], 0, &[2, 3, 5]);
+        check(&level, &errors, &[(1, 1000), (3, 6000)], 0, &[2]);
+        // One that began in an earlier object.
+        check(&level, &[0, 0], &[(1, 30)], 30, &[]);
+        check(&level, &[0, 0], &[(1, 30)], 31, &[1]);
         let critical = Filter { level: Some(Level::Critical), ..Filter::default() };
-        check(&critical, &errors, false, &[]);
+        check(&critical, &errors, &[(3, 5999)], 0, &[]);
+        let context = Filter { context: (1, 1), ..critical };
+        check(&context, &errors, &[], 0, &[0, 1, 2, 3, 4, 5]);
         let time = Filter { since: Some(Nanos(150)), until: Some(Nanos(300)), ..Filter::default() };
-        check(&time, &errors, false, &[1, 2]);
+        check(&time, &errors, &[], 0, &[1, 2]);
         let seq = Filter { from_seq: 3999, to_seq: Some(4001), ..Filter::default() };
-        check(&seq, &errors, false, &[1, 2]);
+        check(&seq, &errors, &[], 0, &[1, 2]);
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl Source {
         if let Some(first) = index.chunks.iter().find(|chunk| chunk.n >= self.first_chunk) {
             filter.from_seq = filter.from_seq.max(first.first_seq);
         }
-        let frames = plan::frames(&index, &filter, object.after_hit);
+        let frames = plan::frames(&index, &filter, object.hit_until);
         let bytes = if self.client.local { LOCAL_BATCH } else { REMOTE_BATCH };
         let mut batches = plan::batches(frames, bytes);
         if self.plan.direction == Direction::Backward {
@@ -446,7 +446,7 @@ async fn on_a_thread(work: impl FnOnce() -> Decoded + Send + 'static) -> Result<
 fn live(name: &str, codec: Codec, bytes: &[u8], filter: &Filter, stream: u32) -> Decoded {
     match object::parse_footer(bytes, bytes.len() as u64, codec) {
         Ok(object::Footer::Index(index)) => {
-            let frames = plan::frames(&index, filter, true);
+            let frames = plan::frames(&index, filter, u64::MAX);
             decode::batch(name, codec, bytes, 0, &frames, filter, stream)
         }
         Ok(object::Footer::Need(_)) => {

@@ -14,6 +14,7 @@ use super::*;
 use crate::read::model::{Query, ask, model, query, specs};
 use crate::read::store::{Direction, Event};
 use crate::read::testing::Spec;
+use crate::record::{IoStream, Level};
 
 fn shape() -> impl Strategy<Value = Shape> {
     let finished = proptest::option::of(Just(EndStatus::Failed));
@@ -52,6 +53,66 @@ proptest! {
             }
         });
     }
+}
+
+/// A traceback of stderr whose lines lie in four objects, a line of stdout in one of its own
+/// between them.
+fn spread_group() -> (Vec<Spec>, Shape) {
+    let stderr = |text: &str, level, group| Spec {
+        level,
+        group,
+        iostream: IoStream::Stderr,
+        ..Spec::text(text)
+    };
+    let specs = vec![
+        Spec::text("quiet"),
+        stderr("Traceback", Some(Level::Error), Some(1)),
+        stderr("  one", None, Some(1)),
+        Spec::text("between"),
+        stderr("  two", None, Some(1)),
+        stderr("ValueError", None, Some(1)),
+        Spec::text("quiet"),
+    ];
+    let segments = (0..7).map(|n| n..n + 1).collect();
+    (specs, Shape { frame_lines: 1, chunk_frames: 1, segments, ..Shape::finished() })
+}
+
+#[track_caller]
+fn check_spread_group(filter: Filter, expected: &[u64]) {
+    let (specs, finished) = spread_group();
+    let running = Shape { status: None, segments: vec![0..2, 2..3], ..finished.clone() };
+    for (shape, direction) in [
+        (&finished, Direction::Forward),
+        (&finished, Direction::Backward),
+        (&running, Direction::Forward),
+        (&running, Direction::Backward),
+    ] {
+        let query = Query { filter: filter.clone(), direction, limit: None };
+        let mut seqs: Vec<u64> = testing::block_on(async {
+            let store = testing::memory();
+            testing::put(&*store, &testing::writer("run", "step", 1), &specs, shape).await;
+            let (seen, troubles) = ask(&Reader::new(store, true), "run", &query).await;
+            assert!(troubles.is_empty(), "{troubles:?}");
+            seen.into_iter().map(|(_, seq)| seq).collect()
+        });
+        seqs.sort_unstable();
+        assert_eq!(seqs, expected, "{direction:?} {shape:?}");
+    }
+}
+
+#[test]
+fn a_group_is_read_whole_however_many_objects_it_lies_in() {
+    let level = Filter { level: Some(Level::Error), ..Filter::default() };
+    check_spread_group(level, &[1, 2, 4, 5]);
+}
+
+#[test]
+fn context_is_read_from_neighbouring_objects() {
+    let level = Some(Level::Error);
+    check_spread_group(
+        Filter { level, context: (1, 1), ..Filter::default() },
+        &[0, 1, 2, 3, 4, 5, 6],
+    );
 }
 
 fn numbered(count: u64) -> Vec<Spec> {

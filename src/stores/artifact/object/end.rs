@@ -116,4 +116,8 @@ pub struct SegmentInfo {
     pub last_time: Nanos,
     /// Records per level.
     pub levels: LevelCounts,
+    /// The oldest group that began before this segment and goes on in it, see
+    /// [`FrameInfo::group_from`](super::FrameInfo::group_from).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_from: Option<u64>,
 }

@@ -94,6 +94,10 @@ pub struct FrameInfo {
     /// Records that redraw themselves.
     #[serde(default)]
     pub progress: u64,
+    /// `seq` of the first record of the oldest group that began before this frame and goes on in
+    /// it: who asks for a level needs this frame too if that record has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_from: Option<u64>,
 }
 
 impl Index {
@@ -184,6 +188,12 @@ impl Index {
         Some((self.frames.first()?.first_time, self.frames.last()?.last_time))
     }
 
+    /// The oldest group that began before all this, see [`FrameInfo::group_from`].
+    fn group_from(&self) -> Option<u64> {
+        let first = self.first_seq();
+        self.frames.iter().filter_map(|frame| frame.group_from).filter(|seq| *seq < first).min()
+    }
+
     /// What `end.json` says of the segment that this index is of. `object` is the digest of the
     /// whole object, `size` its length, `footer` the length of what [`footer()`] made.
     pub fn segment(&self, object: Sha256, size: u64, footer: u64) -> SegmentInfo {
@@ -200,6 +210,7 @@ impl Index {
             first_time,
             last_time,
             levels: self.levels(),
+            group_from: self.group_from(),
         }
     }
 }

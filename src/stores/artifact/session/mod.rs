@@ -457,5 +457,6 @@ fn frame_info(block: &crate::stores::Encoded) -> FrameInfo {
         levels: summary.levels,
         first_error: summary.first_error.as_ref().map(|error| error.seq),
         progress: summary.progress,
+        group_from: summary.group_from,
     }
 }

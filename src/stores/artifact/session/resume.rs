@@ -136,6 +136,7 @@ pub(super) fn proof(index: &Index, chunk: &ChunkInfo) -> Proof {
             last_time: frame.last_time,
             levels: frame.levels,
             progress: frame.progress,
+            group_from: frame.group_from,
             ..Summary::default()
         });
     }

@@ -51,6 +51,8 @@ impl Sums {
         }
         let frame = Self::of(&page, origin)?;
         let first_error = page.lines().iter().find(|line| line.level >= Some(Level::Error));
+        let groups = page.lines().iter().filter_map(Line::group);
+        let group_from = groups.filter(|group| *group < info.first_seq).min();
         let progress = page.lines().iter().filter(|line| line.progress).count() as u64;
         if info.lines != frame.lines
             || Some(info.first_seq) != frame.first_seq
@@ -59,6 +61,7 @@ impl Sums {
             || info.levels != frame.levels
             || info.first_error != first_error.map(|line| line.seq)
             || info.progress != progress
+            || info.group_from != group_from
         {
             return Err(format!("the index does not fit the lines of the frame at byte {start}"));
         }
