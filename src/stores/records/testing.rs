@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::dead_letter::{DeadLetter, Settings};
 use super::fetch::ask::AnswerTooLarge;
-use super::fetch::{Question, Search};
+use super::fetch::{Question, Search, newest_runs};
 use super::{RecordStore, Service};
 use crate::line::{Block, Eol, Line, Part};
 use crate::read::filter::Filter;
-use crate::read::store::{Direction, ReadError, Status, Stream};
+use crate::read::store::{Direction, ReadError, Stream};
 use crate::record::{
     Exit, Gap, GapReason, IoStream, Level, Nanos, Origin, Record, Writer, WriterId,
 };
@@ -275,22 +275,22 @@ async fn again<T>(
     what().await
 }
 
-/// The writer as a reader knows it.
-fn stream(writer: &Writer) -> Stream {
-    Stream {
-        origin: writer.origin.clone(),
-        writer: writer.id,
-        status: Status::Running,
-        started: writer.started,
-        ended: None,
-        last_seen: None,
-        lines: None,
-        bytes: None,
-        levels: None,
-        gaps: 0,
-        exit: None,
-        first_error: None,
+/// Writers of three runs that started one after the other, the last one at `last`: `search` finds the
+/// newest runs, each once.
+pub(crate) fn check_newest_runs(service: &Arc<dyn Service>, search: &dyn Search, last: Nanos) {
+    for (age, run, step) in
+        [(5, "a", "1"), (4, "b", "1"), (3, "b", "2"), (2, "c", "1"), (1, "c", "2")]
+    {
+        let started = Nanos(last.0 - age * 1_000_000_000);
+        deliver(Arc::clone(service), &writer(run, step, started), &[]).unwrap();
     }
+    block_on(async {
+        for (limit, expected) in [(0, &[][..]), (2, &["c", "b"]), (9, &["c", "b", "a"])] {
+            let runs = newest_runs(search, limit).await.unwrap();
+            let runs: Vec<_> = runs.iter().map(|run| run.pipeline_run_id.as_str()).collect();
+            assert_eq!(runs, expected);
+        }
+    });
 }
 
 /// All pages of a writer's lines, one after the other, none larger than memory should hold.
@@ -301,7 +301,7 @@ pub(crate) async fn pages(
     direction: Direction,
     limit: usize,
 ) -> Vec<Record> {
-    let (stream, filter) = (&stream(writer), &filter);
+    let (stream, filter) = (&Stream::started(writer), &filter);
     let mut records = Vec::new();
     let (mut cursor, mut limit) = (None::<String>, limit);
     loop {
