@@ -147,7 +147,7 @@ fn survives(run: &str, count: usize, fault: &Value) {
     subject.next(count, fault);
     let mut step = bench.paced(run, 6 * BATCH, 3);
     step.more();
-    step.printed(&bench);
+    step.printed();
     let (input, output) = step.finish();
     assert_eq!(output.expect(0).errors(), "", "{}", bench.sandbox.ship_said());
     bench.all_delivered();

@@ -152,11 +152,12 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
-    use crate::stores::records::testing::{check_refused, check_shared_keys, log_store};
+    use crate::stores::records::testing::{
+        check_refused, check_shared_keys, log_store, shared_keys,
+    };
 
     const KEY: &str = "api_key = '${env:SECRET}'";
     const SECRET: [(&str, &str); 1] = [("SECRET", "hunter2")];
@@ -214,12 +215,9 @@ mod tests {
 
     #[test]
     fn every_key_is_heeded() {
+        let (shared, connection, batching) = shared_keys(Compression::Deflate);
         let keys = "application_key = 'app'\nsite = 'us5.datadoghq.com'\nservice_name = 'training'\n\
-                    service_version = '1.4'\ntags = ' env:prod,, team:a:b '\nheaders = { X-Team = 'ml' }\n\
-                    certificate_file = '/ca.pem'\nclient_certificate_file = '/c.pem'\n\
-                    client_key_file = '/k.pem'\nmax_export_batch_size = 7\n\
-                    max_export_batch_bytes = '64 KiB'\nschedule_delay_millis = 10\n\
-                    export_timeout_millis = 500\nmax_concurrent_exports = 3\ncompression = 'deflate'";
+                    service_version = '1.4'\ntags = ' env:prod,, team:a:b '\ncompression = 'deflate'";
         let expected = Config {
             api_key: hidden("hunter2"),
             application_key: Some(hidden("app")),
@@ -229,22 +227,10 @@ mod tests {
             service_name: Some("training".to_owned()),
             service_version: Some("1.4".to_owned()),
             tags: vec!["env:prod".to_owned(), "team:a:b".to_owned()],
-            connection: Connection {
-                headers: BTreeMap::from([("x-team".to_owned(), hidden("ml"))]),
-                certificate_file: Some("/ca.pem".into()),
-                client_certificate_file: Some("/c.pem".into()),
-                client_key_file: Some("/k.pem".into()),
-            },
-            batching: Batching {
-                records: 7,
-                bytes: 64 << 10,
-                delay: Duration::from_millis(10),
-                timeout: Some(Duration::from_millis(500)),
-                concurrency: 3,
-                compression: Compression::Deflate,
-            },
+            connection,
+            batching,
         };
-        assert_eq!(config(keys), expected);
+        assert_eq!(config(&format!("{shared}{keys}")), expected);
     }
 
     #[test]

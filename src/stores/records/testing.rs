@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compress::Compression;
+use super::config::Batching;
 use super::dead_letter::{DeadLetter, Settings};
 use super::fetch::ask::AnswerTooLarge;
 use super::fetch::{Question, Search, newest_runs};
+use super::http::{Connection, Hidden};
 use super::{RecordStore, Service};
 use crate::line::{Block, Eol, Line, Part};
 use crate::read::filter::Filter;
@@ -53,6 +56,30 @@ pub(crate) fn check_refused<const N: usize>(
         assert!(text.contains(words), "no {words:?} for\n{keys}\nin\n{text}");
     }
     assert!(!format!("{text}{errors:?}").contains("hunter2"), "{text}");
+}
+
+/// All keys that flavors share, but for `compression`, and what they come to.
+pub(crate) fn shared_keys(compression: Compression) -> (&'static str, Connection, Batching) {
+    let keys = "headers = { X-Team = 'hunter2' }\ncertificate_file = '/ca.pem'\n\
+                client_certificate_file = '/c.pem'\nclient_key_file = '/k.pem'\n\
+                max_export_batch_size = 7\nmax_export_batch_bytes = '64 KiB'\n\
+                schedule_delay_millis = 10\nexport_timeout_millis = 500\n\
+                max_concurrent_exports = 3\n";
+    let connection = Connection {
+        headers: BTreeMap::from([("x-team".to_owned(), Hidden("hunter2".to_owned()))]),
+        certificate_file: Some("/ca.pem".into()),
+        client_certificate_file: Some("/c.pem".into()),
+        client_key_file: Some("/k.pem".into()),
+    };
+    let batching = Batching {
+        records: 7,
+        bytes: 64 << 10,
+        delay: Duration::from_millis(10),
+        timeout: Some(Duration::from_millis(500)),
+        concurrency: 3,
+        compression,
+    };
+    (keys, connection, batching)
 }
 
 /// The keys that all flavors share which send requests: what is out of bounds is refused. `good` are the

@@ -152,11 +152,12 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
-    use crate::stores::records::testing::{check_refused, check_shared_keys, log_store};
+    use crate::stores::records::testing::{
+        check_refused, check_shared_keys, log_store, shared_keys,
+    };
 
     const KEYS: &str = "endpoint = 'https://splunk:8088'\ntoken = '${env:SECRET}'";
     const SECRET: [(&str, &str); 1] = [("SECRET", "hunter2")];
@@ -209,14 +210,11 @@ mod tests {
 
     #[test]
     fn every_key_is_heeded() {
+        let (shared, connection, batching) = shared_keys(Compression::None);
         let keys = "index = 'steps'\nsourcetype = 'st'\nsource = 'so'\n\
                     search_endpoint = 'https://search:8089'\nsearch_token = 'hunter2search'\n\
-                    headers = { X-Team = 'ml' }\ncertificate_file = '/ca.pem'\n\
-                    client_certificate_file = '/c.pem'\nclient_key_file = '/k.pem'\n\
-                    max_export_batch_size = 7\nmax_export_batch_bytes = 65536\n\
-                    schedule_delay_millis = 10\nexport_timeout_millis = 500\n\
-                    max_concurrent_exports = 3\ncompression = 'none'";
-        let found = config(keys);
+                    compression = 'none'";
+        let found = config(&format!("{shared}{keys}"));
         let expected = Config {
             endpoint: url("https://splunk:8088/services/collector"),
             token: hidden("hunter2"),
@@ -227,20 +225,8 @@ mod tests {
                 endpoint: url("https://search:8089/services/search/v2/jobs/export"),
                 credentials: Credentials::Token(hidden("hunter2search")),
             }),
-            connection: Connection {
-                headers: BTreeMap::from([("x-team".to_owned(), hidden("ml"))]),
-                certificate_file: Some("/ca.pem".into()),
-                client_certificate_file: Some("/c.pem".into()),
-                client_key_file: Some("/k.pem".into()),
-            },
-            batching: Batching {
-                records: 7,
-                bytes: 64 << 10,
-                delay: Duration::from_millis(10),
-                timeout: Some(Duration::from_millis(500)),
-                concurrency: 3,
-                compression: Compression::None,
-            },
+            connection,
+            batching,
         };
         assert_eq!(found, expected);
         assert!(!format!("{found:?}").contains("hunter2"));

@@ -88,7 +88,7 @@ pub(crate) fn ship_is_killed_again_and_again<S: Subject>() {
             bench.sandbox.processes("ship").into_iter().find(|ship| ship.pid != last)
         });
         step.more();
-        step.printed(&bench);
+        step.printed();
         // The moment is what varies here; nothing waits for it to be long enough.
         moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         std::thread::sleep(Duration::from_micros((moment >> 33) % 150_000));
@@ -107,11 +107,11 @@ pub(crate) fn the_server_restarts_in_the_middle<S: Subject>() {
     let run = "server-restarts";
     let mut step = bench.paced(run, 6000, 3);
     step.more();
-    step.printed(&bench);
+    step.printed();
     wait::until_true("something to arrive", || !subject.stored(run).is_empty());
     subject.stop();
     step.more();
-    step.printed(&bench);
+    step.printed();
     subject.restart();
     let (input, output) = step.finish();
     assert_eq!(output.expect(0).errors(), "", "{}", bench.sandbox.ship_said());

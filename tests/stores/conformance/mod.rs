@@ -35,13 +35,13 @@ pub(crate) mod wire;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Stdio};
 
 use serde_json::Value;
 
 use crate::servers::proxy::{Action, Seen};
-use crate::support::sandbox::{Output, Sandbox, collect, finish};
-use crate::support::{lines, step, wait};
+use crate::support::paced::Paced;
+use crate::support::sandbox::{Output, Sandbox, finish};
+use crate::support::{lines, wait};
 
 /// A flavor under test: a server of its kind, and how it is spoken of.
 pub(crate) trait Subject: Sized + 'static {
@@ -253,25 +253,7 @@ impl Bench {
 
     /// A step that prints `count` known lines in `shares`, each when it is told to.
     pub(crate) fn paced(&self, run: &str, count: usize, shares: usize) -> Paced {
-        let input = lines::numbered(count);
-        std::fs::write(self.sandbox.path("input"), &input).unwrap();
-        let arguments = [
-            "python3".to_owned(),
-            step("shares.py").display().to_string(),
-            self.sandbox.path("input").display().to_string(),
-            shares.to_string(),
-            self.sandbox.path("printed").display().to_string(),
-        ];
-        let mut child = self
-            .sandbox
-            .wrap(run, arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take().unwrap();
-        Paced { child, stdin, input, told: 0, shares }
+        Paced::start(&self.sandbox, run, count, shares)
     }
 
     /// The dead letters of the log store.
@@ -281,39 +263,6 @@ impl Bench {
         let text: String =
             files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-/// A step that prints a share of its lines each time it is told to.
-pub(crate) struct Paced {
-    child: Child,
-    stdin: ChildStdin,
-    input: String,
-    told: usize,
-    shares: usize,
-}
-
-impl Paced {
-    pub(crate) fn more(&mut self) {
-        std::io::Write::write_all(&mut self.stdin, b"\n").unwrap();
-        self.told += 1;
-    }
-
-    /// Waits until the step has written all that it was told to.
-    pub(crate) fn printed(&self, bench: &Bench) {
-        let told = self.told.to_string();
-        wait::until_true("the step to have printed its share", || {
-            std::fs::read_to_string(bench.sandbox.path("printed")).is_ok_and(|text| text == told)
-        });
-    }
-
-    /// The rest is printed, and the step ends. Gives what it printed and what the wrapper left.
-    pub(crate) fn finish(mut self) -> (String, Output) {
-        while self.told < self.shares {
-            self.more();
-        }
-        drop(self.stdin);
-        (self.input, collect(self.child))
     }
 }
 

@@ -171,7 +171,7 @@ pub(crate) fn it_is_followed_while_it_is_written<S: Subject>() {
     let following = follow.stderr(Stdio::piped()).spawn().unwrap();
     let mut step = bench.paced(run, 2 * BATCH, 2);
     step.more();
-    step.printed(&bench);
+    step.printed();
     wait::until_true("the first share to be shown while the step goes on", || {
         lines::count(&fs::read(&shown).unwrap()) == BATCH
     });
