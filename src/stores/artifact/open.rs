@@ -137,7 +137,14 @@ impl Config {
             Location::Remote { uri, options } => {
                 let address: Address = uri.parse()?;
                 let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-                let store = open_remote(&address, option.into_iter().chain(options))?;
+                let open = |more: Option<(&'static str, &'static str)>| {
+                    open_remote(&address, option.into_iter().chain(more).chain(options.clone()))
+                };
+                // Where the system has no root certificates at all there is no client with them; plain
+                // HTTP works without.
+                let store = open(None).or_else(|error| {
+                    open(Some(("disable_system_certificates", "true"))).map_err(|_| error)
+                })?;
                 if address.prefix.as_ref().is_empty() {
                     Ok(store)
                 } else {
