@@ -510,20 +510,20 @@ impl Summary {
         }
     }
 
+    /// Counts a line that belongs to the group whose first line has this `seq`.
+    #[inline]
+    pub fn count_group(&mut self, group: Option<u64>) {
+        if let Some(group) = group.filter(|group| *group < self.first_seq) {
+            self.group_from = Some(self.group_from.map_or(group, |from| from.min(group)));
+        }
+    }
+
     /// A line says what its group is about: it is named by the first `seq` of that.
     pub fn count_headline(&mut self, headline: FirstError) {
         match &mut self.first_error {
             Some(error) if error.seq == headline.seq => *error = headline,
             _ if headline.seq < self.first_seq => self.continued = Some(headline),
             _ => {}
-        }
-    }
-
-    /// Counts a line that belongs to the group whose first line has this `seq`.
-    #[inline]
-    pub fn count_group(&mut self, group: Option<u64>) {
-        if let Some(group) = group.filter(|group| *group < self.first_seq) {
-            self.group_from = Some(self.group_from.map_or(group, |from| from.min(group)));
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::{Paced, all_there};
+use super::all_there;
+use crate::support::paced::Paced;
 use crate::support::sandbox::Sandbox;
 
 /// Where Debian's package `faketime` puts the library, whatever the architecture.
@@ -36,7 +37,7 @@ fn back_and_forth_by_an_hour_while_the_step_prints() {
         // Not only printed: what counts is the clock when it is read.
         step.captured(&sandbox);
     }
-    let (input, _) = step.finish();
+    let (input, _) = step.succeed();
     all_there(&sandbox, "run", &input);
     let times: Vec<String> = sandbox
         .records("run")

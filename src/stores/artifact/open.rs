@@ -133,8 +133,13 @@ impl Config {
                 let options: Vec<_> = option.into_iter().chain(options).collect();
                 let store = match open_remote(&address, &options) {
                     Err(OpenError::Client(error)) => {
+                        // Where the system has no root certificates at all there is no client with
+                        // them; plain HTTP works without.
+                        let without =
+                            [&[("disable_system_certificates", "true")], options.as_slice()];
                         let takes = |others: &[(&str, &str)]| open_remote(&address, others).is_ok();
-                        Err(setting::explain(address.service, &options, error, takes))
+                        open_remote(&address, &without.concat())
+                            .map_err(|_| setting::explain(address.service, &options, error, takes))
                     }
                     other => other,
                 }?;

@@ -17,7 +17,7 @@ use crate::read::testing::{Spec, time};
 use crate::record::{Exit, Level, Writer};
 use crate::stores::artifact::fetch::Reader;
 use crate::stores::artifact::testing::{self, Shape, block_on};
-use crate::stores::records::event::StreamEnd;
+use crate::stores::records::event::{StreamEnd, StreamEvent};
 
 /// How a service is.
 #[derive(Clone, Debug)]
@@ -181,23 +181,17 @@ impl Fake {
 }
 
 impl Search for Fake {
-    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
-        let events = self.events.lock().unwrap();
-        let run = |event: &StreamEvent| Run {
-            pipeline_run_id: event.writer.origin.pipeline_run_id.clone(),
-            started: event.writer.started,
-        };
-        let runs: Vec<Run> = events.iter().map(run).take(limit * 4).collect();
-        async move { Ok(runs) }.boxed()
-    }
-
     fn events<'a>(
         &'a self,
-        _run: &'a str,
-        _step: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>> {
-        let events = self.events.lock().unwrap().clone();
-        async move { Ok(events) }.boxed()
+        _wanted: Events<'a>,
+        mut take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), ReadError>> {
+        let mut events = self.events.lock().unwrap().clone();
+        async move {
+            events.drain(..).any(&mut take);
+            Ok(())
+        }
+        .boxed()
     }
 
     fn page<'a>(&'a self, question: &'a Question<'a>) -> BoxFuture<'a, Result<Page, ReadError>> {
