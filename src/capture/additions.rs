@@ -175,8 +175,15 @@ mod tests {
 
     use super::*;
 
+    /// The mask of a process is all its threads', and so all tests'.
+    fn listen(spool: &Path) -> Additions {
+        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _alone = ONE_AT_A_TIME.lock().unwrap();
+        Additions::listen(spool).unwrap()
+    }
+
     fn check(spool: &Path) {
-        let mut additions = Additions::listen(spool).unwrap();
+        let mut additions = listen(spool);
         let mode = spool.join(NAME).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let spool = spool.to_owned();
@@ -211,7 +218,7 @@ mod tests {
     #[test]
     fn a_refusal_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let mut additions = Additions::listen(folder.path()).unwrap();
+        let mut additions = listen(folder.path());
         let path = folder.path().to_owned();
         let client = std::thread::spawn(move || add(&path, b"a\n"));
         let mut asked = false;
