@@ -70,6 +70,20 @@ impl Paced {
         });
     }
 
+    /// Waits until the spool has all that the step was told to print: read, and stamped.
+    pub(crate) fn captured(&self, sandbox: &Sandbox) {
+        let bytes = self.input.len() * self.told / self.shares;
+        wait::until_true("the share to be in the spool", || {
+            let files =
+                sandbox.spooled().into_iter().flat_map(|spool| fs::read_dir(spool).unwrap());
+            let lengths = files.flatten().filter_map(|file| {
+                let is_segment = file.path().extension().is_some_and(|it| it == "seg");
+                is_segment.then(|| file.metadata().map_or(0, |it| it.len()))
+            });
+            lengths.sum::<u64>() >= bytes as u64
+        });
+    }
+
     /// The rest is printed; the step and the wrapper end. Gives what was printed and what the wrapper
     /// left.
     pub(crate) fn finish(mut self) -> (String, Output) {

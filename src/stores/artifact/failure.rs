@@ -22,7 +22,10 @@ const FOLDER: &str = "check who may write to the artifact store's folder";
 
 /// What `error` means for a request that was to `purpose` (an infinitive: "put chunk 3").
 pub(super) fn classify(purpose: &str, error: &StoreError) -> DeliverError {
-    let mut message = format!("failed to {purpose}: {}", without_queries(&http::causes(error)));
+    // Stores answer in XML, over many lines.
+    let said = without_queries(&http::causes(error));
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut message = format!("failed to {purpose}: {said}");
     if http::is_unknown_issuer(&message) {
         message.push_str(ROOTS);
     }
@@ -165,6 +168,14 @@ mod tests {
         };
         check(&io(io::ErrorKind::PermissionDenied), "not allowed");
         check(&io(io::ErrorKind::StorageFull), "retry");
+    }
+
+    #[test]
+    fn what_is_said_is_one_line() {
+        let error = generic("status code: 404 Not Found: <Error>\n  <Code>NoSuchKey</Code>\n");
+        let message = classify("put chunk 3", &error).to_string();
+        let expected = "put chunk 3: Generic S3 error: status code: 404 Not Found: <Error> <Code>NoSuchKey</Code>";
+        assert!(message.contains(expected) && !message.contains('\n'), "{message}");
     }
 
     #[test]

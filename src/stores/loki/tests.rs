@@ -65,6 +65,7 @@ fn at_once(first_seq: u64, time: Nanos, texts: &[&[u8]]) -> Block {
             eol: Eol::Lf,
             level: None,
             group: None,
+            headline: false,
             part: None,
             gap: None,
         });

@@ -159,6 +159,7 @@ pub(crate) fn every_kind(first_seq: u64, from: Nanos) -> Block {
             eol: Eol::Lf,
             level: None,
             group: None,
+            headline: false,
             part: None,
             gap: None,
         };
@@ -235,6 +236,7 @@ pub(crate) fn plain(first_seq: u64, count: u64, bytes: usize, from: Nanos, pause
             eol: Eol::Lf,
             level: Level::ALL.get(seq as usize % 7).copied(),
             group: None,
+            headline: false,
             part: None,
             gap: None,
         });

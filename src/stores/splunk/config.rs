@@ -54,7 +54,7 @@ const EXPORT_PATH: &str = "/services/search/v2/jobs/export";
 
 /// HEC takes 800 MB unless it is told otherwise, and often is: 1 MB in older versions and at Splunk Cloud.
 const BOUNDS: Bounds = Bounds {
-    records: (5000, 100_000),
+    records: (1_500, 100_000),
     bytes: (1_000_000, 64 << 20),
     compressions: &[Compression::Gzip, Compression::None],
 };
