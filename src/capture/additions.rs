@@ -180,15 +180,8 @@ mod tests {
 
     use super::*;
 
-    /// The mask of a process is all its threads', and so all tests'.
-    fn listen(spool: &Path) -> Additions {
-        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        let _alone = ONE_AT_A_TIME.lock().unwrap();
-        Additions::listen(spool).unwrap()
-    }
-
     fn check(spool: &Path) {
-        let mut additions = listen(spool);
+        let mut additions = Additions::listen(spool).unwrap();
         let mode = spool.join(NAME).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let spool = spool.to_owned();
@@ -247,7 +240,7 @@ mod tests {
     #[test]
     fn a_refusal_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let mut additions = listen(folder.path());
+        let mut additions = Additions::listen(folder.path()).unwrap();
         let path = folder.path().to_owned();
         let client = std::thread::spawn(move || add(&path, b"a\n"));
         let mut asked = false;
