@@ -195,7 +195,7 @@ mod tests {
             search: None,
             connection: Connection::default(),
             batching: Batching {
-                records: 5000,
+                records: 1500,
                 bytes: 1_000_000,
                 delay: Duration::from_secs(1),
                 timeout: None,
