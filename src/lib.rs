@@ -40,3 +40,4 @@ pub mod cli;
 pub mod stack;
 
 mod pages;
+mod words;

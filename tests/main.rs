@@ -15,6 +15,7 @@ mod servers;
 mod support;
 
 mod agent;
+mod completions;
 mod configuration;
 mod documents;
 mod faults;
@@ -23,4 +24,5 @@ mod outputs;
 mod packaging;
 mod reading;
 mod registry;
+mod schema;
 mod stores;
