@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use memchr::memrchr;
+use nix::errno::Errno;
 
-use super::content::{Content, Filled, HEAD, Stamp, Tail};
+use super::content::{Content, Filled, Stamp};
 use super::cri::{self, Cut};
-use super::position::{Identity, Place, Position, Print};
+use super::position::{Identity, Place, Position};
 use super::succession::{self, After, Opened, Previous};
+use super::trace::{Tail, Trace};
 use super::{
     Block, Buffer, Counts, FollowError, Format, Gap, Idle, Loss, Presence, Read, Settings, Start,
     Take,
@@ -49,8 +51,9 @@ struct Current {
     stamp: Stamp,
     settled: bool,
     offset: u64,
-    head: Print,
-    tail: Tail,
+    trace: Trace,
+    /// What an earlier process knew of it, which had read further.
+    known: Option<Identity>,
     /// Only NULs so far.
     blank: bool,
     /// Bytes of a line that is not whole, at the last look.
@@ -86,7 +89,7 @@ impl Follower {
     }
 
     /// Goes on where a position says, of whose bytes so many have arrived: see [`Position::resume`] and
-    /// [`Position::doubled`]. Finds the file also if it was renamed or compressed meanwhile.
+    /// [`Ledger::resume`](super::Ledger::resume). Finds the file also if it was renamed or compressed meanwhile.
     pub fn resume(
         path: impl Into<PathBuf>,
         settings: Settings,
@@ -101,10 +104,13 @@ impl Follower {
             follower.lose(Gap { bytes: 0, reason: Loss::Vanished });
             return Ok(follower);
         };
-        let Place { offset, skip } = position.resume(arrived);
+        let Place { offset, skip, .. } = position.resume(arrived);
         follower.skip = skip;
-        follower.enter(opened)?;
+        follower.enter(opened);
         follower.go_to(offset)?;
+        if let Some(current) = &mut follower.current {
+            current.known = Some(file);
+        }
         Ok(follower)
     }
 
@@ -154,7 +160,7 @@ impl Follower {
         let Some(current) = &mut self.current else {
             let next = succession::next(&self.path, self.root(), self.after);
             return match next.map_err(|source| self.unopened(source))? {
-                Some(opened) => self.enter(opened).map(|()| None),
+                Some(opened) => self.begin(opened).map(|()| None),
                 None => Ok(Some(idle(0, Presence::Missing))),
             };
         };
@@ -176,11 +182,13 @@ impl Follower {
     ) -> Result<Option<Read>, FollowError> {
         let owner = (self.id, self.generation);
         let Some(current) = &mut self.current else { return Ok(None) };
-        let at_path = std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
+        let at_path = succession::look(&self.path);
+        let at_path =
+            at_path.map_err(|source| FollowError::Read { path: self.path.clone(), source })?;
         let live = at_path.filter(|stamp| stamp.is_same_file(&current.stamp));
-        if let Some(stamp) = live
-            && !current.content.is_gzip()
-        {
+        let gzip = current.content.is_gzip();
+        let mut seen = current.stamp;
+        if let (false, Some(stamp)) = (gzip, live) {
             let settled = Nanos::now().0.saturating_sub(stamp.modified.0) > SAME_TIME;
             let unchanged = current.settled
                 && stamp == current.stamp
@@ -191,12 +199,18 @@ impl Follower {
             }
             current.settled = settled;
             current.end = None;
+            seen = stamp;
+        } else if !gzip {
+            let stamp = current.content.stamp();
+            seen =
+                stamp.map_err(|source| FollowError::Read { path: current.path.clone(), source })?;
         }
-        let shorter = live.is_some_and(|stamp| stamp.size < current.offset);
+        let least = if current.is_unread() { current.stamp.size } else { current.offset };
+        let shorter = !gzip && seen.size < least;
         match current.fill(buffer, owner) {
-            Ok(Filled::Bytes(_)) if !shorter || current.content.is_gzip() => {}
+            Ok(Filled::Bytes(_)) if !shorter && current.is_as_known() => {}
             Ok(_) => return self.truncated(buffer).map(|()| None),
-            Err(error) if current.content.is_gzip() && is_damage(&error) => {
+            Err(error) if gzip && is_damage(&error) => {
                 let age = Nanos::now().0.saturating_sub(current.stamp.modified.0);
                 if age < self.settings.linger.as_nanos() as i64 {
                     // It may not be whole yet.
@@ -207,16 +221,27 @@ impl Follower {
                 self.leave(buffer);
                 return Ok(None);
             }
+            // Replaced on its server: what is at the path now is the same file, or the next one.
+            Err(error) if error.raw_os_error() == Some(Errno::ESTALE as i32) => {
+                self.leave(buffer);
+                return Ok(None);
+            }
             Err(source) => return Err(FollowError::Read { path: current.path.clone(), source }),
         }
+        let cut_off = current.stamp.size.saturating_sub(seen.size);
         // Only now it is known to be of the contents that were read before.
-        current.stamp = live.filter(|_| !current.content.is_gzip()).unwrap_or(current.stamp);
+        current.stamp = seen;
+        if cut_off > 0 {
+            // What was read is still there, but not all that could have been.
+            buffer.forget();
+            self.lose_some(cut_off, Loss::Truncated);
+            return Ok(None);
+        }
         if current.blank && current.skip_blank(buffer, &mut self.counts) {
             return Ok(None);
         }
         let end = current.offset + (buffer.end - buffer.start) as u64;
-        let gzip = current.content.is_gzip();
-        let rest = if gzip { buffer.met_end } else { live.is_none() && self.is_over(end, now)? };
+        let rest = buffer.met_end && (gzip || (live.is_none() && self.is_over(end, now)?));
         if let Some(read) = self.cut(buffer, take, rest)? {
             return Ok(read);
         }
@@ -275,13 +300,13 @@ impl Follower {
                 };
                 let len = line.or(full.then_some(ahead.len())).filter(|len| *len > 0);
                 len.map(|len| {
-                    current.tail.push(ahead.get(..len).unwrap_or_default());
+                    current.trace.push(ahead.get(..len).unwrap_or_default());
                     Cut { consumed: len, len, iostream, time: None, malformed: 0 }
                 })
             }
             // A line as long as the buffer is no line of a container's.
-            Format::Cri { span } => match cri::cut(ahead, rest, span, &mut current.tail) {
-                None if full => cri::cut(ahead, true, span, &mut current.tail),
+            Format::Cri { span } => match cri::cut(ahead, rest, span, &mut current.trace) {
+                None if full => cri::cut(ahead, true, span, &mut current.trace),
                 cut => cut,
             },
         };
@@ -290,7 +315,6 @@ impl Follower {
         current.offset += cut.consumed as u64;
         current.partial = 0;
         current.stamp.size = current.stamp.size.max(current.offset);
-        current.update_head()?;
         self.counts.malformed += cut.malformed;
 
         let before = self.skip;
@@ -303,8 +327,8 @@ impl Follower {
             generation: self.generation,
             file: current.identity(),
             modified: current.stamp.modified,
-            from: Place { offset, skip: before },
-            to: Place { offset: current.offset, skip: self.skip },
+            from: Place { offset, skip: before, arrived: [0, 0] },
+            to: Place { offset: current.offset, skip: self.skip, arrived: [0, 0] },
             start: start + left_out as usize,
             end: start + cut.len,
         };
@@ -319,32 +343,39 @@ impl Follower {
         self.counts.truncations += 1;
         let file = current.identity();
         let known = current.stamp.size;
-        let copy = if file.head.bytes > 0 {
-            succession::find_rotated(&self.path, self.root(), &file)
-        } else {
-            Ok(None)
-        };
+        if current.is_unread() {
+            // Nothing says which copy is its own: whatever comes after what was read before.
+            let next = succession::next(&self.path, self.root(), self.after);
+            let Some(opened) = next.map_err(|source| self.unopened(source))? else { return Ok(()) };
+            let unread = if current.blank { 0 } else { known };
+            if opened.stamp.is_same_file(&current.stamp) {
+                self.lose_some(unread, Loss::Truncated);
+            }
+            return self.begin(opened);
+        }
+        let copy = succession::find_rotated(&self.path, self.root(), &file);
         if let Some(opened) = copy.map_err(|source| self.unreadable(source))? {
-            self.enter(opened)?;
+            self.enter(opened);
             self.go_to(current.offset)?;
             if let Some(copy) = &mut self.current {
+                copy.known = current.known;
                 copy.copy_of = Some(known);
                 copy.over = true;
             }
             return Ok(());
         }
-        // What is left of a hole is nothing.
-        let unread = if current.blank { 0 } else { known.saturating_sub(current.offset) };
-        self.lose_some(unread, Loss::Truncated);
+        self.lose_some(known.saturating_sub(current.offset), Loss::Truncated);
         let stamp = current.content.stamp();
         let stamp = stamp.map_err(|source| self.unreadable(source))?;
-        self.enter(Opened { content: current.content, stamp, path: current.path })
+        self.enter(Opened { content: current.content, stamp, path: current.path });
+        Ok(())
     }
 
     /// The file is read to its end; what comes after it is next.
     fn leave(&mut self, buffer: &mut Buffer) {
         buffer.forget();
-        let Some(current) = self.current.take() else { return };
+        let Some(mut current) = self.current.take() else { return };
+        current.known = None;
         self.counts.rotations += 1;
         if let Some(known) = current.copy_of {
             self.lose_some(known.saturating_sub(current.offset), Loss::Truncated);
@@ -354,14 +385,27 @@ impl Follower {
         self.ended = current.content.is_gzip() && current.path == self.path;
     }
 
-    /// Begins with a file.
-    fn enter(&mut self, opened: Opened) -> Result<(), FollowError> {
-        let Opened { mut content, stamp, path } = opened;
-        let mut head = Print::default();
-        if content.is_gzip() {
-            // Damage in its beginning is found when it is read.
-            head = content.head().unwrap_or_default();
+    /// Begins with the next file, or goes on with the last one if that is back at its path.
+    fn begin(&mut self, mut opened: Opened) -> Result<(), FollowError> {
+        let back = match self.after {
+            After::File(Previous { file, .. })
+                if file.head.bytes > 0 && file.inode == opened.stamp.inode =>
+            {
+                let same = opened.content.is(&file);
+                same.map_err(|source| self.unreadable(source))?.then_some(file.end())
+            }
+            _ => None,
+        };
+        self.enter(opened);
+        match back {
+            Some(end) => self.go_to(end),
+            None => Ok(()),
         }
+    }
+
+    /// Begins with a file.
+    fn enter(&mut self, opened: Opened) {
+        let Opened { content, stamp, path } = opened;
         self.generation += 1;
         self.current = Some(Current {
             content,
@@ -369,15 +413,14 @@ impl Follower {
             stamp,
             settled: false,
             offset: 0,
-            head,
-            tail: Tail::NONE,
+            trace: Trace::default(),
+            known: None,
             blank: true,
             partial: 0,
             copy_of: None,
             end: None,
             over: false,
         });
-        Ok(())
     }
 
     /// Goes to a place in a file that was just begun with.
@@ -385,13 +428,10 @@ impl Follower {
         let Some(current) = &mut self.current else { return Ok(()) };
         current.offset = offset;
         current.blank = offset == 0;
-        if !current.content.is_gzip() {
-            let tail = current.content.tail(offset);
-            let path = &current.path;
-            current.tail =
-                tail.map_err(|source| FollowError::Read { path: path.clone(), source })?;
-        }
-        current.update_head()
+        let trace = current.content.trace(offset);
+        let path = &current.path;
+        current.trace = trace.map_err(|source| FollowError::Read { path: path.clone(), source })?;
+        Ok(())
     }
 
     fn begin_at_end(&mut self) -> Result<(), FollowError> {
@@ -402,7 +442,7 @@ impl Follower {
             self.ended = true;
             return Ok(());
         }
-        self.enter(opened)?;
+        self.enter(opened);
         self.go_to(size)
     }
 
@@ -413,6 +453,8 @@ impl Follower {
     }
 
     fn lose(&mut self, gap: Gap) {
+        // What was to be left out does not come.
+        self.skip = [0, 0];
         self.counts.lost += gap.bytes;
         self.gap = Some(gap);
     }
@@ -431,13 +473,33 @@ impl Follower {
 }
 
 impl Current {
-    fn identity(&self) -> Identity {
-        Identity {
-            device: self.stamp.device,
-            inode: self.stamp.inode,
-            head: self.head,
-            tail: self.tail.print(self.offset),
+    /// Nothing of it has been read, but NULs.
+    fn is_unread(&self) -> bool {
+        self.trace.tail == Tail::default() && self.known.is_none()
+    }
+
+    /// While less is read than an earlier process had read: whether that is still there.
+    fn is_as_known(&mut self) -> bool {
+        match self.known {
+            Some(known) if known.end() > self.offset && !self.content.is_gzip() => {
+                self.content.is(&known).unwrap_or(false)
+            }
+            _ => true,
         }
+    }
+
+    fn identity(&self) -> Identity {
+        let (device, inode) = (self.stamp.device, self.stamp.inode);
+        let mut read = Identity {
+            device,
+            inode,
+            head: self.trace.head,
+            tail: self.trace.tail.print(self.offset),
+        };
+        if let Some(known) = self.known.filter(|known| known.end() > self.offset) {
+            (read.head, read.tail) = (known.head, known.tail);
+        }
+        read
     }
 
     /// Reads from `offset` on into the buffer.
@@ -453,7 +515,7 @@ impl Current {
         buffer.forget();
         let room = buffer.bytes.get_mut(kept..).unwrap_or_default();
         let wanted = room.len();
-        let filled = self.content.read(self.offset + kept as u64, &self.tail, room)?;
+        let filled = self.content.read(self.offset + kept as u64, &self.trace.tail, room)?;
         if let Filled::Bytes(count) = filled {
             buffer.owner = owner;
             buffer.end = kept + count;
@@ -470,6 +532,7 @@ impl Current {
         let total = ahead.len();
         let nuls = ahead.iter().take_while(|byte| **byte == 0).count();
         buffer.pass(nuls);
+        self.trace.push_nuls(nuls as u64);
         self.offset += nuls as u64;
         counts.nuls += nuls as u64;
         if nuls < total {
@@ -478,23 +541,10 @@ impl Current {
         }
         let data = if total > 0 { self.content.data(self.offset) } else { None };
         let hole = data.map_or(0, |data| data.saturating_sub(self.offset));
+        self.trace.push_nuls(hole);
         self.offset += hole;
         counts.nuls += hole;
         data.is_some()
-    }
-
-    /// The head grows with what is read, up to its size.
-    fn update_head(&mut self) -> Result<(), FollowError> {
-        let wanted = self.offset.min(HEAD) as u32;
-        if self.head.bytes >= wanted || self.content.is_gzip() {
-            return Ok(());
-        }
-        let print = self.content.print(0, wanted);
-        // Truncated just now: the next look will find out.
-        let path = &self.path;
-        let print = print.map_err(|source| FollowError::Read { path: path.clone(), source })?;
-        self.head = print.unwrap_or(self.head);
-        Ok(())
     }
 }
 

@@ -60,6 +60,7 @@ mod beneath;
 mod content;
 pub mod cri;
 mod rotation;
+mod trace;
 
 mod globs;
 mod template;
@@ -190,6 +191,7 @@ impl Block {
         Position {
             file: self.file,
             modified: self.modified,
+            iostream: self.iostream,
             from: self.from,
             to: self.to,
             bytes: self.len() as u64,

@@ -44,13 +44,26 @@ pub(super) enum After {
 /// Opens a file; `None` if it is not there.
 pub(super) fn open(path: &Path, root: Option<&Path>) -> io::Result<Option<Opened>> {
     let file = match open_file(path, root) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         file => file?,
     };
     let gzip = path.extension().is_some_and(|extension| extension == "gz");
     let content = Content::new(file, gzip);
     let stamp = content.stamp()?;
     Ok(Some(Opened { content, stamp, path: path.to_owned() }))
+}
+
+/// What is at a path; `None` if nothing is.
+pub(super) fn look(path: &Path) -> io::Result<Option<Stamp>> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The file to read next; `None` if there is none yet.
@@ -71,8 +84,7 @@ pub(super) fn next(path: &Path, root: Option<&Path>, after: After) -> io::Result
 
 /// Whether files have been rotated since this one, which is not at its path any more.
 pub(super) fn has_newer(path: &Path, root: Option<&Path>, previous: Previous) -> io::Result<bool> {
-    let live = std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
-    Ok(!newer(path, root, After::File(previous), live)?.is_empty())
+    Ok(!newer(path, root, After::File(previous), look(path)?)?.is_empty())
 }
 
 /// Rotated files that were written after, oldest first.
