@@ -34,6 +34,8 @@ pub struct Follower {
     settings: Settings,
     current: Option<Current>,
     after: After,
+    /// The inode of a file after that one which was empty.
+    passed: Option<u64>,
     /// Output to leave out: it was given on before.
     skip: [u64; 2],
     generation: u64,
@@ -76,6 +78,7 @@ impl Follower {
             after: if settings.start == Start::Oldest { After::None } else { After::All },
             settings,
             current: None,
+            passed: None,
             skip: [0, 0],
             generation: 0,
             gap: None,
@@ -158,7 +161,7 @@ impl Follower {
         }
         let owner = (self.id, self.generation);
         let Some(current) = &mut self.current else {
-            let next = succession::next(&self.path, self.root(), self.after);
+            let next = succession::next(&self.path, self.root(), self.after, self.passed);
             return match next.map_err(|source| self.unopened(source))? {
                 Some(opened) => self.begin(opened).map(|()| None),
                 None => Ok(Some(idle(0, Presence::Missing))),
@@ -345,7 +348,7 @@ impl Follower {
         let known = current.stamp.size;
         if current.is_unread() {
             // Nothing says which copy is its own: whatever comes after what was read before.
-            let next = succession::next(&self.path, self.root(), self.after);
+            let next = succession::next(&self.path, self.root(), self.after, self.passed);
             let Some(opened) = next.map_err(|source| self.unopened(source))? else { return Ok(()) };
             let unread = if current.blank { 0 } else { known };
             if opened.stamp.is_same_file(&current.stamp) {
@@ -380,8 +383,13 @@ impl Follower {
         if let Some(known) = current.copy_of {
             self.lose_some(known.saturating_sub(current.offset), Loss::Truncated);
         }
-        self.after =
-            After::File(Previous { file: current.identity(), modified: current.stamp.modified });
+        if current.is_unread() && !matches!(self.after, After::All) {
+            self.passed = Some(current.stamp.inode);
+        } else {
+            let modified = current.stamp.modified;
+            self.after = After::File(Previous { file: current.identity(), modified });
+            self.passed = None;
+        }
         self.ended = current.content.is_gzip() && current.path == self.path;
     }
 
@@ -453,10 +461,11 @@ impl Follower {
     }
 
     fn lose(&mut self, gap: Gap) {
-        // What was to be left out does not come.
-        self.skip = [0, 0];
-        self.counts.lost += gap.bytes;
-        self.gap = Some(gap);
+        // What was to be left out does not come, and was given on before.
+        let [stdout, stderr] = std::mem::take(&mut self.skip);
+        let bytes = gap.bytes.saturating_sub(stdout + stderr);
+        self.counts.lost += bytes;
+        self.gap = Some(Gap { bytes, ..gap });
     }
 
     fn root(&self) -> Option<&Path> {

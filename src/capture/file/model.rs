@@ -345,8 +345,7 @@ impl Model {
             }
             Read::Gap(gap) => {
                 self.caller.flush();
-                self.caller.ledger.gap();
-                self.caller.gaps += gap.bytes;
+                self.caller.gaps += self.caller.ledger.gap(&gap);
                 true
             }
             Read::Idle(_) => false,
@@ -484,8 +483,6 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn what_is_written_is_read_once(
         cri in prop_oneof![2 => Just(false), 1 => Just(true)],

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Block;
+use super::{Block, Gap};
 use crate::record::{IoStream, Nanos};
 
 /// What some bytes of a file hash to. A name for contents, not a proof: it tells files apart that
@@ -123,9 +123,11 @@ impl Ledger {
         self.last = Some(*block);
     }
 
-    /// Bytes are missing: what has arrived of them does not come again. Flush the masks before.
-    pub fn gap(&mut self) {
-        self.arrived = [0, 0];
+    /// Bytes are missing. What has arrived of them does not come again and is not missing either: how many are. Flush the
+    /// masks before.
+    pub fn gap(&mut self, gap: &Gap) -> u64 {
+        let [stdout, stderr] = std::mem::take(&mut self.arrived);
+        gap.bytes.saturating_sub(stdout + stderr)
     }
 
     /// So many bytes are ready to be given on: how many of them have arrived before, and are to be dropped.

@@ -67,12 +67,20 @@ pub(super) fn look(path: &Path) -> io::Result<Option<Stamp>> {
 }
 
 /// The file to read next; `None` if there is none yet.
-pub(super) fn next(path: &Path, root: Option<&Path>, after: After) -> io::Result<Option<Opened>> {
+///
+/// `passed` is the inode of a file after that one which was empty: nothing but that says which it is.
+pub(super) fn next(
+    path: &Path,
+    root: Option<&Path>,
+    after: After,
+    passed: Option<u64>,
+) -> io::Result<Option<Opened>> {
     for _ in 0..TRIES {
         // First the path, then the list: what is renamed in between is in the list, or is what was opened.
         let live = open(path, root)?;
         let found = newer(path, root, after, live.as_ref().map(|live| live.stamp))?;
-        let Some(first) = found.first() else { return Ok(live) };
+        let passed = found.iter().rposition(|one| Some(one.stamp.inode) == passed);
+        let Some(first) = found.get(passed.map_or(0, |index| index + 1)) else { return Ok(live) };
         if let Some(opened) = open(&first.path, root)?
             && opened.stamp.is_same_file(&first.stamp)
         {
