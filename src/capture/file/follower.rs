@@ -169,7 +169,7 @@ impl Follower {
         };
         if buffer.owner == owner && buffer.offset == current.offset && buffer.start < buffer.end {
             let rest = buffer.met_end && current.content.is_gzip();
-            if let Some(read) = self.cut(buffer, take, rest)? {
+            if let Some(read) = self.cut(buffer, take, rest) {
                 return Ok(read);
             }
         }
@@ -245,7 +245,7 @@ impl Follower {
         }
         let end = current.offset + (buffer.end - buffer.start) as u64;
         let rest = buffer.met_end && (gzip || (live.is_none() && self.is_over(end, now)?));
-        if let Some(read) = self.cut(buffer, take, rest)? {
+        if let Some(read) = self.cut(buffer, take, rest) {
             return Ok(read);
         }
         let Some(current) = &mut self.current else { return Ok(None) };
@@ -283,13 +283,8 @@ impl Follower {
 
     /// Hands out what is in the buffer. `None`: there is no whole line. `Some(None)`: some of it was to be left out.
     #[expect(clippy::option_option, reason = "the inner one is what a step returns")]
-    fn cut(
-        &mut self,
-        buffer: &mut Buffer,
-        take: Take,
-        rest: bool,
-    ) -> Result<Option<Option<Read>>, FollowError> {
-        let Some(current) = &mut self.current else { return Ok(None) };
+    fn cut(&mut self, buffer: &mut Buffer, take: Take, rest: bool) -> Option<Option<Read>> {
+        let current = self.current.as_mut()?;
         let full = buffer.is_full();
         let (start, offset) = (buffer.start, current.offset);
         let ahead = buffer.ahead();
@@ -313,7 +308,7 @@ impl Follower {
                 cut => cut,
             },
         };
-        let Some(cut) = cut else { return Ok(None) };
+        let cut = cut?;
         buffer.pass(cut.consumed);
         current.offset += cut.consumed as u64;
         current.partial = 0;
@@ -321,7 +316,7 @@ impl Follower {
         self.counts.malformed += cut.malformed;
 
         let before = self.skip;
-        let Some(skip) = self.skip.get_mut(cut.iostream as usize) else { return Ok(None) };
+        let skip = self.skip.get_mut(cut.iostream as usize)?;
         let left_out = (*skip).min(cut.len as u64);
         *skip -= left_out;
         let block = Block {
@@ -336,7 +331,7 @@ impl Follower {
             end: start + cut.len,
         };
         // Nothing to hand out, such as a part of a line without text.
-        Ok(Some((block.len() > 0).then_some(Read::Block(block))))
+        Some((block.len() > 0).then_some(Read::Block(block)))
     }
 
     /// What was read is not there any more.

@@ -51,6 +51,7 @@ struct Rotated {
     name: String,
     inode: u64,
     copy: bool,
+    gzip: bool,
 }
 
 struct Model {
@@ -202,7 +203,7 @@ impl Model {
 
     fn append(&mut self, bytes: usize) {
         let text = self.text(bytes);
-        let file = OpenOptions::new().write(true).create(true).open(self.path("x.log")).unwrap();
+        let file = OpenOptions::new().write(true).open(self.path("x.log")).unwrap();
         if !self.sparse {
             self.writer_offset = file.metadata().unwrap().len();
         }
@@ -220,12 +221,12 @@ impl Model {
 
     fn shift(&mut self, copy: bool, inode: u64) {
         for (index, one) in self.rotated.iter_mut().enumerate().rev() {
-            let suffix = if one.name.ends_with(".gz") { ".gz" } else { "" };
+            let suffix = if one.gzip { ".gz" } else { "" };
             let name = format!("x.log.{}{suffix}", index + 2);
             fs::rename(self.dir.path().join(&one.name), self.dir.path().join(&name)).unwrap();
             one.name = name;
         }
-        self.rotated.insert(0, Rotated { name: "x.log.1".into(), inode, copy });
+        self.rotated.insert(0, Rotated { name: "x.log.1".into(), inode, copy, gzip: false });
     }
 
     fn begin_segment(&mut self) {
@@ -247,8 +248,7 @@ impl Model {
         match op {
             Op::Append(bytes) => self.append(usize::from(*bytes)),
             Op::AppendLate(bytes) => {
-                let late =
-                    self.rotated.first().filter(|one| !one.copy && !one.name.ends_with(".gz"));
+                let late = self.rotated.first().filter(|one| !one.copy && !one.gzip);
                 if let Some(late) = late.filter(|_| !self.looked && !self.cri) {
                     let mut file =
                         OpenOptions::new().append(true).open(self.path(&late.name)).unwrap();
@@ -301,12 +301,13 @@ impl Model {
             Op::Compress(which) => {
                 let count = self.rotated.len().max(1);
                 if let Some(one) = self.rotated.get_mut(usize::from(*which) % count)
-                    && !one.name.ends_with(".gz")
+                    && !one.gzip
                 {
                     let name = format!("{}.gz", one.name);
                     one.inode =
                         gzip(&self.dir.path().join(&one.name), &self.dir.path().join(&name));
                     one.name = name;
+                    one.gzip = true;
                 }
             }
             Op::DeleteOldest => {

@@ -113,21 +113,17 @@ fn newer(
         found.retain(|one| one.name.style == Style::Suffix);
         return Ok(found);
     };
-    match position(&found, root, &previous.file)? {
-        Some(index) => {
-            let style = found.get(index).map(|one| one.name.style);
-            let mut found = found.split_off(index + 1);
-            found.retain(|one| Some(one.name.style) == style);
-            Ok(found)
-        }
+    if let Some(index) = position(&found, root, &previous.file) {
+        let style = found.get(index).map(|one| one.name.style);
+        found = found.split_off(index + 1);
+        found.retain(|one| Some(one.name.style) == style);
+    } else {
         // Deleted: the rotated files that were written to after it was read.
-        None => {
-            found.retain(|one| {
-                one.name.style == Style::Suffix && one.stamp.modified >= previous.modified
-            });
-            Ok(found)
-        }
+        found.retain(|one| {
+            one.name.style == Style::Suffix && one.stamp.modified >= previous.modified
+        });
     }
+    Ok(found)
 }
 
 /// Finds a file by what is in it: the path itself or a rotated one, plain before compressed.
@@ -157,14 +153,14 @@ pub(super) fn find_rotated(
     file: &Identity,
 ) -> io::Result<Option<Opened>> {
     let found = siblings(path)?;
-    match position(&found, root, file)?.and_then(|index| found.get(index)) {
+    match position(&found, root, file).and_then(|index| found.get(index)) {
         Some(one) => open(&one.path, root),
         None => Ok(None),
     }
 }
 
 /// Which of the files it is: by inode if one has it, else the newest that has what was read.
-fn position(found: &[Sibling], root: Option<&Path>, file: &Identity) -> io::Result<Option<usize>> {
+fn position(found: &[Sibling], root: Option<&Path>, file: &Identity) -> Option<usize> {
     let order =
         |gzip: bool| found.iter().enumerate().rev().filter(move |(_, one)| one.name.gzip == gzip);
     let known = |(_, one): &(usize, &Sibling)| one.stamp.inode == file.inode;
@@ -175,18 +171,15 @@ fn position(found: &[Sibling], root: Option<&Path>, file: &Identity) -> io::Resu
         if file.head.bytes == 0 && !known(&(index, one)) {
             continue;
         }
-        let opened = match open(&one.path, root) {
-            Ok(opened) => opened,
-            // One that we may not read, or that is damaged, is not it.
-            Err(_) => continue,
-        };
+        // One that we may not read, or that is damaged, is not it.
+        let Ok(opened) = open(&one.path, root) else { continue };
         if let Some(mut opened) = opened
             && is(&mut opened, file).unwrap_or(false)
         {
-            return Ok(Some(index));
+            return Some(index);
         }
     }
-    Ok(None)
+    None
 }
 
 fn is(opened: &mut Opened, file: &Identity) -> io::Result<bool> {

@@ -194,10 +194,10 @@ fn a_renamed_file_is_read_to_its_end_and_a_while_longer() {
     story.check_presence(0, Presence::Rotated);
     // Its writer has it open still, and writes half a line.
     story.append("x.log.1", "late\npar");
-    story.now += LINGER - Duration::from_millis(1);
+    story.now += LINGER / 2;
     story.check("late\n");
     story.append("x.log.1", "t");
-    story.now += LINGER - Duration::from_millis(1);
+    story.now += LINGER / 2;
     story.check("");
     story.now += LINGER;
     story.check("partnew\n");
