@@ -25,6 +25,9 @@ use crate::record::Nanos;
 /// A file system may give two writes so close together the same time.
 const SAME_TIME: i64 = 100_000_000;
 
+/// Steps of one read that come to nothing: then the caller's other files are to have their turn.
+const MAX_STEPS: usize = 1024;
+
 /// Reads what is written to one path, whatever becomes of the file that has it.
 #[derive(Debug)]
 pub struct Follower {
@@ -56,7 +59,7 @@ struct Current {
     trace: Trace,
     /// What an earlier process knew of it, which had read further.
     known: Option<Identity>,
-    /// Only NULs so far.
+    /// Nothing was read so far but NULs.
     blank: bool,
     /// Bytes of a line that is not whole, at the last look.
     partial: u64,
@@ -139,12 +142,13 @@ impl Follower {
         take: Take,
         now: Instant,
     ) -> Result<Read, FollowError> {
-        // Each step that comes to nothing has left a file, or bytes of one, behind.
-        loop {
+        // A step that comes to nothing has left a file, or bytes of one, behind.
+        for _ in 0..MAX_STEPS {
             if let Some(read) = self.step(buffer, take, now)? {
                 return Ok(read);
             }
         }
+        Ok(idle(0, Presence::Live))
     }
 
     fn step(
@@ -312,6 +316,7 @@ impl Follower {
         buffer.pass(cut.consumed);
         current.offset += cut.consumed as u64;
         current.partial = 0;
+        current.blank = false;
         current.stamp.size = current.stamp.size.max(current.offset);
         self.counts.malformed += cut.malformed;
 
@@ -345,7 +350,7 @@ impl Follower {
             // Nothing says which copy is its own: whatever comes after what was read before.
             let next = succession::next(&self.path, self.root(), self.after, self.passed);
             let Some(opened) = next.map_err(|source| self.unopened(source))? else { return Ok(()) };
-            let unread = if current.blank { 0 } else { known };
+            let unread = if current.offset == 0 { known } else { 0 };
             if opened.stamp.is_same_file(&current.stamp) {
                 self.lose_some(unread, Loss::Truncated);
             }
@@ -392,7 +397,9 @@ impl Follower {
     fn begin(&mut self, mut opened: Opened) -> Result<(), FollowError> {
         let back = match self.after {
             After::File(Previous { file, .. })
-                if file.head.bytes > 0 && file.inode == opened.stamp.inode =>
+                if opened.path == self.path
+                    && file.head.bytes > 0
+                    && file.inode == opened.stamp.inode =>
             {
                 let same = opened.content.is(&file);
                 same.map_err(|source| self.unreadable(source))?.then_some(file.end())
@@ -540,7 +547,6 @@ impl Current {
         self.offset += nuls as u64;
         counts.nuls += nuls as u64;
         if nuls < total {
-            self.blank = false;
             return false;
         }
         let data = if total > 0 { self.content.data(self.offset) } else { None };

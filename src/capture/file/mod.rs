@@ -37,7 +37,8 @@
 //! Prints cannot tell a file from one that was rewritten with the same first 1 KiB and the same 64
 //! bytes before the place where reading stopped; then it is taken for the old one that has grown. A
 //! file that a crash of the machine has shortened is read again from 0: doubled rather than lost.
-//! What is written to a renamed file after `linger` is not seen.
+//! What is written to a renamed file after `linger` is not seen. Of two files that begin alike, of which only
+//! a few bytes were read and which got new inodes meanwhile, the newer one is taken.
 //!
 //! # Whole lines
 //!

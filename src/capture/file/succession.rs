@@ -161,11 +161,9 @@ pub(super) fn find_rotated(
 
 /// Which of the files it is: by inode if one has it, else the newest that has what was read.
 fn position(found: &[Sibling], root: Option<&Path>, file: &Identity) -> Option<usize> {
-    let order =
-        |gzip: bool| found.iter().enumerate().rev().filter(move |(_, one)| one.name.gzip == gzip);
+    let newest = || found.iter().enumerate().rev();
     let known = |(_, one): &(usize, &Sibling)| one.stamp.inode == file.inode;
-    let candidates =
-        order(false).filter(known).chain(order(false).filter(|one| !known(one))).chain(order(true));
+    let candidates = newest().filter(known).chain(newest().filter(|one| !known(one)));
     for (index, one) in candidates {
         // Of which nothing was read, all files are the continuation.
         if file.head.bytes == 0 && !known(&(index, one)) {
