@@ -36,3 +36,4 @@ pub mod cli;
 pub mod stack;
 
 mod pages;
+mod words;

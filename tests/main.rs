@@ -14,6 +14,7 @@ mod process;
 mod servers;
 mod support;
 
+mod completions;
 mod configuration;
 mod documents;
 mod faults;
@@ -22,4 +23,5 @@ mod outputs;
 mod packaging;
 mod reading;
 mod registry;
+mod schema;
 mod stores;

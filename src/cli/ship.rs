@@ -29,6 +29,8 @@ use super::wrap::{chain, say};
 use crate::ship::{self, Error, Outcome, SpoolError, Stop, Stopper, Target};
 use crate::spool::{self, Meta, SpoolState};
 use crate::stack::{self, Stack};
+use crate::stores::artifact::{OpenError, Setting};
+use crate::words::counted;
 
 /// Something is left in a spool.
 const LEFT: u8 = 1;
@@ -165,7 +167,7 @@ impl Tally {
     }
 
     fn sentence(&self) -> String {
-        let mut text = format!("{} delivered", reading::counted(self.delivered, "spool"));
+        let mut text = format!("{} delivered", counted(self.delivered, "spool"));
         let others = [(self.elsewhere, "delivered by another process"), (self.left, "left")];
         for (count, what) in others {
             if count > 0 {
@@ -274,7 +276,7 @@ impl Shipping<'_> {
         let meta = spool::read_meta(dir).map_err(|error| {
             left(format!("read the spool {}: {}", dir.display(), chain(&error)))
         })?;
-        let prepared = self.prepare(&meta)?;
+        let prepared = self.prepare(dir, &meta)?;
         let Some(runtime) = &prepared.runtime else { return Ok(Some(Done::Stopped)) };
         let targets: Vec<_> = prepared.stores.iter().map(Target::another).collect();
         let over = AtomicBool::new(false);
@@ -326,7 +328,25 @@ impl Shipping<'_> {
         }
     }
 
-    fn prepare(&self, meta: &Meta) -> Result<Arc<Prepared>, Failure> {
+    /// Says whose stack it is that cannot be had, and how its lines get out all the same.
+    fn without_stack(&self, dir: &Path, meta: &Meta, errors: &stack::Errors) -> Failure {
+        let dir = dir.display();
+        let wanted = match &meta.stack {
+            Some(name) => format!("the stack {name:?} that its writer used"),
+            None => "a stack".to_owned(),
+        };
+        let gone = meta.stack_file.as_deref().filter(|file| !file.exists());
+        let gone = match (self.stack, gone) {
+            (None, Some(file)) => format!(" (its file {} is gone)", file.display()),
+            _ => String::new(),
+        };
+        Failure::usage(format!(
+            "the spool {dir} is to be delivered by {wanted}{gone}, which cannot be used; it is kept:\n{errors}\n    \
+             help: give a stack file that has it: steplog ship {dir} --stack FILE"
+        ))
+    }
+
+    fn prepare(&self, dir: &Path, meta: &Meta) -> Result<Arc<Prepared>, Failure> {
         let file = self.stack.or(meta.stack_file.as_deref().filter(|file| file.exists()));
         let key = (file.map(Path::to_owned), meta.stack.clone());
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -337,7 +357,7 @@ impl Shipping<'_> {
             Some(name) => stack::load_named(file, name),
             None => stack::load(file),
         };
-        let stack = stack.map_err(Failure::usage)?;
+        let stack = stack.map_err(|errors| self.without_stack(dir, meta, &errors))?;
         let stores = targets(&stack)?;
         let runtime = ship::runtime(&stack.ship)
             .map_err(|error| left(format!("start the threads for requests: {error}")))?;
@@ -358,14 +378,32 @@ pub(super) fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
                 .map_err(|error| {
                     // A folder that cannot be made now may be later; a wrong option stays wrong.
                     let code = if is_io(&error) { LEFT } else { USAGE };
-                    Failure {
-                        code,
-                        message: format!("log store {}: {}", store.name, chain(&error)),
-                    }
+                    let message = match setting(&error) {
+                        Some(setting) => problem(stack, &store.name, setting),
+                        None => format!("log store {}: {}", store.name, chain(&error)),
+                    };
+                    Failure { code, message }
                 })?;
             Ok(Target::new(store.name.clone(), opened, &stack.ship))
         })
         .collect()
+}
+
+/// The option of the stack file that an error is about.
+pub(super) fn setting<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Setting> {
+    loop {
+        if let Some(OpenError::Setting(setting)) = error.downcast_ref() {
+            return Some(setting);
+        }
+        error = error.source()?;
+    }
+}
+
+/// What is wrong with that option, and where it stands.
+pub(super) fn problem(stack: &Stack, name: &str, setting: &Setting) -> String {
+    let Setting { key, what, help } = setting;
+    let (what, help) = ((*what).to_owned(), (*help).to_owned());
+    stack::problem_of_store(stack.file.as_deref(), name, key, what, help).to_string()
 }
 
 /// Which store does not have everything, and why.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::reading::{NOT_ALLOWED, STORE_FAILED};
+use super::ship::{problem, setting};
 use super::wrap::chain;
 use crate::read::store::ReadError;
 use crate::ship;
@@ -83,7 +84,10 @@ impl Target {
         match self.config.store(&self.name, stack.ship.patience(), &stack.ship.dead_letter) {
             Ok(_) => true,
             Err(error) => {
-                self.complain(view, &format!("failed to {}", chain(&error)));
+                match setting(&error) {
+                    Some(setting) => eprintln!("{}", problem(stack, &self.name, setting)),
+                    None => self.complain(view, &format!("failed to {}", chain(&error))),
+                }
                 false
             }
         }

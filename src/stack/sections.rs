@@ -104,6 +104,7 @@ fn capture(
     lines: &mut line::Settings,
 ) {
     reader.duration("partial_idle", 10 * MILLISECOND..=HOUR, &mut capture.partial_idle);
+    reader.duration("partial_age", 10 * MILLISECOND..=HOUR, &mut capture.partial_age);
     let mut drain_idle = Some(capture.drain_idle);
     reader.duration_or_inf("drain_idle", Duration::ZERO..=DAY, &mut drain_idle);
     capture.drain_idle = drain_idle.unwrap_or(YEAR);

@@ -210,6 +210,7 @@ impl Started {
         let tempo = Tempo {
             read_bytes: self.settings.read_bytes,
             partial_idle: self.settings.partial_idle,
+            partial_age: self.settings.partial_age,
             collect,
         };
         let mut job = self.job;
@@ -274,6 +275,7 @@ impl Input {
         let tempo = Tempo {
             read_bytes: self.settings.read_bytes,
             partial_idle: self.settings.partial_idle,
+            partial_age: self.settings.partial_age,
             collect: true,
         };
         Supervisor::new(
