@@ -1,6 +1,6 @@
 //! Reading one path on and on: the state of it, and what each look changes.
 //!
-//! Apart from [`succession`](super::succession), which says what comes after a file, and `content`,
+//! Apart from `current`, which is the file that is being read, from [`succession`](super::succession), which says what comes after a file, and `content`,
 //! which is one. It waits for nothing: time is the caller's.
 
 use std::io::ErrorKind;
@@ -11,11 +11,11 @@ use std::time::Instant;
 use memchr::memrchr;
 use nix::errno::Errno;
 
-use super::content::{Content, Filled, Stamp};
+use super::content::Filled;
 use super::cri::{self, Cut};
-use super::position::{Identity, Place, Position};
+use super::current::Current;
+use super::position::{Place, Position};
 use super::succession::{self, After, Opened, Previous};
-use super::trace::{Tail, Trace};
 use super::{
     Block, Buffer, Counts, FollowError, Format, Gap, Idle, Loss, Presence, Read, Settings, Start,
     Take,
@@ -45,30 +45,6 @@ pub struct Follower {
     gap: Option<Gap>,
     counts: Counts,
     ended: bool,
-}
-
-/// The file being read.
-#[derive(Debug)]
-struct Current {
-    content: Content,
-    path: PathBuf,
-    /// When it was looked at last, and whether a change since would show.
-    stamp: Stamp,
-    settled: bool,
-    offset: u64,
-    trace: Trace,
-    /// What an earlier process knew of it, which had read further.
-    known: Option<Identity>,
-    /// Nothing was read so far but NULs.
-    blank: bool,
-    /// Bytes of a line that is not whole, at the last look.
-    partial: u64,
-    /// It is the copy of a file that was truncated, which was so long.
-    copy_of: Option<u64>,
-    /// Where its end was and since when, once it was not at the path any more.
-    end: Option<(u64, Instant)>,
-    /// Nobody writes it any more.
-    over: bool,
 }
 
 impl Follower {
@@ -415,22 +391,8 @@ impl Follower {
 
     /// Begins with a file.
     fn enter(&mut self, opened: Opened) {
-        let Opened { content, stamp, path } = opened;
         self.generation += 1;
-        self.current = Some(Current {
-            content,
-            path,
-            stamp,
-            settled: false,
-            offset: 0,
-            trace: Trace::default(),
-            known: None,
-            blank: true,
-            partial: 0,
-            copy_of: None,
-            end: None,
-            over: false,
-        });
+        self.current = Some(Current::new(opened));
     }
 
     /// Goes to a place in a file that was just begun with.
@@ -480,81 +442,6 @@ impl Follower {
 
     fn unreadable(&self, source: std::io::Error) -> FollowError {
         FollowError::Read { path: self.path.clone(), source }
-    }
-}
-
-impl Current {
-    /// Nothing of it has been read, but NULs.
-    fn is_unread(&self) -> bool {
-        self.trace.tail == Tail::default() && self.known.is_none()
-    }
-
-    /// While less is read than an earlier process had read: whether that is still there.
-    fn is_as_known(&mut self) -> bool {
-        match self.known {
-            Some(known) if known.end() > self.offset && !self.content.is_gzip() => {
-                self.content.is(&known).unwrap_or(false)
-            }
-            _ => true,
-        }
-    }
-
-    fn identity(&self) -> Identity {
-        let (device, inode) = (self.stamp.device, self.stamp.inode);
-        let mut read = Identity {
-            device,
-            inode,
-            head: self.trace.head,
-            tail: self.trace.tail.print(self.offset),
-        };
-        if let Some(known) = self.known.filter(|known| known.end() > self.offset) {
-            (read.head, read.tail) = (known.head, known.tail);
-        }
-        read
-    }
-
-    /// Reads from `offset` on into the buffer.
-    fn fill(&mut self, buffer: &mut Buffer, owner: (u64, u64)) -> std::io::Result<Filled> {
-        let kept =
-            if self.content.is_gzip() && buffer.owner == owner && buffer.offset == self.offset {
-                // Going back would mean to decompress all of it again.
-                buffer.bytes.copy_within(buffer.start..buffer.end, 0);
-                buffer.end - buffer.start
-            } else {
-                0
-            };
-        buffer.forget();
-        let room = buffer.bytes.get_mut(kept..).unwrap_or_default();
-        let wanted = room.len();
-        let filled = self.content.read(self.offset + kept as u64, &self.trace.tail, room)?;
-        if let Filled::Bytes(count) = filled {
-            buffer.owner = owner;
-            buffer.end = kept + count;
-            buffer.offset = self.offset;
-            buffer.met_end = count < wanted;
-        }
-        Ok(filled)
-    }
-
-    /// Passes NULs at the beginning, such as a writer leaves that goes on at its old offset in a truncated file. True if
-    /// there was nothing else and there is more to look at.
-    fn skip_blank(&mut self, buffer: &mut Buffer, counts: &mut Counts) -> bool {
-        let ahead = buffer.ahead();
-        let total = ahead.len();
-        let nuls = ahead.iter().take_while(|byte| **byte == 0).count();
-        buffer.pass(nuls);
-        self.trace.push_nuls(nuls as u64);
-        self.offset += nuls as u64;
-        counts.nuls += nuls as u64;
-        if nuls < total {
-            return false;
-        }
-        let data = if total > 0 { self.content.data(self.offset) } else { None };
-        let hole = data.map_or(0, |data| data.saturating_sub(self.offset));
-        self.trace.push_nuls(hole);
-        self.offset += hole;
-        counts.nuls += hole;
-        data.is_some()
     }
 }
 

@@ -54,6 +54,7 @@
 mod position;
 
 mod buffer;
+mod current;
 mod follower;
 mod succession;
 
