@@ -4,7 +4,8 @@
 //! ```text
 //! cargo bench                      all of it, some ten minutes
 //! cargo bench -- --quick           small sizes: is the output right? judges no time
-//! cargo bench -- write read        only these groups (write, scale, down, encode, start, many, live, read, parts)
+//! cargo bench -- write read        only these groups (write, scale, down, stores, encode, start,
+//!                                  many, live, read, parts)
 //! ```
 //!
 //! Each measured run is also checked: `verify` must pass and the bytes must come back.
@@ -20,9 +21,11 @@
 mod encode;
 mod live;
 mod measure;
+mod null;
 mod parts;
 mod read;
 mod start;
+mod stores;
 mod table;
 mod write;
 
@@ -72,6 +75,9 @@ fn main() {
     }
     if wanted("down") {
         write::store_down(&input, sizes).print();
+    }
+    if wanted("stores") {
+        stores::each(&input, sizes).print();
     }
     if wanted("encode") {
         encode::flavors(&input, sizes).print();

@@ -1,7 +1,7 @@
 //! What wrapping a step costs: time, processor, memory; with the store there and with it down.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::measure::{self, Cost, Input, Peak};
@@ -10,20 +10,17 @@ use crate::support::sandbox::{self, Sandbox};
 use crate::table::{Table, mebibytes, milliseconds, none, ratio};
 use crate::{Group, Sizes};
 
-/// The step: prints the input, then leaves a mark, so that its end can be seen from outside.
-fn step(input: &Input, mark: &std::path::Path) -> [String; 6] {
-    [
-        "sh".into(),
-        "-c".into(),
-        r#"cat "$1"; : > "$2""#.into(),
-        "step".into(),
-        input.path().display().to_string(),
-        mark.display().to_string(),
-    ]
+/// The step: prints the input, then leaves a mark if that is asked for, so that its end can be seen
+/// from outside.
+fn step(input: &Input, mark: Option<&Path>) -> Vec<String> {
+    let file = input.path().display().to_string();
+    let Some(mark) = mark else { return vec!["cat".into(), file] };
+    let script = r#"cat "$1"; : > "$2""#;
+    vec!["sh".into(), "-c".into(), script.into(), "step".into(), file, mark.display().to_string()]
 }
 
 /// `steplog run`, its output thrown away as tee's is.
-fn wrapped(sandbox: &Sandbox, input: &Input, run: &str, mark: &std::path::Path) -> Command {
+pub(crate) fn wrapped(sandbox: &Sandbox, input: &Input, run: &str, mark: Option<&Path>) -> Command {
     let mut command = sandbox.steplog(["run", "--"]);
     command
         .args(step(input, mark))
@@ -86,7 +83,8 @@ pub(crate) fn overhead(input: &Input, sizes: Sizes) -> Group {
                 &sandbox::LOCAL.replace("flavor", &format!("codec = \"{codec}\"\nflavor")),
             );
             let mark = sandbox.path("mark");
-            let cost = measure::cost(&mut wrapped(&sandbox, input, "run", &mark), Some(&mark));
+            let cost =
+                measure::cost(&mut wrapped(&sandbox, input, "run", Some(&mark)), Some(&mark));
             check(&sandbox, "run", &input.bytes);
             if codec == "zstd" {
                 stored = bytes_below(&sandbox.store());
@@ -118,7 +116,7 @@ pub(crate) fn memory(input: &Input, sizes: Sizes) -> Group {
         let runs: Vec<_> = (0..sizes.repetitions)
             .map(|_| {
                 let sandbox = Sandbox::local("");
-                let mut step = wrapped(&sandbox, input, "run", &sandbox.path("mark"));
+                let mut step = wrapped(&sandbox, input, "run", None);
                 let peaks = measure::peaks(&sandbox, &mut step);
                 check(&sandbox, "run", &input.bytes);
                 peaks
@@ -155,11 +153,10 @@ pub(crate) fn store_down(input: &Input, sizes: Sizes) -> Group {
     let cost = measure::median_cost(sizes.repetitions.min(3), || {
         let sandbox = Sandbox::with_stack(stack);
         let mark = sandbox.path("mark");
-        measure::cost(&mut wrapped(&sandbox, input, "run", &mark), Some(&mark))
+        measure::cost(&mut wrapped(&sandbox, input, "run", Some(&mark)), Some(&mark))
     });
     let sandbox = Sandbox::with_stack(stack);
-    let peaks =
-        measure::peaks(&sandbox, &mut wrapped(&sandbox, input, "run", &sandbox.path("mark")));
+    let peaks = measure::peaks(&sandbox, &mut wrapped(&sandbox, input, "run", None));
     // The store comes back: all of it arrives.
     sandbox.write_stack(&sandbox::LOCAL.replace("\"here\"", "\"away\"").replace(".here", ".away"));
     sandbox.call(["ship", "--all"]).expect(0);
@@ -181,7 +178,7 @@ pub(crate) fn check(sandbox: &Sandbox, run: &str, expected: &[u8]) {
     lines::assert_same("what was read back", expected, &sandbox.raw(run));
 }
 
-fn bytes_below(folder: &std::path::Path) -> u64 {
+pub(crate) fn bytes_below(folder: &Path) -> u64 {
     fs::read_dir(folder)
         .unwrap()
         .flatten()

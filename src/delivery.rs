@@ -14,6 +14,7 @@ use tokio::runtime::{Handle, Runtime};
 use crate::ship::{self, Target};
 use crate::spool::Meta;
 use crate::stack::{self, Stack};
+use crate::stores::artifact::{self, Setting};
 
 /// The stacks that spools ask for, each opened once.
 pub struct OpenStacks {
@@ -41,11 +42,9 @@ pub enum OpenError {
     #[error(transparent)]
     Stack(#[from] stack::Errors),
     /// A log store.
-    #[error("log store {name}: {message}")]
+    #[error("{message}")]
     Store {
-        /// Its name.
-        name: String,
-        /// Why.
+        /// Which and why.
         message: String,
         /// It may work later: a disk or a folder, not an option.
         later: bool,
@@ -110,14 +109,33 @@ pub fn targets(stack: &Stack) -> Result<Vec<Target>, OpenError> {
         let opened =
             store.config.store(&store.name, stack.ship.patience(), &stack.ship.dead_letter);
         let opened = opened.map_err(|error| OpenError::Store {
-            name: store.name.clone(),
-            message: chain(&error),
+            message: match setting(&error) {
+                Some(setting) => problem(stack, &store.name, setting),
+                None => format!("log store {}: {}", store.name, chain(&error)),
+            },
             // A folder that cannot be made now may be later; a wrong option stays wrong.
             later: is_io(&error),
         })?;
         Ok(Target::new(store.name.clone(), opened, &stack.ship))
     };
     stack.log_stores.iter().map(open).collect()
+}
+
+/// The option of the stack file that an error is about.
+pub(crate) fn setting<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Setting> {
+    loop {
+        if let Some(artifact::OpenError::Setting(setting)) = error.downcast_ref() {
+            return Some(setting);
+        }
+        error = error.source()?;
+    }
+}
+
+/// What is wrong with that option, and where it stands.
+pub(crate) fn problem(stack: &Stack, name: &str, setting: &Setting) -> String {
+    let Setting { key, what, help } = setting;
+    let (what, help) = ((*what).to_owned(), (*help).to_owned());
+    stack::problem_of_store(stack.file.as_deref(), name, key, what, help).to_string()
 }
 
 /// Which store does not have everything, and why.

@@ -41,3 +41,4 @@ pub mod stack;
 
 mod pages;
 mod protobuf;
+mod words;

@@ -126,3 +126,65 @@ fn a_store_that_is_not_encrypted_has_to_be_allowed() {
     sandbox.write_stack(&format!("{stack}allow_http = true\n"));
     call("check", &[]).expect(0);
 }
+
+#[test]
+fn what_the_client_of_a_store_misses_is_named_with_its_line() {
+    let azure = "active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"azure\"\n\
+                 uri = \"az://b/p\"\n";
+    let sandbox = Sandbox::new();
+    for (more, needles) in [
+        (
+            "",
+            [
+                "stack.toml:4:",
+                "artifact_stores.a.account_name: it is not set",
+                "$AZURE_STORAGE_ACCOUNT_NAME",
+            ],
+        ),
+        (
+            "account_name = \"me\"\naccount_key = \"hunter2!\"\n",
+            [
+                "stack.toml:8:1: ",
+                "artifact_stores.a.account_key: its value is not usable",
+                "base64",
+            ],
+        ),
+    ] {
+        sandbox.write_stack(&format!("{azure}{more}"));
+        let said = sandbox.call(["check"]).expect(2).errors();
+        for needle in needles {
+            assert!(said.contains(needle), "no {needle:?} in {said}");
+        }
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_spool_whose_stack_has_gone_says_so_and_goes_out_by_another() {
+    let stack = |name: &str, deadline: &str| {
+        LOCAL
+            .replace("\"test\"", &format!("\"{name}\""))
+            .replace("stacks.test", &format!("stacks.{name}"))
+            + deadline
+    };
+    let sandbox = Sandbox::with_stack(&stack("old", "[ship]\ndeadline = \"0s\"\n"));
+    // A file in the place of the store's folder.
+    fs::write(sandbox.store(), "").unwrap();
+    finish(&mut sandbox.wrap("run", ["echo", "hello"])).expect(0);
+    let spool = sandbox.spooled().remove(0);
+    fs::remove_file(sandbox.store()).unwrap();
+    sandbox.write_stack(&stack("new", ""));
+    let said = sandbox.call(["ship", spool.to_str().unwrap()]).expect(2).errors();
+    for needle in [
+        spool.to_str().unwrap(),
+        "the stack \"old\" that its writer used",
+        "stack.toml",
+        "--stack FILE",
+    ] {
+        assert!(said.contains(needle), "no {needle:?} in {said}");
+    }
+    assert!(spool.exists());
+    sandbox.write_stack(&stack("old", ""));
+    sandbox.call(["ship", spool.to_str().unwrap()]).expect(0);
+    assert_eq!(sandbox.raw("run"), b"hello\n");
+}

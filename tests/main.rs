@@ -14,6 +14,8 @@ mod process;
 mod servers;
 mod support;
 
+mod agent;
+mod completions;
 mod configuration;
 mod documents;
 mod faults;
@@ -22,4 +24,5 @@ mod outputs;
 mod packaging;
 mod reading;
 mod registry;
+mod schema;
 mod stores;

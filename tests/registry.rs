@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::support::sandbox::{LOCAL, Output, Sandbox, finish, finish_with_input};
+use crate::support::screen::{PROMPT, Screen};
 use crate::support::{http, project, wait};
 
 fn file(sandbox: &Sandbox) -> PathBuf {
@@ -208,6 +209,103 @@ fn a_secret_closes_the_file_and_is_never_shown() {
     }
     let missing = call(&sandbox, "log-store update a --headers.x=@/not/there").expect(2);
     assert!(missing.errors().contains("/not/there"), "{}", missing.errors());
+}
+
+/// A shell whose terminal shows what is typed, and steplog asking on it for a secret.
+fn asked(sandbox: &Sandbox) -> Screen {
+    let mut screen = Screen::shell(sandbox, &[]);
+    screen.type_in("stty echo; echo typed''-text-is-shown\n");
+    screen.expect("typed-text-is-shown");
+    screen.expect(PROMPT);
+    // Not the shell itself: one that is interactive mends the terminal after whoever was killed.
+    screen.type_in("sh -c '$STEPLOG log-store register a -f http --endpoint=http://127.0.0.1:1/ ");
+    screen.type_in("--headers.x-key=-; exec stty -a'\n");
+    screen.expect("headers.x-key (not shown): ");
+    screen
+}
+
+/// `stty -a` says so.
+fn shows_again(screen: &mut Screen) {
+    screen.wait("what is typed to be shown again", |seen| {
+        seen.split([' ', ';']).any(|word| word == "echo")
+    });
+}
+
+#[test]
+fn a_secret_that_is_typed_is_not_shown() {
+    let sandbox = Sandbox::new();
+    let mut screen = asked(&sandbox);
+    screen.type_in("hunter2hunter2\n");
+    let before = screen.expect("registered the log store");
+    assert!(!before.contains("hunter2"), "{before}");
+    screen.wait("the terminal's modes", |seen| seen.contains(PROMPT));
+    shows_again(&mut screen);
+    assert!(!screen.expect(PROMPT).contains("hunter2"));
+    assert!(text(&sandbox).contains("x-key = \"hunter2hunter2\""), "{}", text(&sandbox));
+    assert_eq!(fs::metadata(file(&sandbox)).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn whoever_does_not_type_it_has_a_terminal_again() {
+    let sandbox = Sandbox::new();
+    let mut screen = asked(&sandbox);
+    // Half of it, and then not.
+    screen.type_in("hunter2");
+    let pid = sandbox.processes("log-store").pop().unwrap().pid;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)
+        .unwrap();
+    shows_again(&mut screen);
+    assert!(!file(&sandbox).exists());
+
+    let mut screen = asked(&sandbox);
+    screen.type_in("\n");
+    screen.expect("the value of headers.x-key from standard input is empty");
+    shows_again(&mut screen);
+    assert!(!file(&sandbox).exists());
+
+    let mut screen = asked(&sandbox);
+    screen.type_in("\x1a");
+    screen.expect(PROMPT);
+    screen.type_in("stty -a\n");
+    shows_again(&mut screen);
+    screen.type_in("fg\n");
+    screen.expect("headers.x-key (not shown): ");
+    screen.type_in("hunter2hunter2\n");
+    screen.expect("registered the log store");
+    assert!(text(&sandbox).contains("hunter2hunter2"));
+}
+
+/// As a ConfigMap is.
+#[test]
+fn a_file_that_cannot_be_written_is_left_as_it_is() {
+    let sandbox = Sandbox::with_stack(&format!("{LOCAL}[log_stores.a]\nflavor = 'artifact'\n"));
+    let (path, before) = (file(&sandbox), text(&sandbox));
+    let program = project("examples/flavors/sqlite.py").display().to_string();
+    let flavor = format!("log-store flavor register own --command python3 {program}");
+    for line in [
+        "log-store register b -f artifact",
+        "log-store update a --level=3",
+        "log-store delete a",
+        "stack update -l a",
+        &flavor,
+        "stack init --force",
+    ] {
+        let mut command = sandbox.command("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c"]);
+        command.arg("mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && exec \"$@\"");
+        command.arg(path.parent().unwrap()).arg(env!("CARGO_BIN_EXE_steplog"));
+        let said = finish(command.args(line.split(' '))).expect(1).errors();
+        let place = path.display().to_string();
+        for words in ["failed to ", &place, "Read-only file system", "help: "] {
+            assert!(said.contains(words), "{line}: no {words:?} in {said}");
+        }
+        assert_eq!(text(&sandbox), before, "{line}");
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "nothing is left over"
+        );
+    }
 }
 
 #[test]

@@ -28,7 +28,9 @@ def main():
                 database = open_database(message["config"]["path"])
             elif kind == "write":
                 lines = [sys.stdin.buffer.readline() for _ in range(message["records"])]
-                write(database, lines)
+                rejected = write(database, lines)
+                if rejected:
+                    answer["rejected"] = rejected
             elif kind == "fetch":
                 records, following = fetch(database, message)
                 answer.update(type="page", records=len(records))
@@ -56,17 +58,22 @@ def open_database(path):
 
 
 def write(database, lines):
-    rows = []
-    for line in lines:
-        record = json.loads(line)
-        origin = (record["pipeline_run_id"], record["step_id"])
-        event = record.get("steplog_event", "")
-        text = line.rstrip(b"\n").decode()
-        rows.append((record["writer"], record["seq"], event, *origin, record["timestamp"], text))
+    """Keeps all of them, or none; gives back those that the database refuses for what they are."""
+    rejected = []
     with database:
         database.execute("BEGIN IMMEDIATE")
-        # What is sent twice is kept once.
-        database.executemany("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        for position, line in enumerate(lines):
+            record = json.loads(line)
+            origin = (record["pipeline_run_id"], record["step_id"])
+            event = record.get("steplog_event", "")
+            text = line.rstrip(b"\n").decode()
+            row = (record["writer"], record["seq"], event, *origin, record["timestamp"], text)
+            try:
+                # What is sent twice is kept once.
+                database.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            except (sqlite3.IntegrityError, sqlite3.DataError) as error:
+                rejected.append({"position": position, "reason": str(error)})
+    return rejected
 
 
 def fetch(database, asked):

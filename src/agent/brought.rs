@@ -6,29 +6,42 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::http::Monitor;
 use super::inbox::Outbox;
 use super::intake::Intake;
 use super::otlp::Receiver;
 use super::source::Source;
-use super::web::{Serving, Web};
+use super::web::{Address, Serving, Web};
 use super::{Input, Metadata};
 
 /// The largest file of a token.
 const MAX_TOKEN: u64 = 64 << 10;
 
+/// Who may ask at a Unix socket how the agent is doing: everybody.
+const MONITOR_MODE: u32 = 0o666;
+/// At the same time.
+const MONITOR_CONNECTIONS: usize = 16;
+
 /// See the module.
 pub(super) struct Brought {
-    pub(super) outbox: Outbox,
-    pub(super) web: Web,
+    outbox: Outbox,
+    web: Web,
     serving: HashMap<String, Serving>,
+    monitor: Option<Serving>,
     streams: HashMap<(String, Metadata), usize>,
 }
 
 impl Brought {
-    pub(super) fn new(outbox: Outbox) -> Self {
-        Self { outbox, web: Web::default(), serving: HashMap::new(), streams: HashMap::new() }
+    /// `sockets`: those that the service manager has made.
+    pub(super) fn new(outbox: Outbox, sockets: Vec<OwnedFd>) -> Self {
+        let mut web = Web::default();
+        for socket in sockets {
+            web.inherit(socket);
+        }
+        Self { outbox, web, serving: HashMap::new(), monitor: None, streams: HashMap::new() }
     }
 
     /// Takes records for this input. Says what is wrong.
@@ -61,6 +74,20 @@ impl Brought {
         Ok(())
     }
 
+    /// Says at this address how the agent is doing, or nowhere. Says what is wrong.
+    pub(super) fn watch(&mut self, address: Option<&Address>) -> Result<(), String> {
+        if self.monitor.as_ref().map(Serving::asked) == address {
+            return Ok(());
+        }
+        self.monitor = None;
+        let Some(address) = address else { return Ok(()) };
+        let monitor = Arc::new(Monitor::new(self.outbox.clone()));
+        let serving = self.web.serve(address, MONITOR_MODE, MONITOR_CONNECTIONS, monitor);
+        let serving = serving.map_err(|error| format!("[agent] http: listen at {address}: {error}"))?;
+        self.monitor = Some(serving);
+        Ok(())
+    }
+
     /// Takes no more for this input.
     pub(super) fn close(&mut self, input: &str) {
         self.serving.remove(input);
@@ -69,7 +96,8 @@ impl Brought {
 
     /// Closes the sockets of inputs that are no more.
     pub(super) fn reloaded(&mut self) {
-        self.web.keep_only(self.serving.values().map(Serving::asked));
+        let used = self.serving.values().chain(&self.monitor).map(Serving::asked);
+        self.web.keep_only(used);
     }
 
     /// The stream that has these lines, if there is one.

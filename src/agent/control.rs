@@ -202,10 +202,7 @@ impl Client {
             Err(error) => return Err(error),
         };
         let Some(end) = memchr::memchr(b'\n', &self.said) else {
-            return match ended {
-                true => Err(io::ErrorKind::UnexpectedEof.into()),
-                false => Ok(None),
-            };
+            return if ended { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(None) };
         };
         let request = serde_json::from_slice(self.said.get(..end).unwrap_or_default());
         Ok(Some(match request {

@@ -260,7 +260,8 @@ impl Scheduler {
         self.own.retain(|dir| known.contains(dir));
         self.report().caught_up.retain(|dir, _| known.contains(dir));
         for dir in entries {
-            if self.running.contains(&dir) || self.queued.contains(&dir) {
+            let known = self.running.contains(&dir) || self.queued.contains(&dir);
+            if known || self.later.contains_key(&dir) {
                 continue;
             }
             if self.own.contains(&dir) && self.sizes.contains_key(&dir) {

@@ -11,7 +11,7 @@
 //!
 //! Apart from [`intake`](super::intake), which reads them and does not know why they are there.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -30,10 +30,11 @@ use super::position::{Last, Positions};
 use super::source::{
     self, Connection, EXIT_RECORD, Followed, Head, Source, listen, open_fifo, open_stdin, read_exit,
 };
+use super::service::Service;
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
-use crate::capture::file::{self, Follower, Format, Globs, Start, Take, Template, Watch};
+use crate::capture::file::{self, Follower, Format, Globs, Ledger, Start, Take, Template, Watch};
 use crate::record::{Exit, IoStream};
 use crate::redact;
 
@@ -46,7 +47,8 @@ pub(super) struct Inputs {
     listeners: Vec<Option<Listener>>,
     watch: Option<Watch>,
     positions: Positions,
-    brought: Brought,
+    pub(super) brought: Brought,
+    pub(super) service: Service,
     /// The agent's own variables: what nobody else says.
     environment: BTreeMap<String, String>,
     settings: Settings,
@@ -78,6 +80,7 @@ impl Inputs {
         log: Log,
         intake: &Intake,
         brought: Brought,
+        service: Service,
     ) -> io::Result<Self> {
         // Without hints there are looks.
         let watch = Watch::new().ok();
@@ -86,7 +89,7 @@ impl Inputs {
             intake.watch(Token::Watch, watch.as_fd())?;
         }
         let (all, listeners) = (BTreeMap::new(), Vec::new());
-        Ok(Self { all, listeners, watch, positions, brought, environment, settings, log })
+        Ok(Self { all, listeners, watch, positions, brought, service, environment, settings, log })
     }
 
     pub(super) fn set_settings(&mut self, settings: Settings) {
@@ -154,6 +157,7 @@ impl Inputs {
         let mut told = Vec::new();
         for index in streams(intake, name) {
             let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
+            self.release(index, intake);
             if let Some(place) = intake.end(index, exit, Take::Lines, &mut told) {
                 self.positions.put(place);
             }
@@ -163,20 +167,24 @@ impl Inputs {
     /// Looks for what has come and what has ended.
     pub(super) fn scan(&mut self, intake: &mut Intake, told: &mut Vec<Event>) {
         let mut folders = BTreeSet::new();
+        let open = by_input(intake);
         for name in self.names() {
             let Some(mut state) = self.all.remove(&name) else { continue };
+            let open = open.get(&name).map(Vec::as_slice).unwrap_or_default();
             match state.input.kind {
                 Kind::Stdin => self.scan_stdin(&mut state, intake),
                 Kind::Fifo => {
                     let path = PathBuf::from(&state.input.path);
                     folders.extend(path.parent().map(Path::to_owned));
-                    self.scan_fifo(&mut state, &path, intake, told);
+                    self.scan_fifo(&mut state, &path, open.first().copied(), intake, told);
                 }
                 Kind::Steps => {
                     folders.insert(PathBuf::from(&state.input.path));
-                    self.scan_steps(&mut state, intake, told);
+                    self.scan_steps(&mut state, open, intake, told);
                 }
-                Kind::File | Kind::Cri => folders.extend(self.scan_files(&mut state, intake, told)),
+                Kind::File | Kind::Cri => {
+                    folders.extend(self.scan_files(&mut state, open, intake, told));
+                }
                 Kind::Socket | Kind::Otlp => {}
             }
             self.all.insert(name, state);
@@ -218,18 +226,18 @@ impl Inputs {
         &mut self,
         state: &mut State,
         path: &Path,
+        open: Option<usize>,
         intake: &mut Intake,
         told: &mut Vec<Event>,
     ) {
         let exit = read_exit(path);
-        let open = streams(intake, &state.input.name).first().copied();
         match (open, exit) {
             (None, None) => {
                 state.over.clear();
                 if let Some(descriptor) = self.open_fifo(state, path, intake) {
                     let known =
                         self.known(&state.input, Metadata::default(), None, &state.input.name);
-                    self.open_pipe(state, path, known, descriptor, intake);
+                    Self::open_pipe(state, path, known, descriptor, intake);
                 }
             }
             // It has ended before we came: what is in the pipe is its.
@@ -237,11 +245,12 @@ impl Inputs {
                 if let Some(descriptor) = self.open_fifo(state, path, intake) {
                     let known =
                         self.known(&state.input, Metadata::default(), None, &state.input.name);
-                    self.open_pipe(state, path, known, descriptor, intake);
-                    self.scan_fifo(state, path, intake, told);
+                    let index = Self::open_pipe(state, path, known, descriptor, intake);
+                    self.scan_fifo(state, path, Some(index), intake, told);
                 }
             }
             (Some(index), Some(exit)) => {
+                self.release(index, intake);
                 intake.end(index, exit, Take::Everything, told);
                 state.over.insert(path.to_owned());
             }
@@ -249,7 +258,7 @@ impl Inputs {
         }
     }
 
-    fn open_fifo(&self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
+    fn open_fifo(&mut self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
         if intake.len() >= self.settings.max_inputs {
             self.too_many(state);
             return None;
@@ -258,6 +267,7 @@ impl Inputs {
         match open_fifo(path, state.input.mode, pipe_bytes) {
             Ok(descriptor) => {
                 state.error = None;
+                self.service.keep(&descriptor);
                 Some(descriptor)
             }
             Err(error) => {
@@ -267,20 +277,32 @@ impl Inputs {
         }
     }
 
+    /// A FIFO's stream ends: nobody needs to keep it open.
+    fn release(&mut self, index: usize, intake: &Intake) {
+        if let Some(Source::Fifo(fifo)) = intake.slot(index).map(|slot| &slot.source) {
+            self.service.release(fifo);
+        }
+    }
+
     fn open_pipe(
-        &self,
         state: &mut State,
         path: &Path,
         known: Known,
         descriptor: OwnedFd,
         intake: &mut Intake,
-    ) {
+    ) -> usize {
         let label = path.display().to_string();
         let source = Source::Fifo(descriptor);
-        Self::open(state, label, known, source, Some(path.to_owned()), intake);
+        Self::open(state, label, known, source, Some(path.to_owned()), intake)
     }
 
-    fn scan_steps(&mut self, state: &mut State, intake: &mut Intake, told: &mut Vec<Event>) {
+    fn scan_steps(
+        &mut self,
+        state: &mut State,
+        open: &[usize],
+        intake: &mut Intake,
+        told: &mut Vec<Event>,
+    ) {
         let folder = PathBuf::from(&state.input.path);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -290,11 +312,8 @@ impl Inputs {
             }
         };
         state.error = None;
-        let mut open: BTreeMap<PathBuf, usize> = intake
-            .slots()
-            .filter(|(_, slot)| slot.stream.input == state.input.name)
-            .filter_map(|(index, slot)| Some((slot.path.clone()?, index)))
-            .collect();
+        let path_of = |index: &usize| Some((intake.slot(*index)?.path.clone()?, *index));
+        let mut open: BTreeMap<PathBuf, usize> = open.iter().filter_map(path_of).collect();
         let mut there = HashSet::new();
         for entry in entries.flatten() {
             let path = entry.path();
@@ -332,6 +351,7 @@ impl Inputs {
             if let Some(index) = open.get(&path)
                 && let Some(exit) = read_exit(&path)
             {
+                self.release(*index, intake);
                 if let Some(place) = intake.end(*index, exit, Take::Everything, told) {
                     self.positions.put(place);
                 }
@@ -344,6 +364,7 @@ impl Inputs {
     fn scan_files(
         &mut self,
         state: &mut State,
+        open: &[usize],
         intake: &mut Intake,
         told: &mut Vec<Event>,
     ) -> BTreeSet<PathBuf> {
@@ -357,15 +378,13 @@ impl Inputs {
             self.too_many(state);
         }
         let there: HashSet<&PathBuf> = scan.files.iter().map(|found| &found.path).collect();
-        let gone: Vec<usize> = intake
-            .slots()
-            .filter(|(_, slot)| slot.stream.input == state.input.name)
-            .filter(|(_, slot)| {
+        let is_gone = |index: &usize| {
+            intake.slot(*index).is_some_and(|slot| {
                 let missing = matches!(&slot.source, Source::File(file) if file.missing);
                 missing && slot.path.as_ref().is_some_and(|path| !there.contains(path))
             })
-            .map(|(index, _)| index)
-            .collect();
+        };
+        let gone: Vec<usize> = open.iter().copied().filter(is_gone).collect();
         for index in gone {
             let exit = Exit { reason: Some("the file was removed".into()), ..Exit::default() };
             intake.end(index, exit, Take::Everything, told);
@@ -437,9 +456,11 @@ impl Inputs {
             before: last.as_ref().map(|last| last.writer),
         };
         let source = Source::File(Box::new(followed));
-        let doubled = last.map(|last| (last.written.iostream, last.doubled()));
+        let ledger = last.map_or_else(Ledger::default, |last| {
+            Ledger::resume(&last.written.position, last.following)
+        });
         let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
-        stream.comes_from(path, doubled);
+        stream.comes_from(path, &ledger);
         Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
     }
 
@@ -541,14 +562,15 @@ impl Inputs {
 
     /// Whether there was something to read, and all of it has ended.
     pub(super) fn is_done(&self, intake: &Intake) -> bool {
+        let all_open = by_input(intake);
         let over = |state: &State| {
-            let mut open = intake.slots().filter(|(_, slot)| slot.stream.input == state.input.name);
+            let open = all_open.get(&state.input.name).map(Vec::as_slice).unwrap_or_default();
+            let is_written =
+                |index: &usize| intake.slot(*index).is_some_and(|it| it.stream.spool().is_some());
             match state.input.kind {
                 // A file that nobody writes any more stays open: its writer has ended.
-                Kind::File | Kind::Cri => {
-                    state.ended > 0 && open.all(|(_, slot)| slot.stream.spool().is_none())
-                }
-                _ => state.ended > 0 && open.next().is_none(),
+                Kind::File | Kind::Cri => state.ended > 0 && !open.iter().any(is_written),
+                _ => state.ended > 0 && open.is_empty(),
             }
         };
         self.all.values().all(over)
@@ -613,6 +635,7 @@ impl Inputs {
         lag: impl Fn(&Path, u64) -> (u64, f64),
     ) -> Vec<InputStatus> {
         let now = Instant::now();
+        let open = by_input(intake);
         let stream = |slot: &super::intake::Slot| {
             let origin = slot.stream.writer();
             let (lag_bytes, lag_seconds) =
@@ -639,10 +662,12 @@ impl Inputs {
             attached: state.attached,
             error: state.error.clone(),
             ended: state.ended,
-            streams: intake
-                .slots()
-                .filter(|(_, slot)| slot.stream.input == state.input.name)
-                .map(|(_, slot)| stream(slot))
+            bytes: intake.read_bytes(&state.input.name),
+            streams: open
+                .get(&state.input.name)
+                .into_iter()
+                .flatten()
+                .filter_map(|index| intake.slot(*index).map(stream))
                 .collect(),
         };
         self.all.values().map(input).collect()
@@ -652,6 +677,15 @@ impl Inputs {
 fn streams(intake: &Intake, input: &str) -> Vec<usize> {
     let own = intake.slots().filter(|(_, slot)| slot.stream.input == input);
     own.map(|(index, _)| index).collect()
+}
+
+/// The open streams of all inputs.
+fn by_input(intake: &Intake) -> HashMap<String, Vec<usize>> {
+    let mut open: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, slot) in intake.slots() {
+        open.entry(slot.stream.input.clone()).or_default().push(index);
+    }
+    open
 }
 
 /// Whether a name in a folder of steps is that of a step.

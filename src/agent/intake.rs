@@ -81,6 +81,8 @@ pub(super) struct Intake {
     timers: BTreeSet<(Instant, usize)>,
     /// Files that have more to read.
     busy: HashSet<usize>,
+    /// Bytes that were read by streams that have ended, by input.
+    ended_bytes: HashMap<String, u64>,
     /// Files by the path that hints name.
     files: HashMap<PathBuf, usize>,
     block: Box<[u8]>,
@@ -130,6 +132,7 @@ impl Intake {
             free: Vec::new(),
             timers: BTreeSet::new(),
             busy: HashSet::new(),
+            ended_bytes: HashMap::new(),
             files: HashMap::new(),
             block: vec![0; bytes].into_boxed_slice(),
             buffer: Buffer::new(bytes),
@@ -284,10 +287,7 @@ impl Intake {
     /// Where the last turn had small reads only, lets more of them come together.
     fn pace(&mut self) {
         if std::mem::take(&mut self.small) {
-            let since = self.paced.elapsed();
-            if since < PACE {
-                std::thread::sleep(PACE - since);
-            }
+            std::thread::sleep(PACE.saturating_sub(self.paced.elapsed()));
             self.paced = Instant::now();
         }
     }
@@ -307,7 +307,7 @@ impl Intake {
             }
             Outcome::Header => told.push(Event::Header { slot: index }),
             Outcome::End(exit) => {
-                self.conclude(index, slot, exit, now, told);
+                self.conclude(index, slot, *exit, now, told);
                 return;
             }
         }
@@ -356,6 +356,7 @@ impl Intake {
             if slot.stream.on_time(&self.common, slot.ends_after_idle, &mut self.scratch, now) {
                 let exit = Exit { reason: Some("nothing came".into()), ..Exit::default() };
                 let writer = slot.stream.writer().map(|writer| writer.id);
+                self.count(&slot.stream);
                 let ended = slot.stream.end(&self.common, exit, &mut self.scratch, now);
                 self.finisher.finish(ended, before(&mut slot));
                 if let Source::File(followed) = &mut slot.source {
@@ -370,7 +371,7 @@ impl Intake {
             let patience = self.common.stack.capture.partial_idle;
             if partial.is_some_and(|since| now >= since + patience) && slot.stream.is_ready() {
                 if let Outcome::End(exit) = self.read_file(&mut slot, Take::Everything, now) {
-                    self.conclude(index, slot, exit, now, told);
+                    self.conclude(index, slot, *exit, now, told);
                     continue;
                 }
             } else if slot.source.descriptor().is_none() && slot.stream.is_ready() {
@@ -389,7 +390,7 @@ impl Intake {
             let count = match nix::unistd::read(descriptor, &mut self.block) {
                 Ok(0) => {
                     self.end_of_head(slot, now);
-                    return Outcome::End(Exit::default());
+                    return Outcome::End(Box::default());
                 }
                 Ok(count) => count,
                 Err(Errno::EAGAIN) => return Outcome::Waits,
@@ -397,7 +398,7 @@ impl Intake {
                 Err(error) => {
                     self.end_of_head(slot, now);
                     let reason = Some(format!("reading failed: {}", error.desc()));
-                    return Outcome::End(Exit { reason, ..Exit::default() });
+                    return Outcome::End(Box::new(Exit { reason, ..Exit::default() }));
                 }
             };
             let bytes = self.block.get(..count).unwrap_or_default();
@@ -467,7 +468,7 @@ impl Intake {
                     slot.stream.take_block(&self.common, &block, bytes, &mut self.scratch, now);
                 }
                 Ok(Read::Gap(gap)) => {
-                    slot.stream.lost(gap.bytes);
+                    slot.stream.gap(&self.common, &gap, &mut self.scratch, now);
                     let label = &slot.stream.label;
                     self.log.warn(&format!("{label}: bytes are lost: {}", gap.reason.as_str()));
                 }
@@ -479,7 +480,7 @@ impl Intake {
                     }
                     return Outcome::Waits;
                 }
-                Ok(Read::Ended) => return Outcome::End(Exit::default()),
+                Ok(Read::Ended) => return Outcome::End(Box::default()),
                 Err(error) => {
                     self.log.limited(&crate::delivery::chain(&error));
                     return Outcome::Waits;
@@ -487,6 +488,20 @@ impl Intake {
             }
         }
         Outcome::More
+    }
+
+    /// Its writer ends.
+    fn count(&mut self, stream: &Stream) {
+        if stream.captured > 0 {
+            *self.ended_bytes.entry(stream.input.clone()).or_default() += stream.captured;
+        }
+    }
+
+    /// All that an input's streams have read.
+    pub(super) fn read_bytes(&self, input: &str) -> u64 {
+        let open = self.slots().filter(|(_, slot)| slot.stream.input == input);
+        let open: u64 = open.map(|(_, slot)| slot.stream.captured).sum();
+        open + self.ended_bytes.get(input).copied().unwrap_or_default()
     }
 
     fn conclude(
@@ -502,6 +517,7 @@ impl Intake {
             self.timers.remove(&(timer, index));
         }
         self.busy.remove(&index);
+        self.count(&slot.stream);
         let ended = slot.stream.end(&self.common, exit, &mut self.scratch, now);
         self.finisher.finish(ended, before(&mut slot));
         if let (Source::File(_), Some(path)) = (&slot.source, &slot.path) {
@@ -553,7 +569,7 @@ enum Outcome {
     More,
     /// The first bytes of a connection.
     Header,
-    End(Exit),
+    End(Box<Exit>),
 }
 
 fn before(slot: &mut Slot) -> Option<crate::record::WriterId> {

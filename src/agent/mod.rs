@@ -18,7 +18,8 @@
 //! 3. A stream has a spool only from its first byte on, and a spool has a delivery only while there is
 //!    something to deliver. An idle input costs a descriptor and a few hundred bytes, no thread and no timer.
 //! 4. Of a file no line is lost or doubled, whatever kills the agent: each frame says where it comes from
-//!    (`position`). Of a FIFO nothing is lost that was read; what was not stays in the pipe while a writer has it open.
+//!    (`position`). Of a FIFO a kill loses at most the block between its read and its append; what was not
+//!    read stays in the pipe while a writer has it open.
 //! 5. What the stack file fixes of a stream's metadata nobody else can say (`identity`).
 //! 6. A stack file that is wrong changes nothing: the agent goes on as it was, and says why.
 //!
@@ -47,13 +48,16 @@ mod brought;
 mod control;
 mod courier;
 mod finisher;
+mod http;
 mod identity;
 mod inbox;
 mod inputs;
 mod intake;
 mod log;
+mod log_format;
 mod otlp;
 mod position;
+mod service;
 mod source;
 mod status;
 mod stream;
@@ -70,6 +74,7 @@ use crossbeam_channel::select;
 
 pub use control::{Answer, AskError, Request, ask, is_there};
 pub use log::Said;
+pub use log_format::LogFormat;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
 pub use web::{Address, AddressError};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
@@ -83,11 +88,12 @@ use self::inputs::Inputs;
 use self::intake::{Event, Intake, Token};
 use self::log::Log;
 use self::position::Positions;
+use self::service::{Given, Service};
 use self::stream::Common;
 use crate::capture::file::Take;
 use crate::capture::process::{Signal, Signals};
 use crate::delivery::OpenStacks;
-use crate::record::Exit;
+use crate::record::{Exit, Level};
 use crate::redact::Redactor;
 use crate::ship::Mark;
 use crate::spool::{self, Checkpoint, SpoolState};
@@ -117,7 +123,7 @@ pub struct Start {
     /// Reads the stack file again.
     pub load: Box<dyn FnMut() -> Result<(Stack, Redactor), String>>,
     /// Where the agent's own lines go.
-    pub log: Box<dyn FnMut(&str) + Send>,
+    pub log: Box<dyn FnMut(Level, &str) + Send>,
     /// End when all that there was to read has ended and is delivered.
     pub until_done: bool,
 }
@@ -199,12 +205,17 @@ impl Agent {
         let intake = Intake::new(common, finisher, log.clone())?;
         intake.watch(Token::Signals, signals.descriptor())?;
         intake.watch(Token::Control, control.descriptor())?;
+        let mut given = Given::take(&start.environment);
+        let service = Service::new(&start.environment, &mut given);
         let (outbox, inbox) = inbox()?;
         intake.watch(Token::Web, inbox.descriptor())?;
-        let brought = Brought::new(outbox);
+        let brought = Brought::new(outbox, given.sockets);
         let (environment, settings) = (start.environment, stack.agent.clone());
         let mut inputs =
-            Inputs::new(positions, environment, settings, log.clone(), &intake, brought)?;
+            Inputs::new(positions, environment, settings, log.clone(), &intake, brought, service)?;
+        if let Err(why) = inputs.brought.watch(stack.agent.http.as_ref()) {
+            log.warn(&why);
+        }
         for input in &stack.inputs {
             inputs.add(input.clone(), false, &intake);
         }
@@ -229,13 +240,21 @@ impl Agent {
             scan_at: now,
         };
         agent.scan();
+        let lost = agent.inputs.service.settle();
+        if lost > 0 {
+            let what = "bytes of FIFOs that no input names any more are lost";
+            agent.log.error(&format!("{lost} {what}"));
+        }
         Ok(agent)
     }
 
     /// Works until it is told to stop, or everything is over.
     pub fn run(mut self) -> io::Result<Outcome> {
+        self.inputs.service.ready();
         let deadline = loop {
+            self.tell_service();
             let mut until = Some(self.scan_at);
+            until = until.into_iter().chain(self.inputs.service.due()).min();
             until = until.into_iter().chain(self.clients.iter().flatten().map(|it| it.until)).min();
             if self.until_done {
                 let look = Instant::now() + DONE_LOOK;
@@ -296,6 +315,17 @@ impl Agent {
             events = told;
         }
         false
+    }
+
+    /// The service manager hears that this thread is alive.
+    fn tell_service(&mut self) {
+        let now = Instant::now();
+        if self.inputs.service.due().is_some_and(|due| now < due) {
+            return;
+        }
+        let mut service = std::mem::take(&mut self.inputs.service);
+        service.on_time(now, || self.status().summary());
+        self.inputs.service = service;
     }
 
     fn scan(&mut self) {
@@ -414,6 +444,13 @@ impl Agent {
     }
 
     fn reload(&mut self) -> Result<String, String> {
+        self.inputs.service.reloading();
+        let reloaded = self.load_again();
+        self.inputs.service.ready();
+        reloaded
+    }
+
+    fn load_again(&mut self) -> Result<String, String> {
         let loaded = (self.load)().and_then(|(stack, redactor)| {
             let old = &self.intake.common.stack;
             let fixed = [
@@ -454,6 +491,9 @@ impl Agent {
                 self.inputs.add(input.clone(), false, &self.intake);
                 opened += 1;
             }
+        }
+        if let Err(why) = self.inputs.brought.watch(stack.agent.http.as_ref()) {
+            self.log.warn(&why);
         }
         self.inputs.reloaded();
         self.scan();
@@ -524,6 +564,7 @@ impl Agent {
 
     /// Reads what is there, ends all writers, and has everything delivered: within `deadline`, if there is one.
     fn stop(mut self, deadline: Option<Duration>) -> Outcome {
+        self.inputs.service.stopping();
         let open: Vec<usize> = self.intake.slots().map(|(index, _)| index).collect();
         let mut told = Vec::new();
         for index in open {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::LogFormat;
 use super::web::Address;
 use crate::stores::records::http::Hidden;
 
@@ -23,6 +24,10 @@ pub struct Settings {
     pub max_inputs: usize,
     /// Between looks for new files where nothing tells.
     pub scan_interval: Duration,
+    /// Where it says how it is doing.
+    pub http: Option<Address>,
+    /// How its own lines look.
+    pub log_format: LogFormat,
 }
 
 impl Default for Settings {
@@ -32,6 +37,8 @@ impl Default for Settings {
             deliveries: 8,
             max_inputs: 10_000,
             scan_interval: Duration::from_secs(5),
+            http: None,
+            log_format: LogFormat::default(),
         }
     }
 }

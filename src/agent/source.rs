@@ -163,10 +163,8 @@ pub(super) fn header(head: &mut Vec<u8>, ended: bool) -> Head {
         return Head::Plain(None);
     }
     let Some(end) = memchr::memchr(b'\n', head) else {
-        return match ended || head.len() > MAX_HEADER {
-            true => Head::Plain(None),
-            false => Head::Undecided,
-        };
+        let hopeless = ended || head.len() > MAX_HEADER;
+        return if hopeless { Head::Plain(None) } else { Head::Undecided };
     };
     let parsed = serde_json::from_slice::<Header>(head.get(..end).unwrap_or_default());
     let checked = parsed

@@ -14,7 +14,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fchmod};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// The socket's name in the writer's spool directory.
 const NAME: &str = "redact";
@@ -24,6 +25,9 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// How long a client may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Clients that may wait.
+const QUEUE: i32 = 128;
 
 /// Longest path that fits a socket address.
 const MAX_PATH: usize = 107;
@@ -45,13 +49,14 @@ struct Client {
 impl Additions {
     /// Makes the socket.
     pub(crate) fn listen(spool: &Path) -> io::Result<Self> {
-        // The mode must be right from the start; no other thread makes files in this process.
-        let before = umask(Mode::from_bits_truncate(0o177));
-        let listener = reachable(spool, NAME, |path| UnixListener::bind(path));
-        umask(before);
-        let listener = listener?;
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener, client: None })
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // The mode must be right from the start. Linux gives the file that of the socket, less the umask;
+        // to set the umask instead would change it for other threads too.
+        fchmod(&socket, Mode::from_bits_truncate(0o600))?;
+        reachable(spool, NAME, |path| socket.bind(&SockAddr::unix(path)?))?;
+        socket.listen(QUEUE)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { listener: std::os::fd::OwnedFd::from(socket).into(), client: None })
     }
 
     /// Readable when there is something to [`receive`](Self::receive).
@@ -210,6 +215,30 @@ mod tests {
         let deep = folder.path().join("x".repeat(120));
         std::fs::create_dir(&deep).unwrap();
         check(&deep);
+    }
+
+    /// One that changes the umask gives others' files its mode, or never gives it back.
+    #[test]
+    fn threads_that_listen_leave_each_others_files_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let others = folder.path().join("others");
+        std::fs::write(&others, "").unwrap();
+        let usual = others.metadata().unwrap().permissions().mode();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let folder = folder.path();
+                scope.spawn(move || {
+                    for number in 0..50 {
+                        let spool = folder.join(format!("{thread}-{number}"));
+                        std::fs::create_dir(&spool).unwrap();
+                        let _listening = Additions::listen(&spool).unwrap();
+                        let mode = |name| spool.join(name).metadata().unwrap().permissions().mode();
+                        std::fs::write(spool.join("other"), "").unwrap();
+                        assert_eq!((mode(NAME) & 0o777, mode("other")), (0o600, usual));
+                    }
+                });
+            }
+        });
     }
 
     #[test]

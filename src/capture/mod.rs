@@ -26,6 +26,7 @@ pub(crate) mod mask;
 mod pump;
 pub mod sink;
 mod tee;
+mod unfinished;
 
 pub mod additions;
 pub mod memory;
@@ -42,6 +43,8 @@ pub use shipper::Death;
 pub struct Settings {
     /// A line without an end is shown as a part when its stream has been quiet this long.
     pub partial_idle: Duration,
+    /// A line without an end that goes on all the time is shown as far as it is, each time after so long.
+    pub partial_age: Duration,
     /// After the step's exit, reading ends when its pipes have been quiet this long.
     pub drain_idle: Duration,
     /// After the step's exit, reading ends at the latest after this long. `None`: at end of file only.
@@ -60,6 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             partial_idle: Duration::from_secs(1),
+            partial_age: Duration::from_secs(2),
             drain_idle: Duration::from_millis(250),
             drain_max: Some(Duration::from_secs(5)),
             grace: Duration::from_secs(10),

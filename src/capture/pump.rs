@@ -23,6 +23,7 @@ use super::mask::{Mask, Masked};
 use super::poll::{Interest, PollSet};
 use super::sink::FrameSink;
 use super::tee::Tee;
+use super::unfinished::Unfinished;
 use crate::record::{Exit, IoStream, Nanos};
 use crate::spool::{FinishError, Note};
 
@@ -57,6 +58,8 @@ pub(crate) struct Tempo {
     pub(crate) read_bytes: usize,
     /// A line without end is flushed after this long.
     pub(crate) partial_idle: Duration,
+    /// A line without end that goes on is flushed each time this long has passed.
+    pub(crate) partial_age: Duration,
     /// Collect bursts of small reads. Not for terminals, whose buffers are small.
     pub(crate) collect: bool,
 }
@@ -91,8 +94,8 @@ struct Stream {
     clean: Vec<u8>,
     block: Block,
     stage: Stage,
-    /// The last byte taken was no line end, and no note has said so yet.
-    open_line: bool,
+    /// What no line end has followed yet.
+    line: Unfinished,
     last_read: Instant,
     burst: u32,
     collect_until: Option<Instant>,
@@ -140,7 +143,7 @@ impl Pump {
                 clean: Vec::new(),
                 block: Block::Clean,
                 stage: Stage::Clear,
-                open_line: false,
+                line: Unfinished::new(now),
                 last_read: now,
                 burst: 0,
                 collect_until: None,
@@ -242,7 +245,9 @@ impl Pump {
                 Stage::Offered { .. } => Some(now + ROOM_RETRY),
                 Stage::Clear if stream.collect_until.is_some() => stream.collect_until,
                 Stage::Clear if stream.source.is_some() => {
-                    stream.patience(self.tempo.partial_idle).map(|long| stream.last_read + long)
+                    let long = stream.patience(self.tempo.partial_idle);
+                    let still = long.map(|long| stream.last_read + long);
+                    earlier(still, stream.line.due(self.tempo.partial_age))
                 }
                 _ => None,
             };
@@ -267,6 +272,9 @@ impl Pump {
                             .is_some_and(|long| quiet >= long)
                     {
                         stream.idle(self.sink.as_mut(), self.tempo.partial_idle, quiet);
+                    } else if stream.line.due(self.tempo.partial_age).is_some_and(|at| now >= at) {
+                        self.sink.note(Nanos::now(), Note::Idle(stream.iostream));
+                        stream.line.shown_going_on(now);
                     }
                 }
                 _ => {}
@@ -342,6 +350,7 @@ impl Pump {
     pub(crate) fn shift(&mut self, pause: Duration) {
         for stream in &mut self.streams {
             stream.last_read += pause;
+            stream.line.shift(pause);
         }
     }
 
@@ -377,9 +386,7 @@ impl Stream {
             if !bytes.is_empty() && !sink.append(self.iostream, time, bytes) {
                 return;
             }
-            if let Some(last) = bytes.last() {
-                self.open_line = *last != b'\n';
-            }
+            self.line.saw(bytes, self.last_read);
             self.stage = Stage::Told { done: 0 };
         }
         if let Stage::Told { done } = self.stage {
@@ -412,7 +419,7 @@ impl Stream {
 
     /// After how long a quiet there is something to do: an open line's, or the mask's.
     fn patience(&self, partial_idle: Duration) -> Option<Duration> {
-        let line = self.open_line.then_some(partial_idle);
+        let line = self.line.is_open().then_some(partial_idle);
         match (line, self.mask.patience(partial_idle)) {
             (Some(line), Some(mask)) => Some(line.min(mask)),
             (line, mask) => line.or(mask),
@@ -428,9 +435,9 @@ impl Stream {
         self.block = Block::Clean;
         self.stage = Stage::Offered { time: Nanos::now() };
         self.advance(sink);
-        if self.open_line && !matches!(self.stage, Stage::Offered { .. }) {
+        if self.line.is_open() && !matches!(self.stage, Stage::Offered { .. }) {
             sink.note(Nanos::now(), Note::Idle(self.iostream));
-            self.open_line = false;
+            self.line.shown_still();
         }
     }
 

@@ -10,6 +10,9 @@ use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 
 use clap::Command;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 
 use crate::stack::edit::Attribute;
@@ -136,26 +139,46 @@ impl Attributes {
     }
 }
 
-/// On a terminal nothing of it is shown.
 fn from_input(key: &str) -> Result<String, AttributeError> {
-    let from = "standard input";
     let stdin = io::stdin();
-    if !stdin.is_terminal() {
-        return text(key, from, bytes(stdin.lock()));
-    }
-    eprint!("{key} (not shown): ");
-    let shown = tcgetattr(stdin.as_fd()).ok();
-    if let Some(mut hidden) = shown.clone() {
+    let read = if stdin.is_terminal() { typed(key) } else { bytes(stdin.lock()) };
+    text(key, "standard input", read)
+}
+
+/// A line that is typed on the terminal, which does not show it, and shows what is typed again however
+/// this ends: Ctrl-C and Ctrl-Z do what they do when that is so.
+fn typed(key: &str) -> io::Result<Vec<u8>> {
+    let signals =
+        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
+    let signals: SigSet = signals.into_iter().collect();
+    // Is asked whether one has come, and never read: it stays pending.
+    let arrived = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
+    let stdin = io::stdin();
+    loop {
+        signals.thread_block()?;
+        let shown = tcgetattr(&stdin)?;
+        let mut hidden = shown.clone();
         hidden.local_flags.remove(LocalFlags::ECHO);
-        tcsetattr(stdin.as_fd(), SetArg::TCSAFLUSH, &hidden).ok();
+        tcsetattr(&stdin, SetArg::TCSAFLUSH, &hidden)?;
+        eprint!("{key} (not shown): ");
+        let mut ready = [
+            PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
+            PollFd::new(arrived.as_fd(), PollFlags::POLLIN),
+        ];
+        let polled = poll(&mut ready, PollTimeout::NONE);
+        let [typed, _] = ready.map(|fd| fd.any().unwrap_or(false));
+        let mut line = String::new();
+        let read = if typed { stdin.read_line(&mut line).map(drop) } else { Ok(()) };
+        eprintln!();
+        tcsetattr(&stdin, SetArg::TCSADRAIN, &shown)?;
+        // Here a signal that came ends us, or stops us; then it is asked once more.
+        signals.thread_unblock()?;
+        polled?;
+        read?;
+        if typed {
+            return Ok(line.into_bytes());
+        }
     }
-    let mut line = String::new();
-    let read = stdin.read_line(&mut line);
-    if let Some(shown) = shown {
-        tcsetattr(stdin.as_fd(), SetArg::TCSAFLUSH, &shown).ok();
-    }
-    eprintln!();
-    text(key, from, read.map(|_| line.into_bytes()))
 }
 
 fn bytes(source: impl Read) -> io::Result<Vec<u8>> {

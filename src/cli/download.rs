@@ -12,15 +12,14 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::reading::{
-    self, Access, Failure, INCOMPLETE, STORE_FAILED, bar, caveat, counted, is_incomplete,
-};
+use super::reading::{self, Access, Failure, INCOMPLETE, STORE_FAILED, bar, caveat, is_incomplete};
 use super::wrap::say;
 use crate::read::filter::Filter;
 use crate::read::store::{Event, Request, Stream};
 use crate::read::target::{Attempts, Selection, Target};
 use crate::record::{IoStream, WriterId};
 use crate::stores::artifact::layout;
+use crate::words::counted;
 
 /// How far a download may fall back when it is cut off.
 const SAVE_EVERY: u64 = 32 << 20;

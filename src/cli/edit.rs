@@ -19,6 +19,26 @@ pub(super) struct File {
     pub(super) file: Option<PathBuf>,
 }
 
+/// One of the file's things.
+#[derive(Debug, clap::Args)]
+pub(super) struct Named {
+    /// Its name
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) file: File,
+}
+
+/// One of the file's things, and a name that there is not yet.
+#[derive(Debug, clap::Args)]
+pub(super) struct Renamed {
+    /// Its name
+    pub(super) name: String,
+    /// The new name
+    pub(super) new_name: String,
+    #[command(flatten)]
+    pub(super) file: File,
+}
+
 /// Makes the change; `done` says what it was.
 pub(super) fn make(file: &File, change: &Change, done: &str) -> ExitCode {
     let error = match edit::edit(&Env::process(), file.file.as_deref(), change) {

@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::edit::INVALID;
-use super::edit::{self, File};
+use super::edit::{self, File, INVALID, Named};
 use super::ls::{aligned, row};
 use super::stack::Output;
 use super::store::{self, Shown};
@@ -55,12 +54,7 @@ pub(super) enum Own {
         command: Vec<String>,
     },
     /// Take a flavor of your own out of the stack file
-    Delete {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Delete(Named),
 }
 
 pub(super) fn own(command: Own) -> ExitCode {
@@ -75,7 +69,7 @@ pub(super) fn own(command: Own) -> ExitCode {
                 ExitCode::from(INVALID)
             }
         },
-        Own::Delete { name, file } => {
+        Own::Delete(Named { name, file }) => {
             let done = format!("deleted the flavor {name:?}");
             edit::make(&file, &Change::DeleteFlavor { name }, &done)
         }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::reading::{self, Access, Failure, bar, counted, short_duration};
+use super::reading::{self, Access, Failure, bar, short_duration};
 use super::wrap;
 use crate::record::Nanos;
 use crate::stores::artifact::Location;
 use crate::stores::artifact::fetch::Reader;
 use crate::stores::artifact::gc::{self, Garbage, Object, Policy};
+use crate::words::counted;
 
 /// Remove old logs from the artifact store
 ///

@@ -15,8 +15,7 @@ use args::{Output, Progress};
 use print::{Labels, Printer, on_terminal};
 
 use super::reading::{
-    self, Access, Failure, Found, INCOMPLETE, NO_MATCH, STORE_FAILED, caveat, ending, grouped,
-    is_incomplete,
+    self, Access, Failure, Found, INCOMPLETE, NO_MATCH, STORE_FAILED, caveat, ending, is_incomplete,
 };
 use super::wrap::say;
 use crate::read::format::clean::Cleaning;
@@ -26,6 +25,7 @@ use crate::read::session::{Follow, Outcome, Query, Session};
 use crate::read::store::{Status, Stream};
 use crate::read::target::{Attempts, Selection};
 use crate::record::Nanos;
+use crate::words::counted;
 
 /// How long to wait for another step, or another try at one that failed.
 const LINGER: Duration = Duration::from_secs(5);
@@ -72,10 +72,10 @@ fn show(args: &Args) -> Result<u8, Failure> {
     if args.stats {
         let cost = access.reader.cost();
         say(format!(
-            "{} lines; read {} bytes in {} requests, {} ms",
-            grouped(outcome.matched),
-            grouped(cost.bytes),
-            grouped(cost.requests),
+            "{}; read {} in {}, {} ms",
+            counted(outcome.matched, "line"),
+            counted(cost.bytes, "byte"),
+            counted(cost.requests, "request"),
             began.elapsed().as_millis()
         ));
     }

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::reading::{self, Access, Failure, grouped, short_duration};
+use super::reading::{self, Access, Failure, short_duration};
 use crate::read::store::{ReadError, Status, Stream};
 use crate::read::target::{self, Attempts, Selection, Target};
 use crate::record::Nanos;
+use crate::words::{counted, grouped};
 
 /// Runs looked at at the same time.
 const RUNS_AT_A_TIME: usize = 8;
@@ -201,7 +202,7 @@ fn standing(stream: &Stream) -> String {
         }
     }
     if stream.gaps > 0 {
-        text.extend([", ", &reading::counted(stream.gaps, "gap")]);
+        text.extend([", ", &counted(stream.gaps, "gap")]);
     }
     text
 }

@@ -29,6 +29,7 @@ use crate::stack::{self, Stack};
 use crate::stores::artifact::fetch::Reader;
 use crate::stores::artifact::without_queries;
 use crate::stores::{self, Reading, artifact};
+use crate::words::counted;
 
 pub(super) const NO_MATCH: u8 = 1;
 pub(super) const USAGE: u8 = 2;
@@ -335,24 +336,6 @@ pub(super) fn short_duration(duration: Duration) -> String {
     }
 }
 
-/// `123456` as `123,456`.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 line`, `2,000 lines`.
-pub(super) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
-}
-
 /// A progress bar, where somebody sees it.
 pub(super) fn bar(total: u64, what: &str) -> indicatif::ProgressBar {
     if !std::io::stderr().is_terminal() {
@@ -375,6 +358,5 @@ mod tests {
         let durations = [0, 20, 1_900, 61_000, 7_265_000, 90_000_000]
             .map(|millis| short_duration(Duration::from_millis(millis)));
         assert_eq!(durations, ["0s", "20ms", "1.9s", "1m 1s", "2h 1m", "1d 1h"]);
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }

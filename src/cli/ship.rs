@@ -22,12 +22,13 @@ use nix::libc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::reading::{self, Failure, NOT_ALLOWED, USAGE};
+use super::reading::{self, Failure, NOT_ALLOWED};
 use super::wrap::say;
 use crate::delivery::{OpenError, OpenStacks, behind, chain, refusal};
 use crate::ship::{self, Error, Outcome, SpoolError, Stop, Stopper, Target, Until};
-use crate::spool::{self, SpoolState};
+use crate::spool::{self, Meta, SpoolState};
 use crate::stack;
+use crate::words::counted;
 
 /// Something is left in a spool.
 const LEFT: u8 = 1;
@@ -88,7 +89,7 @@ fn deliver(args: &Args) -> Result<u8, Failure> {
     }
     let bar = reading::bar(total, "delivering");
     let stacks = OpenStacks::new(stack.map(Path::to_owned));
-    let shipping = Shipping { stacks, stop: &stop, bar: &bar };
+    let shipping = Shipping { stack, stacks, stop: &stop, bar: &bar };
     let tally = shipping.ship(&spools);
     bar.finish_and_clear();
     if let Some(root) = root {
@@ -165,7 +166,7 @@ impl Tally {
     }
 
     fn sentence(&self) -> String {
-        let mut text = format!("{} delivered", reading::counted(self.delivered, "spool"));
+        let mut text = format!("{} delivered", counted(self.delivered, "spool"));
         let others = [(self.elsewhere, "delivered by another process"), (self.left, "left")];
         for (count, what) in others {
             if count > 0 {
@@ -188,6 +189,7 @@ enum Done {
 
 /// What all spools of one call have in common.
 struct Shipping<'a> {
+    stack: Option<&'a Path>,
     stacks: OpenStacks,
     stop: &'a Stop,
     bar: &'a ProgressBar,
@@ -252,7 +254,7 @@ impl Shipping<'_> {
         let meta = spool::read_meta(dir).map_err(|error| {
             left(format!("read the spool {}: {}", dir.display(), chain(&error)))
         })?;
-        let open = self.stacks.of(&meta).map_err(|error| unopened(&error))?;
+        let open = self.stacks.of(&meta).map_err(|error| self.unopened(dir, &meta, &error))?;
         let Some(handle) = open.handle() else { return Ok(Some(Done::Stopped)) };
         let targets: Vec<_> = open.stores.iter().map(Target::another).collect();
         let over = AtomicBool::new(false);
@@ -304,15 +306,34 @@ impl Shipping<'_> {
             }
         }
     }
-}
 
-fn unopened(error: &OpenError) -> Failure {
-    // A folder that cannot be made now may be later; a wrong option stays wrong.
-    let code = match error {
-        OpenError::Stack(_) | OpenError::Store { later: false, .. } => USAGE,
-        OpenError::Store { later: true, .. } | OpenError::Threads(_) => LEFT,
-    };
-    Failure { code, message: chain(error) }
+    /// Says whose stack it is that cannot be had, and how its lines get out all the same.
+    fn without_stack(&self, dir: &Path, meta: &Meta, errors: &stack::Errors) -> Failure {
+        let dir = dir.display();
+        let wanted = match &meta.stack {
+            Some(name) => format!("the stack {name:?} that its writer used"),
+            None => "a stack".to_owned(),
+        };
+        let gone = meta.stack_file.as_deref().filter(|file| !file.exists());
+        let gone = match (self.stack, gone) {
+            (None, Some(file)) => format!(" (its file {} is gone)", file.display()),
+            _ => String::new(),
+        };
+        Failure::usage(format!(
+            "the spool {dir} is to be delivered by {wanted}{gone}, which cannot be used; it is kept:\n{errors}\n    \
+             help: give a stack file that has it: steplog ship {dir} --stack FILE"
+        ))
+    }
+
+    /// Why no store can be had for this spool, and how its lines get out all the same.
+    fn unopened(&self, dir: &Path, meta: &Meta, error: &OpenError) -> Failure {
+        match error {
+            OpenError::Stack(errors) => self.without_stack(dir, meta, errors),
+            // A folder that cannot be made now may be later; a wrong option stays wrong.
+            OpenError::Store { later: false, .. } => Failure::usage(chain(error)),
+            OpenError::Store { later: true, .. } | OpenError::Threads(_) => left(chain(error)),
+        }
+    }
 }
 
 /// Moves the bar by what the slowest store has acknowledged, until it is `over`.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::edit::{self, File, INVALID};
+use super::edit::{self, File, INVALID, Named, Renamed};
 use super::ls::{aligned, row};
 use super::store::{self, Shown};
 use crate::stack::edit::Change;
@@ -75,12 +75,7 @@ enum Command {
         file: File,
     },
     /// Activate a stack
-    Set {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Set(Named),
     /// Name the active stack
     Get(Shown),
     /// List the stacks of the file
@@ -93,30 +88,11 @@ enum Command {
         shown: Shown,
     },
     /// Give a stack another name
-    Rename {
-        /// Its name
-        name: String,
-        /// The new one
-        new_name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Rename(Renamed),
     /// Write a stack once more, under another name
-    Copy {
-        /// Its name
-        name: String,
-        /// The name of the copy
-        new_name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Copy(Renamed),
     /// Take a stack out of the file; its stores stay
-    Delete {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Delete(Named),
     /// Print the JSON Schema of the stack file, for editors
     Schema,
 }
@@ -154,7 +130,7 @@ pub(super) fn run(args: Args) -> ExitCode {
             let done = format!("updated {}", shown(name.as_deref()));
             edit::make(&file, &Change::RemoveLogStores { name, log_stores }, &done)
         }
-        Command::Set { name, file } => {
+        Command::Set(Named { name, file }) => {
             let done = format!("activated the stack {name:?}");
             edit::make(&file, &Change::SetStack { name }, &done)
         }
@@ -165,15 +141,15 @@ pub(super) fn run(args: Args) -> ExitCode {
         }),
         Command::List(shown) => store::show(&shown, |view| Ok(list(view, shown.output))),
         Command::Describe { name, shown } => describe(&env, name.as_deref(), &shown),
-        Command::Rename { name: from, new_name: to, file } => {
+        Command::Rename(Renamed { name: from, new_name: to, file }) => {
             let done = format!("renamed the stack {from:?} to {to:?}");
             edit::make(&file, &Change::RenameStack { from, to }, &done)
         }
-        Command::Copy { name: from, new_name: to, file } => {
+        Command::Copy(Renamed { name: from, new_name: to, file }) => {
             let done = format!("copied the stack {from:?} to {to:?}");
             edit::make(&file, &Change::CopyStack { from, to }, &done)
         }
-        Command::Delete { name, file } => {
+        Command::Delete(Named { name, file }) => {
             let done = format!("deleted the stack {name:?}");
             edit::make(&file, &Change::DeleteStack { name }, &done)
         }
@@ -202,11 +178,13 @@ fn init(env: &Env, path: Option<&Path>, existing: Existing) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let help = match &error {
-                WriteError::Exists(_) => "--force replaces it",
-                WriteError::Io { .. } => "name another place: steplog stack init PATH",
+            let (failed, help) = match &error {
+                WriteError::Exists(_) => ("", "--force replaces it"),
+                WriteError::Io { .. } => {
+                    ("failed to ", "name another place: steplog stack init PATH")
+                }
             };
-            let mut text = format!("steplog: {error}");
+            let mut text = format!("steplog: {failed}{error}");
             if let Some(source) = std::error::Error::source(&error) {
                 text = format!("{text}: {source}");
             }

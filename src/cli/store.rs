@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::attribute::Attributes;
-use super::edit::{self, File, INVALID};
+use super::edit::{self, File, INVALID, Named, Renamed};
 use super::ls::{aligned, row};
 use super::stack::{Output, print};
 use super::try_store;
@@ -74,42 +74,18 @@ pub(super) enum Command {
         shown: Shown,
     },
     /// Give one another name, wherever it is used
-    Rename {
-        /// Its name
-        name: String,
-        /// The new one
-        new_name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Rename(Renamed),
     /// Write one once more, under another name
-    Copy {
-        /// Its name
-        name: String,
-        /// The name of the copy
-        new_name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Copy(Renamed),
     /// Take one out of the stack file
     ///
     /// What it keeps stays where it is. One that a stack uses is not deleted.
-    Delete {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Delete(Named),
     /// Try one for real: write something harmless, read where that can be done
     ///
     /// Exit codes: 0 it works; 2 the stack file is wrong; 4 the store does not allow it; 7 it cannot be
     /// reached or failed.
-    Test {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        file: File,
-    },
+    Test(Named),
 }
 
 #[derive(Debug, clap::Args)]
@@ -145,15 +121,15 @@ pub(super) fn run(component: Component, command: Command) -> ExitCode {
             let done = format!("updated the {noun} {name:?}");
             edit::make(&file, &Change::RemoveAttributes { component, name, keys }, &done)
         }
-        Command::Rename { name: from, new_name: to, file } => {
+        Command::Rename(Renamed { name: from, new_name: to, file }) => {
             let done = format!("renamed the {noun} {from:?} to {to:?}");
             edit::make(&file, &Change::Rename { component, from, to }, &done)
         }
-        Command::Copy { name: from, new_name: to, file } => {
+        Command::Copy(Renamed { name: from, new_name: to, file }) => {
             let done = format!("copied the {noun} {from:?} to {to:?}");
             edit::make(&file, &Change::Copy { component, from, to }, &done)
         }
-        Command::Delete { name, file } => {
+        Command::Delete(Named { name, file }) => {
             let done = format!("deleted the {noun} {name:?}");
             edit::make(&file, &Change::Delete { component, name }, &done)
         }
@@ -162,7 +138,7 @@ pub(super) fn run(component: Component, command: Command) -> ExitCode {
         Command::Describe { name, shown } => {
             show(&shown, |view| describe(view, component, name.as_deref(), shown.output))
         }
-        Command::Test { name, file } => {
+        Command::Test(Named { name, file }) => {
             let store = stack::store(&Env::process(), file.file.as_deref(), component, &name);
             match store {
                 Ok((stack, view)) => try_store::test(component, &stack, &view),

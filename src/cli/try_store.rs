@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::reading::{NOT_ALLOWED, STORE_FAILED};
 use super::wrap::chain;
+use crate::delivery::{problem, setting};
 use crate::read::store::ReadError;
 use crate::ship;
 use crate::stack::{Stack, View};
@@ -83,7 +84,10 @@ impl Target {
         match self.config.store(&self.name, stack.ship.patience(), &stack.ship.dead_letter) {
             Ok(_) => true,
             Err(error) => {
-                self.complain(view, &format!("failed to {}", chain(&error)));
+                match setting(&error) {
+                    Some(setting) => eprintln!("{}", problem(stack, &self.name, setting)),
+                    None => self.complain(view, &format!("failed to {}", chain(&error))),
+                }
                 false
             }
         }

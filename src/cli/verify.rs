@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::reading::{self, Access, DAMAGED, Failure, INCOMPLETE, NOT_FOUND, bar, counted};
+use super::reading::{self, Access, DAMAGED, Failure, INCOMPLETE, NOT_FOUND, bar};
 use crate::read::target::{Selection, Target};
 use crate::record::{Origin, Writer};
 use crate::stores::artifact::verify::{self, Kind, Report};
+use crate::words::counted;
 
 /// Prove that the logs of a run are whole: nothing missing, doubled or altered
 ///

@@ -1,6 +1,7 @@
 //! What a gap says where its lines would have been.
 
 use crate::record::{Gap, GapReason};
+use crate::words::counted;
 
 /// `[steplog] 1,234 bytes (56 lines) lost: the spool was full (drop_oldest)`
 pub(super) fn text(gap: &Gap) -> String {
@@ -11,25 +12,11 @@ pub(super) fn text(gap: &Gap) -> String {
         GapReason::Corrupt => "the spool was damaged",
         GapReason::Missing => "a piece of the spool is missing",
     };
-    let bytes = count(gap.bytes, "byte");
+    let bytes = counted(gap.bytes, "byte");
     if gap.lines == 0 {
         return format!("[steplog] {bytes} lost: {reason}");
     }
-    format!("[steplog] {bytes} ({}) lost: {reason}", count(gap.lines, "line"))
-}
-
-/// `1,234 bytes`
-fn count(number: u64, noun: &str) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{text} {noun}{plural}")
+    format!("[steplog] {bytes} ({}) lost: {reason}", counted(gap.lines, "line"))
 }
 
 #[cfg(test)]

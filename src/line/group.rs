@@ -34,6 +34,15 @@ pub(super) enum Kind {
     Rust,
 }
 
+/// What is said of a line that is in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    /// `seq` of the group's first line.
+    pub(super) group: u64,
+    /// See [`Line::headline`](super::Line::headline).
+    pub(super) headline: bool,
+}
+
 /// Looks at one line of an iostream: the group it belongs to, if any. `open` is the group that
 /// the iostream's line before it was in.
 #[inline]
@@ -43,7 +52,7 @@ pub(super) fn step(
     seq: u64,
     time: Nanos,
     text: &[u8],
-) -> Option<u64> {
+) -> Option<Member> {
     if open.is_none() && !may_start(text) {
         return None;
     }
@@ -61,16 +70,17 @@ pub(super) fn step(
             && has_room
             && let Some(kind) = next(group.kind, text)
         {
+            let headline = is_headline(group.kind, kind, text);
             group.kind = kind;
             group.lines += 1;
             group.time = time;
-            return Some(group.first);
+            return Some(Member { group: group.first, headline });
         }
         *open = None;
     }
     let kind = start(text)?;
     *open = Some(OpenGroup { first: seq, lines: 1, time, kind, rank });
-    Some(seq)
+    Some(Member { group: seq, headline: false })
 }
 
 /// A quick no for nearly all lines.
@@ -152,6 +162,17 @@ fn next(kind: Kind, text: &[u8]) -> Option<Kind> {
                 && matches!(text.trim_ascii_start(), [b'0'..=b'9', ..] | [b'a', b't', b' ', ..]);
             (is_frame || text == b"stack backtrace:" || text.starts_with(b"note: ")).then_some(kind)
         }
+    }
+}
+
+/// Whether a line by which a group of one kind has become another says what happened. Of Java's it
+/// is the first line, and what `Caused by` it is detail.
+fn is_headline(before: Kind, now: Kind, text: &[u8]) -> bool {
+    match (before, now) {
+        (Kind::Python, Kind::PythonRaised) | (Kind::RustHead, Kind::Rust) => true,
+        (Kind::PythonBoxed, _) => text.strip_prefix(b"  | ").is_some_and(is_exception),
+        (Kind::Go, _) => text.trim_ascii_start().starts_with(b"panic: "),
+        _ => false,
     }
 }
 

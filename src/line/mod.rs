@@ -11,6 +11,8 @@
 //!                   └ group      (`group`)
 //! ```
 //!
+//! Bars drawn over several rows of a terminal are one line, with line ends in it (`rows`).
+//!
 //! What a store's encoder asks per line is here too: JSON lifting (`json`); and what a reader
 //! asks: what a terminal would show of a line (`ansi`, `progress`).
 
@@ -25,6 +27,7 @@ pub mod ansi;
 pub mod json;
 pub mod level;
 pub mod progress;
+pub(crate) mod rows;
 
 #[cfg(test)]
 mod tests;
@@ -106,6 +109,9 @@ pub struct Line {
     pub level: Option<Level>,
     /// `seq` of the first line of its traceback.
     pub group: Option<u64>,
+    /// It says what its group is about: the exception below a traceback, the message of a panic. Not the
+    /// group's first line, which may say so itself; of several the last counts.
+    pub headline: bool,
     /// Set where the line did not fit one record.
     pub part: Option<Part>,
     /// Index into [`Block::gaps`]: this line stands for lines that were lost.

@@ -7,7 +7,7 @@
 
 use super::pending::Pending;
 use super::state::{OpenGroup, OpenLine, State, StreamState};
-use super::{Block, Eol, Line, Part, Settings, cut, gap, group, level};
+use super::{Block, Eol, Line, Part, Settings, cut, gap, group, level, rows};
 use crate::record::{Gap, IoStream, Level, Nanos};
 use crate::spool::{Frame, Kind};
 
@@ -36,6 +36,11 @@ struct Stream {
     /// Of its bytes behind that and before `resumed_at`, how many have not been fed again yet.
     owed: u64,
     pending: Pending,
+    /// How far up the cursor is at the end of what was looked at of `pending`, and where that ends.
+    above: u32,
+    looked_at: usize,
+    /// `pending` ends in a line end that ends the line, unless what follows draws on.
+    held: bool,
     open: Option<OpenLine>,
     group: Option<OpenGroup>,
 }
@@ -160,7 +165,8 @@ impl Splitter {
             && !rest.is_empty()
             && !self.is_full(block, limit)
         {
-            if self.stream(iostream).pending.bytes.is_empty() {
+            let stream = self.stream(iostream);
+            if stream.pending.bytes.is_empty() && stream.above == 0 {
                 let taken = self.whole_lines(iostream, frame.time, rest, block, limit);
                 if taken > 0 {
                     at += taken;
@@ -193,9 +199,13 @@ impl Splitter {
             block.lines.len() + limit.saturating_sub(self.seq) as usize
         });
         let most_lines = most_lines.min(self.settings.block_lines);
+        let may_move = memchr::memchr(b'\x1b', bytes).is_some();
         let mut start = 0;
         'lines: for newline in memchr::memchr_iter(b'\n', bytes) {
             let mut text = bytes.get(start..newline).unwrap_or_default();
+            if may_move && rows::above(text, 0) > 0 {
+                break;
+            }
             let mut piece = Piece { time, eol: Eol::Lf, more: false };
             if let Some(without) = text.strip_suffix(b"\r") {
                 text = without;
@@ -234,7 +244,17 @@ impl Splitter {
         block: &mut Block,
     ) -> usize {
         let longest = self.settings.max_line_bytes;
-        let pending = &mut self.stream(iostream).pending;
+        let stream = self.stream(iostream);
+        if stream.held {
+            if !bytes.first().is_some_and(|byte| rows::draws_on(*byte)) {
+                self.take_held(iostream, block);
+                return 0;
+            }
+            stream.held = false;
+            stream.above = stream.above.saturating_sub(1);
+            stream.looked_at = stream.pending.bytes.len();
+        }
+        let pending = &mut stream.pending;
         // One more than fits tells that it does not; and a CR may belong to the line's end.
         let room = (longest + 2).saturating_sub(pending.bytes.len());
         let window = bytes.get(..room.min(bytes.len())).unwrap_or_default();
@@ -252,11 +272,28 @@ impl Splitter {
             return newline.unwrap_or(window.len());
         }
         let Some(newline) = newline else { return window.len() };
+        let stream = self.stream(iostream);
+        stream.look();
+        if stream.above > 0 {
+            stream.pending.extend(offset + newline as u64, time, b"\n");
+            stream.held = true;
+            return newline + 1;
+        }
         let eol = if has_return { Eol::CrLf } else { Eol::Lf };
         self.take_pending(iostream, text, usize::from(has_return), eol, false, block);
         block.bytes.push(b'\n');
         block.raw_bytes += 1;
         newline + 1
+    }
+
+    /// The line ended at the line end that `pending` ends in.
+    fn take_held(&mut self, iostream: IoStream, block: &mut Block) {
+        let text = self.stream(iostream).pending.bytes.as_slice();
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        let has_return = text.ends_with(b"\r");
+        let eol = if has_return { Eol::CrLf } else { Eol::Lf };
+        let length = text.len() - usize::from(has_return);
+        self.take_pending(iostream, length, usize::from(has_return) + 1, eol, false, block);
     }
 
     /// Makes a line of the first `text` pending bytes; `rest` more belong to its end.
@@ -270,15 +307,27 @@ impl Splitter {
         block: &mut Block,
     ) {
         let start = block.bytes.len();
+        let stream = self.stream(iostream);
+        let before = stream.open.as_ref().map_or(0, |open| open.above);
         // Moved out so that the labels can be found while it is looked at; its buffer is kept.
-        let mut pending = std::mem::take(&mut self.stream(iostream).pending);
+        let mut pending = std::mem::take(&mut stream.pending);
+        let above = if more {
+            rows::above(pending.bytes.get(..text).unwrap_or_default(), before)
+        } else {
+            0
+        };
         let piece = Piece { time: pending.first.time, eol, more };
         self.line(iostream, start, pending.bytes.get(..text).unwrap_or_default(), piece, block);
         let taken = text + rest;
         block.bytes.extend_from_slice(pending.bytes.get(..taken).unwrap_or_default());
         block.raw_bytes += taken as u64;
         pending.drop_front(taken);
-        self.stream(iostream).pending = pending;
+        let stream = self.stream(iostream);
+        stream.pending = pending;
+        (stream.above, stream.looked_at, stream.held) = (above, 0, false);
+        if let Some(open) = &mut stream.open {
+            open.above = above;
+        }
     }
 
     fn note(&mut self, frame: &Frame, payload: &[u8], block: &mut Block) {
@@ -296,6 +345,10 @@ impl Splitter {
             self.close(iostream, block);
             return;
         }
+        if self.stream(iostream).held {
+            self.take_held(iostream, block);
+            return;
+        }
         let whole = cut::boundary(&self.stream(iostream).pending.bytes);
         if whole > 0 {
             self.take_pending(iostream, whole, 0, Eol::None, true, block);
@@ -305,11 +358,14 @@ impl Splitter {
     /// Ends an iostream's line where it stands.
     fn close(&mut self, iostream: IoStream, block: &mut Block) {
         let pending = self.stream(iostream).pending.bytes.len();
-        if pending > 0 {
+        if self.stream(iostream).held {
+            self.take_held(iostream, block);
+        } else if pending > 0 {
             self.take_pending(iostream, pending, 0, Eol::None, false, block);
         }
         let stream = self.stream(iostream);
         stream.open = None;
+        stream.above = 0;
         stream.group = None;
     }
 
@@ -361,6 +417,7 @@ impl Splitter {
             eol: Eol::None,
             level: Some(Level::Warning),
             group: None,
+            headline: false,
             part: None,
             gap: Some(block.gaps.len() as u32),
         });
@@ -388,6 +445,7 @@ impl Splitter {
             IoStream::Stderr => &mut self.stderr,
         };
         let (level, group, part);
+        let mut headline = false;
         if let Some(open) = &mut stream.open {
             open.parts += 1;
             (level, group) = (open.level, open.group);
@@ -398,14 +456,16 @@ impl Splitter {
         } else {
             level = level::detect(text);
             self.errors += u64::from(level >= Some(Level::Error));
-            group = if self.settings.multiline {
+            let member = if self.settings.multiline {
                 group::step(&mut stream.group, &self.settings, seq, time, text)
             } else {
                 None
             };
+            group = member.map(|member| member.group);
+            headline = member.is_some_and(|member| member.headline);
             part = piece.more.then_some(Part { line: seq, number: 1, last: false });
             if piece.more {
-                stream.open = Some(OpenLine { line: seq, parts: 1, level, group });
+                stream.open = Some(OpenLine { line: seq, parts: 1, level, group, above: 0 });
             }
         }
         block.lines.push(Line {
@@ -416,6 +476,7 @@ impl Splitter {
             eol: piece.eol,
             level,
             group,
+            headline,
             part,
             gap: None,
         });
@@ -428,9 +489,20 @@ impl Stream {
             skip: state.offset,
             owed: state.pending,
             pending: Pending::default(),
+            above: state.open.as_ref().map_or(0, |open| open.above),
+            looked_at: 0,
+            held: false,
             open: state.open,
             group: state.group,
         }
+    }
+
+    /// Follows the cursor through what is pending and was not looked at; it ends at a line end, so that
+    /// no escape sequence is cut there.
+    fn look(&mut self) {
+        let fresh = self.pending.bytes.get(self.looked_at..).unwrap_or_default();
+        self.above = rows::above(fresh, self.above);
+        self.looked_at = self.pending.bytes.len();
     }
 
     fn state(&self, position: u64) -> StreamState {

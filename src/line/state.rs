@@ -60,6 +60,9 @@ pub struct OpenLine {
     /// The group it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<u64>,
+    /// How many rows the cursor is above the lowest one (`rows`).
+    #[serde(default, skip_serializing_if = "is_none_above")]
+    pub above: u32,
 }
 
 /// A traceback that may go on.
@@ -76,6 +79,11 @@ pub struct OpenGroup {
     /// Which process of a launcher that prefixes lines (`[rank3]: `) prints it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rank: Option<u32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_none_above(rows: &u32) -> bool {
+    *rows == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

@@ -5,7 +5,8 @@
 //! once. Parts are not copied; an item lists where they stand.
 //!
 //! Read forward, lines that follow wait behind the first part until the last one is there, so that
-//! the whole stands where it began. What waits is limited: beyond it, parts go on one by one.
+//! the whole stands where it began. What waits is limited: beyond it, parts go on one by one, and a
+//! progress bar, of which only the end matters, stands where it ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub enum Joining {
 const MAX_WAITING: usize = 4096;
 /// Bytes of one line that are kept together.
 const MAX_BYTES: usize = 8 << 20;
+/// Bytes of pages that are held for one line.
+const MAX_HELD: usize = 32 << 20;
 
 #[derive(Debug)]
 pub(super) struct Joiner {
@@ -53,6 +56,10 @@ struct Open {
     id: (u32, u64),
     parts: Vec<At>,
     bytes: usize,
+    /// The pages that they are on.
+    held: usize,
+    /// All of them redraw themselves.
+    redraws: bool,
     /// It was too long: what was decided on its beginning holds for the rest.
     decided: Option<Verdict>,
 }
@@ -61,6 +68,12 @@ struct Open {
 enum Slot {
     Ready(Whole),
     Open((u32, u64)),
+}
+
+impl Open {
+    fn new(id: (u32, u64)) -> Self {
+        Self { id, parts: Vec::new(), bytes: 0, held: 0, redraws: true, decided: None }
+    }
 }
 
 impl Joiner {
@@ -95,19 +108,24 @@ impl Joiner {
         };
         let bytes = page.message(line).len();
         let position = self.open.iter().position(|open| open.id == id).unwrap_or_else(|| {
-            self.open.push(Open { id, parts: Vec::new(), bytes: 0, decided: None });
+            self.open.push(Open::new(id));
             if self.in_place {
                 self.waiting.push_back(Slot::Open(id));
             }
             self.open.len() - 1
         });
         let Some(open) = self.open.get_mut(position) else { return };
+        if open.parts.last().is_none_or(|(last, _)| !Arc::ptr_eq(last, page)) {
+            open.held += page.bytes();
+        }
         open.parts.push(at);
         open.bytes += bytes;
-        if open.bytes > MAX_BYTES && open.decided.is_none() {
+        open.redraws &= line.progress;
+        let too_long = open.bytes > MAX_BYTES || open.held > MAX_HELD;
+        if too_long && open.decided.is_none() {
             open.decided = Some(decide(&open.parts, filter));
         }
-        if open.decided.is_some() || ends {
+        if ends || too_long || (open.decided.is_some() && !open.redraws) {
             self.hand_on(position, filter, ends);
         }
         self.relieve(filter);
@@ -136,6 +154,7 @@ impl Joiner {
         let Some(open) = self.open.get_mut(position) else { return };
         let id = open.id;
         let mut parts = std::mem::take(&mut open.parts);
+        (open.bytes, open.held) = (0, 0);
         if self.direction == Direction::Backward {
             parts.reverse();
         }
@@ -162,6 +181,10 @@ impl Joiner {
         }
         let Some(Slot::Open(id)) = self.waiting.front() else { return };
         let Some(position) = self.open.iter().position(|open| open.id == *id) else { return };
+        if self.open.get(position).is_some_and(|open| open.redraws) {
+            self.waiting.pop_front();
+            return;
+        }
         if let Some(open) = self.open.get_mut(position) {
             open.decided = Some(decide(&open.parts, filter));
         }

@@ -343,7 +343,14 @@ mod tests {
         lines[0].part = Some((0, 1, false));
         let out = run(&lines, Filter::default(), Direction::Forward, Joining::InPlace, None, 1000);
         assert!(out.starts_with("0 1 2 ") && out.ends_with(" 4998 4999"), "{}", &out[..20]);
+        for (part, at) in [(1, 0), (2, 4900), (3, 4950)] {
+            lines[at].part = Some((0, part, part == 3));
+            lines[at].progress = true;
+        }
+        let out = run(&lines, Filter::default(), Direction::Forward, Joining::InPlace, None, 1000);
+        assert!(out.starts_with("1 2 ") && out.contains(" 4949 0+4900+4950 4951 "), "a bar");
         lines.truncate(3);
+        lines[0].progress = false;
         check(&lines, &Filter::default(), Direction::Forward, None, "0 1 2");
     }
 }

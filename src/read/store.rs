@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::filter::Filter;
 use super::page::Slice;
-use crate::record::{Exit, LevelCounts, Nanos, Origin, WriterId};
+use crate::record::{Exit, LevelCounts, Nanos, Origin, Writer, WriterId};
 
 /// A log store, seen by a reader.
 pub trait LogReader: Send + Sync {
@@ -166,6 +166,24 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// The stream of a writer of which nothing more is known than that it has started.
+    pub fn started(writer: &Writer) -> Self {
+        Self {
+            origin: writer.origin.clone(),
+            writer: writer.id,
+            status: Status::Running,
+            started: writer.started,
+            ended: None,
+            last_seen: None,
+            lines: None,
+            bytes: None,
+            levels: None,
+            gaps: 0,
+            exit: None,
+            first_error: None,
+        }
+    }
+
     /// The exit status a shell would show for the step: 0, its code, or 128 + the signal.
     pub fn exit_status(&self) -> Option<u8> {
         let exit = self.exit.as_ref()?;

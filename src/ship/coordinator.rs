@@ -16,7 +16,10 @@
 //!
 //! Writing the checkpoint takes longer than all else here, so it is not done for every chunk: cuts are
 //! decided ahead, all that are ready together, and acknowledgements wait for the next time. It takes
-//! one twentieth of the time at the most.
+//! one twentieth of the time at the most. What no recovery needs waits a moment for something that one does:
+//! upkeep can be done again (what it makes has a name that says so), and behind the last
+//! acknowledgement comes the end, which says all that it says. So a short step has its checkpoint written
+//! once, for the cut of its one chunk.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -42,7 +45,8 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Between two checkpoints, so many times as long as the last one took …
 const SAVING_PART: u32 = 20;
-/// … but not longer.
+/// … but not longer. Also how long that waits which no recovery needs: a store that cannot tell what it
+/// has gets its last chunk twice if we die before it is written.
 const LONGEST_UNSAVED: Duration = Duration::from_millis(50);
 
 /// How the coordinator's work has ended.
@@ -101,8 +105,8 @@ pub(super) struct Flow {
     caught_up: bool,
     /// We were told to stop, and until when requests may still succeed.
     grace: Option<Instant>,
-    /// The checkpoint lacks something.
-    unsaved: bool,
+    /// The checkpoint lacks something, and by when it is to be written for that.
+    unsaved: Option<Instant>,
     /// It is not written again before.
     save_at: Option<Instant>,
     /// When something may be sent that may not be now.
@@ -115,6 +119,19 @@ impl Flow {
     /// Goes on with chunk `next`, after lines that come to `totals`.
     pub(super) fn after(next: u64, totals: Summary) -> Self {
         Self { next_ready: next, totals, ..Self::default() }
+    }
+
+    /// Nothing is left but to tell the store that this is all.
+    fn is_at_end(&self) -> bool {
+        self.ending.is_some() && self.is_all_acknowledged()
+    }
+
+    /// Nothing that was read is under way.
+    fn is_all_acknowledged(&self) -> bool {
+        self.open.is_empty()
+            && self.ready.is_empty()
+            && self.under_way.is_empty()
+            && self.delivered.is_empty()
     }
 }
 
@@ -160,7 +177,7 @@ impl Coordinator<'_> {
     pub(super) fn run(mut self, events: &Receiver<Event>, stop: &Stop) -> Result<Done, Error> {
         self.flow.outages = self.gate.outages();
         let done = self.work(events, stop);
-        if self.flow.unsaved {
+        if self.flow.unsaved.is_some() {
             self.save();
         }
         done
@@ -260,7 +277,7 @@ impl Coordinator<'_> {
                     Ok(()) => {
                         pass.succeeded();
                         self.flow.upkeep = Errand::default();
-                        self.flow.unsaved = true;
+                        self.save_by(Instant::now() + LONGEST_UNSAVED);
                     }
                     Err(error) => {
                         let failures = self.flow.upkeep.failures + 1;
@@ -302,7 +319,7 @@ impl Coordinator<'_> {
         };
         self.progress.failing(Some(&message));
         self.kept.last_error = Some(message.clone());
-        self.flow.unsaved = true;
+        self.save_by(Instant::now());
         if let Some((advice, not_allowed)) = refused {
             let store = self.store.to_owned();
             return Err(Error::Refused { store, message, advice, not_allowed });
@@ -317,9 +334,11 @@ impl Coordinator<'_> {
         let now = Instant::now();
         self.flow.wake = None;
         self.complete();
-        self.acknowledge();
-        let may_save = self.flow.grace.is_some() || self.flow.save_at.is_none_or(|at| at <= now);
-        if may_save && (self.board(now) | self.flow.unsaved) {
+        self.acknowledge(now);
+        let stopping = self.flow.grace.is_some();
+        let may_save = stopping || self.flow.save_at.is_none_or(|at| at <= now);
+        let overdue = self.flow.unsaved.is_some_and(|by| stopping || by <= now);
+        if may_save && (self.board(now) | overdue) {
             self.save();
         }
         self.depart(now);
@@ -340,22 +359,13 @@ impl Coordinator<'_> {
 
     /// All chunks that there are have been acknowledged, and nothing is under way.
     fn is_idle(&self) -> bool {
-        self.is_all_acknowledged() && self.requests.running() == 0
-    }
-
-    fn is_all_acknowledged(&self) -> bool {
-        let flow = &self.flow;
-        flow.open.is_empty()
-            && flow.ready.is_empty()
-            && flow.under_way.is_empty()
-            && flow.delivered.is_empty()
+        self.flow.is_all_acknowledged() && self.requests.running() == 0
     }
 
     /// Upkeep, and the end when all else is done.
     fn run_errands(&mut self, now: Instant) {
         let flow = &self.flow;
-        let ends =
-            flow.ending.is_some() && self.is_all_acknowledged() && flow.upkeep.pass.is_none();
+        let ends = flow.is_at_end() && flow.upkeep.pass.is_none();
         let errand = match ends {
             true => &flow.finish,
             false if flow.grace.is_none() && self.session.upkeep_due() => &flow.upkeep,
@@ -424,7 +434,7 @@ impl Coordinator<'_> {
     }
 
     /// Delivered chunks are acknowledged, in order.
-    fn acknowledge(&mut self) {
+    fn acknowledge(&mut self, now: Instant) {
         let mut any = false;
         while let Some((receipt, lines)) = self.flow.delivered.remove(&self.kept.next_chunk) {
             self.session.acknowledged(&receipt);
@@ -440,8 +450,12 @@ impl Coordinator<'_> {
             let next = self.kept.next_chunk;
             self.kept.in_flight.retain(|cut| cut.chunk >= next);
             self.progress.acknowledged(&self.kept.acked);
-            self.flow.unsaved = true;
+            self.save_by(if self.flow.is_at_end() { now + LONGEST_UNSAVED } else { now });
         }
+    }
+
+    fn save_by(&mut self, by: Instant) {
+        self.flow.unsaved = earlier(self.flow.unsaved, Some(by));
     }
 
     /// Ready chunks go under way; their cuts are noted, for more of them than may be sent at once, so that
@@ -517,15 +531,16 @@ impl Coordinator<'_> {
         let start = Instant::now();
         self.keeper.put(self.store, self.kept.clone());
         let now = Instant::now();
-        self.flow.unsaved = false;
+        self.flow.unsaved = None;
         self.flow.save_at = Some(now + LONGEST_UNSAVED.min((now - start) * SAVING_PART));
     }
 
     /// When something is to be done though nothing happens.
     fn next_due(&self) -> Option<Instant> {
         let flow = &self.flow;
-        let wanted = flow.unsaved || (self.has_berth() && !flow.ready.is_empty());
-        let save = flow.save_at.filter(|_| wanted);
+        let boards = self.has_berth() && !flow.ready.is_empty();
+        let overdue = flow.unsaved.map(|by| flow.save_at.map_or(by, |at| at.max(by)));
+        let save = earlier(overdue, flow.save_at.filter(|_| boards));
         match flow.grace {
             // Nothing is tried again.
             Some(grace) => Some(grace),

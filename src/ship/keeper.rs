@@ -5,7 +5,9 @@
 //! a segment may only be deleted when a checkpoint behind it would survive a loss of power.
 //!
 //! A checkpoint that cannot be written (a full disk) stops nothing: the stores themselves say
-//! what they have. It only keeps segments from being deleted.
+//! what they have. It only keeps segments from being deleted. It is not written any more when the last
+//! store has everything: the spool is removed with it, and should that not be done, whoever finds the
+//! spool asks the stores, or has it written then ([`Keeper::write`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -86,8 +88,21 @@ impl Keeper {
     pub fn put(&self, store: &str, part: StoreCheckpoint) {
         let mut checkpoint = self.checkpoint();
         checkpoint.stores.insert(store.to_owned(), part);
+        let is_finished = |name| checkpoint.stores.get(name).is_some_and(|part| part.finished);
+        if !self.stores.is_empty() && self.stores.iter().all(is_finished) {
+            return;
+        }
+        self.store(&checkpoint);
+    }
+
+    /// Writes what is known, whatever it is.
+    pub fn write(&self) {
+        self.store(&self.checkpoint());
+    }
+
+    fn store(&self, checkpoint: &Checkpoint<Mark>) {
         let Some(dir) = &self.dir else { return };
-        let acked = self.acknowledged(&checkpoint);
+        let acked = self.acknowledged(checkpoint);
         let durability = if acked.saturating_sub(self.released()) >= self.step {
             Durability::Power
         } else {
@@ -156,6 +171,21 @@ mod tests {
         let again = Keeper::open(dir.path(), stores, 1600).unwrap();
         assert_eq!(again.get("a"), Some(acked(500)));
         assert!(again.get("b").is_some_and(|part| part.finished));
+    }
+
+    #[test]
+    fn what_is_finished_for_all_is_not_written_unless_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = vec!["a".to_owned(), "b".to_owned()];
+        let keeper = Keeper::open(dir.path(), stores.clone(), 1600).unwrap();
+        let on_disk = |name| Keeper::open(dir.path(), stores.clone(), 1600).unwrap().get(name);
+        let finished = StoreCheckpoint { finished: true, ..acked(450) };
+        keeper.put("a", finished.clone());
+        assert_eq!(on_disk("a"), Some(finished.clone()), "the other may take hours yet");
+        keeper.put("b", finished.clone());
+        assert_eq!((on_disk("b"), keeper.get("b")), (None, Some(finished.clone())));
+        keeper.write();
+        assert_eq!(on_disk("b"), Some(finished));
     }
 
     #[test]

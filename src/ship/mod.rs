@@ -57,6 +57,7 @@ pub use self::source::{FrameSource, SourceError, SpoolSource};
 pub use self::spools::{SpoolError, Target, close, runtime, ship_spool};
 pub use self::stop::{Stop, Stopper, Until, stop};
 use crate::stores::{EncodeError, Refused, StateError, Totals};
+use crate::words::counted;
 
 /// How delivery has ended, if not by an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,10 +98,11 @@ pub enum Error {
     },
     /// The store has the writer as complete, and the spool holds more.
     #[error(
-        "log store {store}: it has this writer as complete with {} lines of {} bytes, but the spool \
-         holds {} lines of {} bytes; the spool is kept: to deliver the rest, take the writer's \
+        "log store {store}: it has this writer as complete with {} of {}, but the spool \
+         holds {} of {}; the spool is kept: to deliver the rest, take the writer's \
          end.json away there and ship again",
-        there.lines, there.bytes, here.lines, here.bytes
+        counted(there.lines, "line"), counted(there.bytes, "byte"),
+        counted(here.lines, "line"), counted(here.bytes, "byte")
     )]
     More {
         /// Its name.

@@ -162,10 +162,14 @@ pub fn ship_spool(
         return Ok(Outcome::CaughtUp);
     }
     let removed = spool::remove(dir);
-    drop(lock);
-    match removed {
+    let result = match removed {
         Ok(()) => Ok(Outcome::Delivered),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outcome::Delivered),
-        Err(source) => Err(SpoolError::Remove { dir: dir.to_owned(), source }),
-    }
+        Err(source) => {
+            keeper.write();
+            Err(SpoolError::Remove { dir: dir.to_owned(), source })
+        }
+    };
+    drop(lock);
+    result
 }

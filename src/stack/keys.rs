@@ -266,7 +266,7 @@ mod tests {
         assert!(endpoint.required && !endpoint.secret);
         let size = key(&http, "max_export_batch_size");
         assert_eq!(*size.kind(), Kind::Count { least: 1, most: 100_000 });
-        assert!(matches!(size.default, Some(Value::Integer(10_000))), "{:?}", size.default);
+        assert!(matches!(size.default, Some(Value::Integer(2_000))), "{:?}", size.default);
         let format = key(&http, "format");
         assert_eq!(*format.kind(), Kind::Choice(vec!["ndjson".into(), "json".into()]));
         assert!(matches!(&format.default, Some(Value::Text(word)) if word == "ndjson"));

@@ -168,6 +168,35 @@ pub(crate) fn store(
     resolve::resolve(env, &find(env, explicit)?, choose, Secrets::Followed)
 }
 
+/// What is wrong with a key of a store that only its client knows of, at the line where the key
+/// stands, or else the store.
+pub(crate) fn problem_of_store(
+    file: Option<&Path>,
+    name: &str,
+    key: &str,
+    what: String,
+    help: String,
+) -> Problem {
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let written = document::parse(&text, document::Layer::File).unwrap_or_default();
+    let sections = ["artifact_stores", "log_stores"];
+    let (section, store) = sections
+        .into_iter()
+        .find_map(|section| Some((section, written.table(section)?.get(name)?)))
+        .map_or(("artifact_stores", None), |(section, store)| (section, Some(store)));
+    let place = store.map(|store| match &store.node.value {
+        document::Value::Table(table) => table.get(key).map_or(store.place, |entry| entry.place),
+        _ => store.place,
+    });
+    Problem {
+        file: file.map(Path::to_owned),
+        position: place.map(|place| problem::position(&text, place.offset)),
+        key: reader::join(&reader::join(section, name), key),
+        what,
+        help: Some(help),
+    }
+}
+
 /// Writes the default file to `path`, or to where the user's stack file is looked for. Returns where.
 pub fn init(env: &Env, path: Option<&Path>, existing: Existing) -> Result<PathBuf, WriteError> {
     let usual = || env.stack_files().into_iter().next();

@@ -107,7 +107,7 @@ impl Errors {
 }
 
 /// Line and column of a byte, from 1.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
     let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;

@@ -15,8 +15,8 @@ const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 const NAME: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$";
 /// What stands for a secret may stand for any text.
 const REFERENCE: &str = r"\$\{";
-const SIZE: &str = r"^\s*[0-9.]+\s*([kKmMgGtTpP][iI]?)?[bB]?\s*$|\$\{";
-const SPAN: &str = r"^(\s*[0-9]+\s*[a-zA-Zµ]+)+\s*$|\$\{";
+const SIZE: &str = r"^\s*[0-9.]+\s*([kKmMgGtTpPeE][iI]?)?[bB]?\s*$|\$\{";
+const SPAN: &str = r"^\s*(0|([0-9]+(\.[0-9]*)?\s*[a-zA-Zµ]+\s*)+)\s*$|\$\{";
 
 /// The schema.
 pub(crate) fn schema() -> Value {
@@ -66,9 +66,10 @@ pub(crate) fn schema() -> Value {
     })
 }
 
-/// Names of the user's, each with such a table.
+/// Names of the user's, each with such a table. Not as `patternProperties`, which would hold for those
+/// in `properties` as well.
 fn named(table: Value) -> Value {
-    json!({ "type": "object", "patternProperties": { (NAME): table }, "additionalProperties": false })
+    json!({ "type": "object", "propertyNames": { "pattern": NAME }, "additionalProperties": table })
 }
 
 fn stack() -> Value {

@@ -466,6 +466,10 @@ pub struct Summary {
     pub levels: LevelCounts,
     /// The first line of level ERROR or above.
     pub first_error: Option<FirstError>,
+    /// What a group that began in the lines before is about, with that group's first `seq`: the end of a
+    /// traceback of which they have the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continued: Option<FirstError>,
     /// Lines that redraw themselves.
     pub progress: u64,
     /// The first line of the oldest group that began before these lines and goes on in them.
@@ -514,6 +518,15 @@ impl Summary {
         }
     }
 
+    /// A line says what its group is about: it is named by the first `seq` of that.
+    pub fn count_headline(&mut self, headline: FirstError) {
+        match &mut self.first_error {
+            Some(error) if error.seq == headline.seq => *error = headline,
+            _ if headline.seq < self.first_seq => self.continued = Some(headline),
+            _ => {}
+        }
+    }
+
     /// Adds what follows.
     pub fn add(&mut self, next: &Self) {
         if self.lines == 0 {
@@ -527,6 +540,9 @@ impl Summary {
         self.raw_bytes += next.raw_bytes;
         for (sum, count) in self.levels.iter_mut().zip(next.levels) {
             *sum += count;
+        }
+        if let Some(continued) = &next.continued {
+            self.count_headline(continued.clone());
         }
         if self.first_error.is_none() {
             self.first_error.clone_from(&next.first_error);

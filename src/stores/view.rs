@@ -161,6 +161,14 @@ pub(crate) fn each(block: &Block, mut show: impl FnMut(&View<'_>)) -> Summary {
         if level >= Some(Level::Error) && summary.first_error.is_none() {
             summary.first_error = Some(first_error(seq, bytes));
         }
+        if line.headline
+            && let Some(group) = line.group
+        {
+            // Of an exception group it stands in a frame: `  | ExceptionGroup: …`.
+            let said = bytes.trim_ascii_start();
+            let said = said.strip_prefix(b"| ").unwrap_or(said);
+            summary.count_headline(first_error(group, said));
+        }
     }
     summary
 }
@@ -219,4 +227,82 @@ fn first_error(seq: u64, bytes: &[u8]) -> FirstError {
     let text = String::from_utf8_lossy(bytes);
     let cut = text.floor_char_boundary(MAX_ERROR_MESSAGE);
     FirstError { seq, message: text.get(..cut).unwrap_or_default().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::{Settings, Splitter, State};
+    use crate::record::Nanos;
+    use crate::spool::{Frame, Kind};
+
+    /// What is kept of the first error, the lines in blocks of so many.
+    fn first_error_of(text: &str, block_lines: usize) -> Option<(u64, String)> {
+        let settings = Settings { block_lines, ..Settings::default() };
+        let mut splitter = Splitter::new(settings, State::default());
+        let len = text.len() as u32;
+        let frame = Frame { kind: Kind::Stderr, time: Nanos(1), offset: 0, len };
+        let (mut summary, mut block) = (Summary::default(), Block::default());
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let taken = splitter.push(&frame, rest, &mut block, None);
+            rest = &rest[taken..];
+            // Blocks make a chunk before chunks make the whole.
+            let mut chunk = Summary::default();
+            chunk.add(&each(&block, |_| {}));
+            summary.add(&chunk);
+            block.clear();
+        }
+        summary.first_error.map(|error| (error.seq, error.message))
+    }
+
+    #[test]
+    fn the_first_error_is_the_exception_and_not_the_word_traceback() {
+        let chained = "start\n\
+            Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'\n\n\
+            During handling of the above exception, another exception occurred:\n\n\
+            Traceback (most recent call last):\n  File \"a.py\", line 2, in g\nValueError: bad\n";
+        let twice = format!("{chained}then\n{}", chained.replace("bad", "worse"));
+        let table: &[(&str, u64, &str)] = &[
+            (chained, 1, "ValueError: bad"),
+            (&twice, 1, "ValueError: bad"),
+            (
+                "thread 'main' panicked at src/main.rs:4:5:\nindex out of bounds\nnote: run with x\n",
+                0,
+                "index out of bounds",
+            ),
+            (
+                "thread 'main' panicked at 'old', src/main.rs:4:5\n",
+                0,
+                "thread 'main' panicked at 'old', src/main.rs:4:5",
+            ),
+            (
+                "panic: one [recovered]\n\tpanic: two\n\ngoroutine 1 [running]:\nmain.main()\n",
+                0,
+                "panic: two",
+            ),
+            (
+                "Exception in thread \"main\" java.lang.IllegalStateException: x\n\tat a.B.c(B.java:1)\n\
+                Caused by: java.io.IOException: y\n\tat a.B.d(B.java:2)\n",
+                0,
+                "Exception in thread \"main\" java.lang.IllegalStateException: x",
+            ),
+            (
+                "ERROR: first\nTraceback (most recent call last):\nValueError: bad\n",
+                0,
+                "ERROR: first",
+            ),
+            (
+                "Traceback (most recent call last):\n  cut off",
+                0,
+                "Traceback (most recent call last):",
+            ),
+        ];
+        for (text, seq, message) in table {
+            for block_lines in [1, 2, 3, 100] {
+                let found = first_error_of(text, block_lines);
+                assert_eq!(found, Some((*seq, (*message).to_owned())), "{block_lines} in {text}");
+            }
+        }
+    }
 }

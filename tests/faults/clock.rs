@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::{Paced, all_there};
+use super::all_there;
+use crate::support::paced::Paced;
 use crate::support::sandbox::Sandbox;
 
 /// Where Debian's package `faketime` puts the library, whatever the architecture.
@@ -33,9 +34,10 @@ fn back_and_forth_by_an_hour_while_the_step_prints() {
         fs::write(&new, jump).unwrap();
         fs::rename(&new, &clock).unwrap();
         step.more();
-        step.printed(&sandbox);
+        // Not only printed: what counts is the clock when it is read.
+        step.captured(&sandbox);
     }
-    let (input, _) = step.finish();
+    let (input, _) = step.succeed();
     all_there(&sandbox, "run", &input);
     let times: Vec<String> = sandbox
         .records("run")

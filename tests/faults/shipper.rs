@@ -7,8 +7,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Paced, Random, all_there};
+use super::{Random, all_there};
 use crate::servers::seaweed;
+use crate::support::paced::Paced;
 use crate::support::sandbox::{LOCAL, Sandbox, in_small_pieces};
 use crate::support::wait;
 
@@ -31,7 +32,7 @@ fn killed(stack: &str, run: &str, count: usize, kills: usize, seed: u64) {
         ship.kill();
         last = ship.pid;
     }
-    let (input, _) = step.finish();
+    let (input, _) = step.succeed();
     all_there(&sandbox, run, &input);
     assert!(sandbox.spooled().is_empty());
 }
@@ -55,7 +56,7 @@ fn killed_while_it_delivers_what_earlier_runs_left() {
     std::fs::write(sandbox.store(), "in the way").unwrap();
     let mut inputs = Vec::new();
     for run in ["one", "two", "three"] {
-        inputs.push((run, Paced::start(&sandbox, run, 30_000, 1).finish().0));
+        inputs.push((run, Paced::start(&sandbox, run, 30_000, 1).succeed().0));
     }
     assert_eq!(sandbox.spooled().len(), 3);
     std::fs::remove_file(sandbox.store()).unwrap();
@@ -77,7 +78,7 @@ fn killed_while_it_delivers_what_earlier_runs_left() {
 fn a_spool_that_another_process_holds_is_not_counted_as_delivered() {
     let sandbox = Sandbox::local("[ship]\ndeadline = \"0s\"\n");
     std::fs::write(sandbox.store(), "in the way").unwrap();
-    let (input, _) = Paced::start(&sandbox, "run", 2000, 1).finish();
+    let (input, _) = Paced::start(&sandbox, "run", 2000, 1).succeed();
     std::fs::remove_file(sandbox.store()).unwrap();
     let [spool] = sandbox.spooled().try_into().unwrap();
     let lock = std::fs::File::create(spool.join("ship.lock")).unwrap();
@@ -117,7 +118,7 @@ fn a_spool_that_another_process_holds_is_not_counted_as_delivered() {
 fn two_at_once_on_the_same_spool_deliver_once() {
     let sandbox = Sandbox::local("[ship]\ndeadline = \"0s\"\n");
     std::fs::write(sandbox.store(), "in the way").unwrap();
-    let (input, _) = Paced::start(&sandbox, "run", 20_000, 1).finish();
+    let (input, _) = Paced::start(&sandbox, "run", 20_000, 1).succeed();
     std::fs::remove_file(sandbox.store()).unwrap();
     let mut ships: Vec<_> =
         (0..4).map(|_| sandbox.steplog(["ship", "--all"]).spawn().unwrap()).collect();

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::Paced;
+use crate::support::paced::Paced;
 use crate::support::sandbox::{Output, Sandbox, finish};
 use crate::support::{lines, wait};
 
@@ -42,7 +42,7 @@ fn full(when_full: &str) -> (Sandbox, String) {
         ),
     ));
     fs::write(sandbox.store(), "in the way").unwrap();
-    let (input, _) = Paced::start(&sandbox, "run", 40_000, 4).finish();
+    let (input, _) = Paced::start(&sandbox, "run", 40_000, 4).succeed();
     fs::remove_file(sandbox.store()).unwrap();
     sandbox.call(["ship", "--all"]).expect(0);
     (sandbox, input)
@@ -85,7 +85,7 @@ fn full_blocks_the_step_if_told_to_and_loses_nothing() {
     });
     assert!(!sandbox.path("printed").exists(), "the step waits in its first share");
     fs::remove_file(sandbox.store()).unwrap();
-    let (input, _) = step.finish();
+    let (input, _) = step.succeed();
     super::all_there(&sandbox, "run", &input);
 }
 
@@ -159,11 +159,11 @@ fn its_folder_vanishes_while_the_step_runs() {
     let sandbox = Sandbox::local("");
     let mut step = Paced::start(&sandbox, "run", 20_000, 4);
     step.more();
-    step.printed(&sandbox);
+    step.printed();
     wait::until("the spool to be there", || sandbox.spooled().pop());
     fs::remove_dir_all(sandbox.spool()).unwrap();
     // The step goes on to its end; the spool is made again with what was at hand.
-    let (input, _) = step.finish();
+    let (input, _) = step.succeed();
     super::all_there(&sandbox, "run", &input);
     assert!(sandbox.spooled().is_empty());
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Paced, all_there};
+use super::all_there;
 use crate::servers::proxy::{Action, Proxy, Seen};
 use crate::servers::{nobody, seaweed};
 use crate::support::lines::assert_same;
+use crate::support::paced::Paced;
 use crate::support::sandbox::{LOCAL, Sandbox, finish, in_small_pieces};
 
 const QUICK: &str = "[ship]\nretry_initial = \"5ms\"\nretry_max = \"50ms\"\ntimeout = \"2s\"\n";
@@ -21,7 +22,7 @@ fn survives(run: &str, count: usize, action: Action) -> Proxy {
     let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
     let forces_a_retry = !matches!(action, Action::Delay(_) | Action::Throttle(..));
     proxy.puts(count, action);
-    let (input, said) = Paced::start(&sandbox, run, 5000, 5).finish();
+    let (input, said) = Paced::start(&sandbox, run, 5000, 5).succeed();
     assert_eq!(said, "", "{}", sandbox.ship_said());
     all_there(&sandbox, run, &input);
     assert!(sandbox.spooled().is_empty());
@@ -107,7 +108,7 @@ fn is_too_slow_for_a_chunk_within_the_timeout() {
     let stack = remote.through(proxy.address).stack("too-slow", &more);
     let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
     proxy.puts(usize::MAX, Action::Throttle(PIECE, PAUSE));
-    let (input, said) = Paced::start(&sandbox, "too-slow", 2000, 1).finish();
+    let (input, said) = Paced::start(&sandbox, "too-slow", 2000, 1).succeed();
     assert_eq!(said, "", "{}", sandbox.ship_said());
     all_there(&sandbox, "too-slow", &input);
     let largest = proxy.seen().iter().map(|seen| seen.body_bytes).max().unwrap();
@@ -131,7 +132,7 @@ fn a_service_that_takes_records_never_answers_every_other_request() {
     let url =
         format!("[log_stores.url]\nflavor = \"http\"\nendpoint = \"http://{}/\"\n", proxy.address);
     let sandbox = Sandbox::with_stack(&format!("{stack}{url}{}", QUICK.replace("2s", "250ms")));
-    let (_, said) = Paced::start(&sandbox, "hangs", 100, 1).finish();
+    let (_, said) = Paced::start(&sandbox, "hangs", 100, 1).succeed();
     assert_eq!(said, "", "{}", sandbox.ship_said());
     assert!(sandbox.spooled().is_empty());
     // The start, the lines and the end, each twice.
@@ -152,7 +153,7 @@ fn left_behind(run: &str, action: Option<&Action>) -> String {
     };
     let more = format!("{QUICK}deadline = \"500ms\"\n");
     let sandbox = Sandbox::with_stack(&remote.through(address).stack(run, &more));
-    let (input, said) = Paced::start(&sandbox, run, 3000, 3).finish();
+    let (input, said) = Paced::start(&sandbox, run, 3000, 3).succeed();
     assert!(said.contains("steplog ship"), "it says how to deliver the rest: {said}");
     assert_eq!(sandbox.spooled().len(), 1, "the spool keeps it");
     sandbox.write_stack(&remote.stack(run, &more));
@@ -203,7 +204,7 @@ fn reading_survives_a_store_that_falters() {
     let remote = seaweed::remote();
     let proxy = Proxy::to(remote.address);
     let sandbox = Sandbox::with_stack(&remote.through(proxy.address).stack("falters", QUICK));
-    let (input, _) = Paced::start(&sandbox, "falters", 3000, 3).finish();
+    let (input, _) = Paced::start(&sandbox, "falters", 3000, 3).succeed();
     for action in [Action::status(503), Action::Drop, Action::CutAnswer(400)] {
         let mut left = 2;
         let fault = action.clone();
@@ -223,7 +224,7 @@ fn a_bit_flips_in_what_the_store_keeps() {
     for codec in ["zstd", "gzip"] {
         let stack = LOCAL.replace("flavor =", &format!("codec = \"{codec}\"\nflavor ="));
         let sandbox = Sandbox::with_stack(&in_small_pieces(&stack));
-        let (input, _) = Paced::start(&sandbox, "run", 2000, 1).finish();
+        let (input, _) = Paced::start(&sandbox, "run", 2000, 1).succeed();
         let mut segments = Vec::new();
         files(&sandbox.store(), &mut segments);
         segments.retain(|path| path.parent().unwrap().ends_with("seg"));

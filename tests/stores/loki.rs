@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::conformance::{Bench, Stored, Subject, conformance};
+use super::conformance::{Stored, Subject, conformance};
 use crate::servers::free_port;
 use crate::servers::proxy::Seen;
 use crate::servers::python::Program;
-use crate::support::lines;
 
 pub(super) struct Loki {
     server: Program,
@@ -102,44 +101,4 @@ fn stored(entry: Value) -> Stored {
     }
 }
 
-conformance!(Loki: basics, faults, wire, secure, partial);
-
-/// The stack has both: what is read from one is what is read from the other.
-#[test]
-fn it_is_read_as_the_artifact_store_is() {
-    let server = Loki::start();
-    let bench = Bench::new(&server.keys(&format!("http://{}", server.address())));
-    let stack = std::fs::read_to_string(bench.sandbox.path("config/steplog/stack.toml")).unwrap();
-    bench.sandbox.write_stack(&stack.replace(
-        "log_stores = [\"it\"]",
-        "log_stores = [\"it\", \"kept\"]\n[log_stores.kept]\nflavor = \"artifact\"\n[stacks.other]\n\
-         artifact_store = \"here\"",
-    ));
-    let text = lines::numbered(3000);
-    bench.deliver("run-1", text.as_bytes());
-    let read = |options: &[&str], store: &str| {
-        let options = [options, &["--log-store", store]].concat();
-        bench.sandbox.call(options)
-    };
-    for options in [
-        &["logs", "run-1", "-o", "json"][..],
-        &["logs", "run-1", "-o", "raw", "--reverse"],
-        &["logs", "run-1", "-n", "17", "-t"],
-        &["logs", "run-1", "--head", "17", "-t"],
-        &["logs", "run-1", "--errors"],
-        &["logs", "run-1", "--grep", "1[0-9]5", "-C", "2"],
-        &["logs", "run-1", "--follow", "-n", "5"],
-        &["logs", "@latest/train"],
-        &["ls", "-o", "json"],
-        &["ls", "run-1", "-o", "json"],
-    ] {
-        let (it, kept) = (read(options, "it"), read(options, "kept"));
-        assert_eq!(it.code, kept.code, "{options:?}: {}", it.errors());
-        lines::assert_same(&options.join(" "), &kept.stdout, &it.stdout);
-    }
-    let denied = bench.sandbox.path("denied.toml");
-    std::fs::write(&denied, stack.replace("\"secret\"", "\"wrong\"")).unwrap();
-    let denied = denied.display().to_string();
-    let said = bench.sandbox.call(["logs", "run-1", "--stack", &denied]).expect(4).errors();
-    assert!(said.contains("does not allow it"), "{said}");
-}
+conformance!(Loki: basics, faults, wire, secure, partial, reading, searching);

@@ -4,6 +4,7 @@
 pub(crate) mod conformance;
 
 mod choice;
+mod custom;
 mod datadog;
 mod elasticsearch;
 mod fan_out;
@@ -11,5 +12,6 @@ mod http;
 mod loki;
 mod otel;
 mod readers;
+mod roots;
 mod splunk;
 mod whole_way;

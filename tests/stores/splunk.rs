@@ -83,4 +83,4 @@ fn stored(event: Value) -> Stored {
     }
 }
 
-conformance!(Splunk: basics, faults, wire, secure, partial);
+conformance!(Splunk: basics, faults, wire, secure, partial, reading, searching);

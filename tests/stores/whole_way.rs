@@ -92,8 +92,11 @@ fn on_azure() {
 
 #[test]
 fn on_gcs() {
-    // The emulator speaks too little of the protocol for rclone to list it.
-    whole_way(&gcs::remote().stack("gcs-run", ""), "gcs-run");
+    // The server speaks too little of the protocol for rclone to list it.
+    let sandbox = whole_way(&gcs::remote().stack("gcs-run", ""), "gcs-run");
+    let said = sandbox.call(["check", "--connect"]).expect(0).errors();
+    assert!(said.contains("wrote, read and deleted an object"), "{said}");
+    assert!(!said.contains("overwrites"), "it keeps the condition of a put: {said}");
 }
 
 #[test]

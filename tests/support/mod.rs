@@ -1,8 +1,10 @@
 //! What every test needs: a place of its own ([`sandbox`]), waiting without sleeping
-//! ([`wait`]), the bytes of known lines ([`lines`]), a terminal ([`screen`]).
+//! ([`wait`]), the bytes of known lines ([`lines`]), a step that waits to be told ([`paced`]),
+//! a terminal ([`screen`]).
 
 pub(crate) mod http;
 pub(crate) mod lines;
+pub(crate) mod paced;
 pub(crate) mod processes;
 pub(crate) mod sandbox;
 pub(crate) mod screen;

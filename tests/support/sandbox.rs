@@ -162,7 +162,13 @@ impl Sandbox {
     /// The records of a run, as `logs -o json` gives them.
     #[track_caller]
     pub(crate) fn records(&self, run: &str) -> Vec<serde_json::Value> {
-        let output = self.call(["logs", run, "-o", "json"]);
+        self.records_with(run, &[])
+    }
+
+    /// The same with further options.
+    #[track_caller]
+    pub(crate) fn records_with(&self, run: &str, options: &[&str]) -> Vec<serde_json::Value> {
+        let output = self.call([&["logs", run, "-o", "json"], options].concat());
         let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let records: Vec<serde_json::Value> =
             lines.map(|line| serde_json::from_slice(line).unwrap()).collect();

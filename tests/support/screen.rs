@@ -67,26 +67,41 @@ impl Screen {
     /// Reads on until it shows; returns what came before it.
     #[track_caller]
     pub(crate) fn expect(&mut self, wanted: &str) -> String {
+        self.wait(&format!("{wanted:?} on the screen"), |seen| seen.contains(wanted));
+        let at = self.seen.find(wanted).unwrap();
+        let mut before: String = self.seen.drain(..at + wanted.len()).collect();
+        before.truncate(at);
+        before
+    }
+
+    /// Reads on until it is so, of what was seen and not yet expected, or of anything else.
+    #[track_caller]
+    pub(crate) fn wait(&mut self, what: &str, mut is_so: impl FnMut(&str) -> bool) {
         let started = Instant::now();
-        loop {
-            if let Some(at) = self.seen.find(wanted) {
-                let mut before: String = self.seen.drain(..at + wanted.len()).collect();
-                before.truncate(at);
-                return before;
+        let mut over = false;
+        while !is_so(&self.seen) {
+            assert!(!over, "ended without {what}: {:?}", self.seen);
+            assert!(started.elapsed() < LIMIT, "no {what}: {:?}", self.seen);
+            over = !self.read();
+        }
+    }
+
+    /// Reads what is there or comes soon; `false` at the end.
+    fn read(&mut self) -> bool {
+        let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(20_u16)).unwrap();
+        if !fds[0].any().unwrap() {
+            return true;
+        }
+        let mut block = [0; 4096];
+        match self.master.read(&mut block) {
+            Ok(count) => {
+                self.seen.push_str(&String::from_utf8_lossy(&block[..count]));
+                true
             }
-            assert!(started.elapsed() < LIMIT, "no {wanted:?} in {:?}", self.seen);
-            let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::from(1000_u16)).unwrap();
-            if !fds[0].any().unwrap() {
-                continue;
-            }
-            let mut block = [0; 4096];
-            match self.master.read(&mut block) {
-                Ok(count) => self.seen.push_str(&String::from_utf8_lossy(&block[..count])),
-                Err(error) => {
-                    assert_eq!(error.raw_os_error(), Some(libc::EIO), "{:?}", ErrorKind::Other);
-                    panic!("ended without {wanted:?}: {:?}", self.seen);
-                }
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(libc::EIO), "{:?}", ErrorKind::Other);
+                false
             }
         }
     }

@@ -9,20 +9,14 @@ use std::io::{self, BufReader, IoSliceMut, Read as _, Seek as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
-use crc_fast::{CrcAlgorithm, checksum};
 use flate2::bufread::MultiGzDecoder;
 use nix::errno::Errno;
 use nix::sys::uio::preadv;
 use nix::unistd::{Whence, lseek};
 
 use super::position::{Identity, Print};
+use super::trace::{HEAD, TAIL, Tail, Trace, hash};
 use crate::record::Nanos;
-
-/// Bytes of a file's beginning that are its head.
-pub(super) const HEAD: u64 = 1024;
-
-/// Bytes of what was read last that are kept.
-pub(super) const TAIL: usize = 64;
 
 /// What the file system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +25,6 @@ pub(super) struct Stamp {
     pub(super) inode: u64,
     pub(super) size: u64,
     pub(super) modified: Nanos,
-}
-
-/// The last bytes of a file that were read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tail {
-    bytes: [u8; TAIL],
-    len: usize,
 }
 
 /// An open file.
@@ -79,38 +66,6 @@ impl Stamp {
     }
 }
 
-impl Tail {
-    pub(super) const NONE: Self = Self { bytes: [0; TAIL], len: 0 };
-
-    /// More has been read.
-    pub(super) fn push(&mut self, read: &[u8]) {
-        if let Some(last) = read.last_chunk::<TAIL>() {
-            *self = Self { bytes: *last, len: TAIL };
-            return;
-        }
-        let gone = (self.len + read.len()).saturating_sub(TAIL);
-        self.bytes.copy_within(gone..self.len, 0);
-        self.len -= gone;
-        if let Some(free) = self.bytes.get_mut(self.len..self.len + read.len()) {
-            free.copy_from_slice(read);
-            self.len += read.len();
-        }
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    /// Its print, when it ends at `end`.
-    pub(super) fn print(&self, end: u64) -> Print {
-        Print {
-            at: end.saturating_sub(self.len as u64),
-            bytes: self.len as u32,
-            hash: hash(self.as_bytes()),
-        }
-    }
-}
-
 impl Content {
     pub(super) fn new(file: File, gzip: bool) -> Self {
         if gzip {
@@ -139,9 +94,10 @@ impl Content {
             Self::Plain(file) => file,
             Self::Gzip(gzip) => return gzip.read(offset, into).map(Filled::Bytes),
         };
+        let known = tail.as_bytes();
         let mut before = [0; TAIL];
-        let before = before.get_mut(..tail.len).unwrap_or_default();
-        let start = offset.saturating_sub(tail.len as u64) as i64;
+        let before = before.get_mut(..known.len()).unwrap_or_default();
+        let start = offset.saturating_sub(known.len() as u64) as i64;
         let count = loop {
             let mut slices = [IoSliceMut::new(before), IoSliceMut::new(into)];
             match preadv(file.as_fd(), &mut slices, start) {
@@ -149,8 +105,8 @@ impl Content {
                 result => break result?,
             }
         };
-        Ok(match count.checked_sub(tail.len) {
-            Some(count) if before == tail.as_bytes() => Filled::Bytes(count),
+        Ok(match count.checked_sub(known.len()) {
+            Some(count) if before == known => Filled::Bytes(count),
             _ => Filled::Changed,
         })
     }
@@ -176,22 +132,20 @@ impl Content {
         Ok((count == buffer.len()).then(|| Print { at, bytes, hash: hash(buffer) }))
     }
 
-    /// The print of the beginning, as much as there is.
-    pub(super) fn head(&mut self) -> io::Result<Print> {
+    /// What somebody knows who has read up to `end`.
+    pub(super) fn trace(&mut self, end: u64) -> io::Result<Trace> {
+        let mut trace = Trace::default();
+        // In a file that is shorter by now the next read finds it changed.
         let mut buffer = [0; HEAD as usize];
-        let count = self.read_whole(0, &mut buffer)?;
-        let read = buffer.get(..count).unwrap_or_default();
-        Ok(Print { at: 0, bytes: count as u32, hash: hash(read) })
-    }
-
-    /// The bytes before `end`.
-    pub(super) fn tail(&mut self, end: u64) -> io::Result<Tail> {
+        let head = buffer.get_mut(..end.min(HEAD) as usize).unwrap_or_default();
+        self.read_whole(0, head)?;
+        trace.push(head);
         let len = end.min(TAIL as u64);
-        let mut tail = Tail { bytes: [0; TAIL], len: len as usize };
-        let bytes = tail.bytes.get_mut(..len as usize).unwrap_or_default();
-        // In a file that is shorter by now the next read finds NULs changed.
-        self.read_whole(end - len, bytes)?;
-        Ok(tail)
+        let tail = buffer.get_mut(..len as usize).unwrap_or_default();
+        self.read_whole(end - len, tail)?;
+        trace.tail = Tail::default();
+        trace.tail.push(tail);
+        Ok(trace)
     }
 
     /// The next read of a compressed file begins with its first byte.
@@ -212,7 +166,7 @@ impl Content {
         if count < buffer.len() || hash(buffer) != print.hash {
             return Ok(None);
         }
-        let mut tail = Tail::NONE;
+        let mut tail = Tail::default();
         tail.push(buffer);
         Ok(Some(tail))
     }
@@ -285,29 +239,6 @@ impl Gzip {
                     self.at += count as u64;
                     return Ok(count);
                 }
-            }
-        }
-    }
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    checksum(CrcAlgorithm::Crc64Nvme, bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tail_is_what_came_last() {
-        let all: Vec<u8> = (0..=255).collect();
-        for step in [1, 7, 63, 64, 65, 200] {
-            let mut tail = Tail::NONE;
-            let mut read = 0;
-            for piece in all.chunks(step) {
-                tail.push(piece);
-                read += piece.len();
-                assert_eq!(tail.as_bytes(), &all[read.saturating_sub(TAIL)..read], "{step}");
             }
         }
     }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use memchr::memchr;
 
-use super::content::Tail;
+use super::trace::Trace;
 use crate::record::{IoStream, Nanos};
 
 /// The path of a container's log on a node, as the template of an input: its captures are OpenTelemetry's names.
@@ -57,7 +57,7 @@ struct Line<'a> {
 
 /// Cuts whole lines off the beginning of `raw`, as far as they fit one block. With `rest` what is left behind the
 /// last line feed counts as a line too. `None`: there is no line.
-pub(super) fn cut(raw: &mut [u8], rest: bool, span: Duration, tail: &mut Tail) -> Option<Cut> {
+pub(super) fn cut(raw: &mut [u8], rest: bool, span: Duration, trace: &mut Trace) -> Option<Cut> {
     let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
     let mut clock = Clock::default();
     let mut cut: Option<Cut> = None;
@@ -90,7 +90,7 @@ pub(super) fn cut(raw: &mut [u8], rest: bool, span: Duration, tail: &mut Tail) -
         };
         let body_len = body.len();
         let next = consumed + body_len + usize::from(ended);
-        tail.push(raw.get(consumed..next).unwrap_or_default());
+        trace.push(raw.get(consumed..next).unwrap_or_default());
         raw.copy_within(consumed + skip..consumed + body_len, len);
         let mut end = len + body_len - skip;
         if newline && let Some(place) = raw.get_mut(end) {
@@ -191,8 +191,8 @@ mod tests {
     fn blocks(text: &[u8]) -> (Vec<(IoStream, Option<String>, String)>, u64) {
         let mut raw = text.to_vec();
         let mut rest = raw.as_mut_slice();
-        let (mut found, mut malformed, mut tail) = (Vec::new(), 0, Tail::NONE);
-        while let Some(cut) = cut(rest, true, SPAN, &mut tail) {
+        let (mut found, mut malformed, mut trace) = (Vec::new(), 0, Trace::default());
+        while let Some(cut) = cut(rest, true, SPAN, &mut trace) {
             let (this, next) = rest.split_at_mut(cut.consumed);
             let text = String::from_utf8_lossy(&this[..cut.len]).into_owned();
             found.push((cut.iostream, cut.time.map(Nanos::to_rfc3339), text));
@@ -200,7 +200,7 @@ mod tests {
             rest = next;
         }
         assert!(rest.is_empty());
-        assert!(text.ends_with(tail.as_bytes()));
+        assert!(text.ends_with(trace.tail.as_bytes()));
         (found, malformed)
     }
 
@@ -312,8 +312,8 @@ mod tests {
             let mut raw = text.clone();
             let mut rest = raw.as_mut_slice();
             let mut streams = [Vec::new(), Vec::new()];
-            let mut tail = Tail::NONE;
-            while let Some(cut) = cut(rest, true, SPAN, &mut tail) {
+            let mut trace = Trace::default();
+            while let Some(cut) = cut(rest, true, SPAN, &mut trace) {
                 let (this, next) = rest.split_at_mut(cut.consumed);
                 streams[cut.iostream as usize].extend_from_slice(&this[..cut.len]);
                 rest = next;

@@ -1,6 +1,6 @@
 //! Reading one path on and on: the state of it, and what each look changes.
 //!
-//! Apart from [`succession`](super::succession), which says what comes after a file, and `content`,
+//! Apart from `current`, which is the file that is being read, from [`succession`](super::succession), which says what comes after a file, and `content`,
 //! which is one. It waits for nothing: time is the caller's.
 
 use std::io::ErrorKind;
@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use memchr::memrchr;
+use nix::errno::Errno;
 
-use super::content::{Content, Filled, HEAD, Stamp, Tail};
+use super::content::Filled;
 use super::cri::{self, Cut};
-use super::position::{Identity, Place, Position, Print};
+use super::current::Current;
+use super::position::{Place, Position};
 use super::succession::{self, After, Opened, Previous};
 use super::{
     Block, Buffer, Counts, FollowError, Format, Gap, Idle, Loss, Presence, Read, Settings, Start,
@@ -23,6 +25,9 @@ use crate::record::Nanos;
 /// A file system may give two writes so close together the same time.
 const SAME_TIME: i64 = 100_000_000;
 
+/// Steps of one read that come to nothing: then the caller's other files are to have their turn.
+const MAX_STEPS: usize = 1024;
+
 /// Reads what is written to one path, whatever becomes of the file that has it.
 #[derive(Debug)]
 pub struct Follower {
@@ -32,35 +37,14 @@ pub struct Follower {
     settings: Settings,
     current: Option<Current>,
     after: After,
+    /// The inode of a file after that one which was empty.
+    passed: Option<u64>,
     /// Output to leave out: it was given on before.
     skip: [u64; 2],
     generation: u64,
     gap: Option<Gap>,
     counts: Counts,
     ended: bool,
-}
-
-/// The file being read.
-#[derive(Debug)]
-struct Current {
-    content: Content,
-    path: PathBuf,
-    /// When it was looked at last, and whether a change since would show.
-    stamp: Stamp,
-    settled: bool,
-    offset: u64,
-    head: Print,
-    tail: Tail,
-    /// Only NULs so far.
-    blank: bool,
-    /// Bytes of a line that is not whole, at the last look.
-    partial: u64,
-    /// It is the copy of a file that was truncated, which was so long.
-    copy_of: Option<u64>,
-    /// Where its end was and since when, once it was not at the path any more.
-    end: Option<(u64, Instant)>,
-    /// Nobody writes it any more.
-    over: bool,
 }
 
 impl Follower {
@@ -73,6 +57,7 @@ impl Follower {
             after: if settings.start == Start::Oldest { After::None } else { After::All },
             settings,
             current: None,
+            passed: None,
             skip: [0, 0],
             generation: 0,
             gap: None,
@@ -86,7 +71,7 @@ impl Follower {
     }
 
     /// Goes on where a position says, of whose bytes so many have arrived: see [`Position::resume`] and
-    /// [`Position::doubled`]. Finds the file also if it was renamed or compressed meanwhile.
+    /// [`Ledger::resume`](super::Ledger::resume). Finds the file also if it was renamed or compressed meanwhile.
     pub fn resume(
         path: impl Into<PathBuf>,
         settings: Settings,
@@ -101,10 +86,13 @@ impl Follower {
             follower.lose(Gap { bytes: 0, reason: Loss::Vanished });
             return Ok(follower);
         };
-        let Place { offset, skip } = position.resume(arrived);
+        let Place { offset, skip, .. } = position.resume(arrived);
         follower.skip = skip;
-        follower.enter(opened)?;
+        follower.enter(opened);
         follower.go_to(offset)?;
+        if let Some(current) = &mut follower.current {
+            current.known = Some(file);
+        }
         Ok(follower)
     }
 
@@ -130,12 +118,13 @@ impl Follower {
         take: Take,
         now: Instant,
     ) -> Result<Read, FollowError> {
-        // Each step that comes to nothing has left a file, or bytes of one, behind.
-        loop {
+        // A step that comes to nothing has left a file, or bytes of one, behind.
+        for _ in 0..MAX_STEPS {
             if let Some(read) = self.step(buffer, take, now)? {
                 return Ok(read);
             }
         }
+        Ok(idle(0, Presence::Live))
     }
 
     fn step(
@@ -152,15 +141,15 @@ impl Follower {
         }
         let owner = (self.id, self.generation);
         let Some(current) = &mut self.current else {
-            let next = succession::next(&self.path, self.root(), self.after);
+            let next = succession::next(&self.path, self.root(), self.after, self.passed);
             return match next.map_err(|source| self.unopened(source))? {
-                Some(opened) => self.enter(opened).map(|()| None),
+                Some(opened) => self.begin(opened).map(|()| None),
                 None => Ok(Some(idle(0, Presence::Missing))),
             };
         };
         if buffer.owner == owner && buffer.offset == current.offset && buffer.start < buffer.end {
             let rest = buffer.met_end && current.content.is_gzip();
-            if let Some(read) = self.cut(buffer, take, rest)? {
+            if let Some(read) = self.cut(buffer, take, rest) {
                 return Ok(read);
             }
         }
@@ -176,11 +165,13 @@ impl Follower {
     ) -> Result<Option<Read>, FollowError> {
         let owner = (self.id, self.generation);
         let Some(current) = &mut self.current else { return Ok(None) };
-        let at_path = std::fs::metadata(&self.path).ok().map(|metadata| Stamp::of(&metadata));
+        let at_path = succession::look(&self.path);
+        let at_path =
+            at_path.map_err(|source| FollowError::Read { path: self.path.clone(), source })?;
         let live = at_path.filter(|stamp| stamp.is_same_file(&current.stamp));
-        if let Some(stamp) = live
-            && !current.content.is_gzip()
-        {
+        let gzip = current.content.is_gzip();
+        let mut seen = current.stamp;
+        if let (false, Some(stamp)) = (gzip, live) {
             let settled = Nanos::now().0.saturating_sub(stamp.modified.0) > SAME_TIME;
             let unchanged = current.settled
                 && stamp == current.stamp
@@ -191,12 +182,18 @@ impl Follower {
             }
             current.settled = settled;
             current.end = None;
+            seen = stamp;
+        } else if !gzip {
+            let stamp = current.content.stamp();
+            seen =
+                stamp.map_err(|source| FollowError::Read { path: current.path.clone(), source })?;
         }
-        let shorter = live.is_some_and(|stamp| stamp.size < current.offset);
+        let least = if current.is_unread() { current.stamp.size } else { current.offset };
+        let shorter = !gzip && seen.size < least;
         match current.fill(buffer, owner) {
-            Ok(Filled::Bytes(_)) if !shorter || current.content.is_gzip() => {}
+            Ok(Filled::Bytes(_)) if !shorter && current.is_as_known() => {}
             Ok(_) => return self.truncated(buffer).map(|()| None),
-            Err(error) if current.content.is_gzip() && is_damage(&error) => {
+            Err(error) if gzip && is_damage(&error) => {
                 let age = Nanos::now().0.saturating_sub(current.stamp.modified.0);
                 if age < self.settings.linger.as_nanos() as i64 {
                     // It may not be whole yet.
@@ -207,17 +204,28 @@ impl Follower {
                 self.leave(buffer);
                 return Ok(None);
             }
+            // Replaced on its server: what is at the path now is the same file, or the next one.
+            Err(error) if error.raw_os_error() == Some(Errno::ESTALE as i32) => {
+                self.leave(buffer);
+                return Ok(None);
+            }
             Err(source) => return Err(FollowError::Read { path: current.path.clone(), source }),
         }
+        let cut_off = current.stamp.size.saturating_sub(seen.size);
         // Only now it is known to be of the contents that were read before.
-        current.stamp = live.filter(|_| !current.content.is_gzip()).unwrap_or(current.stamp);
+        current.stamp = seen;
+        if cut_off > 0 {
+            // What was read is still there, but not all that could have been.
+            buffer.forget();
+            self.lose_some(cut_off, Loss::Truncated);
+            return Ok(None);
+        }
         if current.blank && current.skip_blank(buffer, &mut self.counts) {
             return Ok(None);
         }
         let end = current.offset + (buffer.end - buffer.start) as u64;
-        let gzip = current.content.is_gzip();
-        let rest = if gzip { buffer.met_end } else { live.is_none() && self.is_over(end, now)? };
-        if let Some(read) = self.cut(buffer, take, rest)? {
+        let rest = buffer.met_end && (gzip || (live.is_none() && self.is_over(end, now)?));
+        if let Some(read) = self.cut(buffer, take, rest) {
             return Ok(read);
         }
         let Some(current) = &mut self.current else { return Ok(None) };
@@ -255,13 +263,8 @@ impl Follower {
 
     /// Hands out what is in the buffer. `None`: there is no whole line. `Some(None)`: some of it was to be left out.
     #[expect(clippy::option_option, reason = "the inner one is what a step returns")]
-    fn cut(
-        &mut self,
-        buffer: &mut Buffer,
-        take: Take,
-        rest: bool,
-    ) -> Result<Option<Option<Read>>, FollowError> {
-        let Some(current) = &mut self.current else { return Ok(None) };
+    fn cut(&mut self, buffer: &mut Buffer, take: Take, rest: bool) -> Option<Option<Read>> {
+        let current = self.current.as_mut()?;
         let full = buffer.is_full();
         let (start, offset) = (buffer.start, current.offset);
         let ahead = buffer.ahead();
@@ -275,26 +278,26 @@ impl Follower {
                 };
                 let len = line.or(full.then_some(ahead.len())).filter(|len| *len > 0);
                 len.map(|len| {
-                    current.tail.push(ahead.get(..len).unwrap_or_default());
+                    current.trace.push(ahead.get(..len).unwrap_or_default());
                     Cut { consumed: len, len, iostream, time: None, malformed: 0 }
                 })
             }
             // A line as long as the buffer is no line of a container's.
-            Format::Cri { span } => match cri::cut(ahead, rest, span, &mut current.tail) {
-                None if full => cri::cut(ahead, true, span, &mut current.tail),
+            Format::Cri { span } => match cri::cut(ahead, rest, span, &mut current.trace) {
+                None if full => cri::cut(ahead, true, span, &mut current.trace),
                 cut => cut,
             },
         };
-        let Some(cut) = cut else { return Ok(None) };
+        let cut = cut?;
         buffer.pass(cut.consumed);
         current.offset += cut.consumed as u64;
         current.partial = 0;
+        current.blank = false;
         current.stamp.size = current.stamp.size.max(current.offset);
-        current.update_head()?;
         self.counts.malformed += cut.malformed;
 
         let before = self.skip;
-        let Some(skip) = self.skip.get_mut(cut.iostream as usize) else { return Ok(None) };
+        let skip = self.skip.get_mut(cut.iostream as usize)?;
         let left_out = (*skip).min(cut.len as u64);
         *skip -= left_out;
         let block = Block {
@@ -303,13 +306,13 @@ impl Follower {
             generation: self.generation,
             file: current.identity(),
             modified: current.stamp.modified,
-            from: Place { offset, skip: before },
-            to: Place { offset: current.offset, skip: self.skip },
+            from: Place { offset, skip: before, arrived: [0, 0] },
+            to: Place { offset: current.offset, skip: self.skip, arrived: [0, 0] },
             start: start + left_out as usize,
             end: start + cut.len,
         };
         // Nothing to hand out, such as a part of a line without text.
-        Ok(Some((block.len() > 0).then_some(Read::Block(block))))
+        Some((block.len() > 0).then_some(Read::Block(block)))
     }
 
     /// What was read is not there any more.
@@ -319,65 +322,77 @@ impl Follower {
         self.counts.truncations += 1;
         let file = current.identity();
         let known = current.stamp.size;
-        let copy = if file.head.bytes > 0 {
-            succession::find_rotated(&self.path, self.root(), &file)
-        } else {
-            Ok(None)
-        };
+        if current.is_unread() {
+            // Nothing says which copy is its own: whatever comes after what was read before.
+            let next = succession::next(&self.path, self.root(), self.after, self.passed);
+            let Some(opened) = next.map_err(|source| self.unopened(source))? else { return Ok(()) };
+            let unread = if current.offset == 0 { known } else { 0 };
+            if opened.stamp.is_same_file(&current.stamp) {
+                self.lose_some(unread, Loss::Truncated);
+            }
+            return self.begin(opened);
+        }
+        let copy = succession::find_rotated(&self.path, self.root(), &file);
         if let Some(opened) = copy.map_err(|source| self.unreadable(source))? {
-            self.enter(opened)?;
+            self.enter(opened);
             self.go_to(current.offset)?;
             if let Some(copy) = &mut self.current {
+                copy.known = current.known;
                 copy.copy_of = Some(known);
                 copy.over = true;
             }
             return Ok(());
         }
-        // What is left of a hole is nothing.
-        let unread = if current.blank { 0 } else { known.saturating_sub(current.offset) };
-        self.lose_some(unread, Loss::Truncated);
+        self.lose_some(known.saturating_sub(current.offset), Loss::Truncated);
         let stamp = current.content.stamp();
         let stamp = stamp.map_err(|source| self.unreadable(source))?;
-        self.enter(Opened { content: current.content, stamp, path: current.path })
+        self.enter(Opened { content: current.content, stamp, path: current.path });
+        Ok(())
     }
 
     /// The file is read to its end; what comes after it is next.
     fn leave(&mut self, buffer: &mut Buffer) {
         buffer.forget();
-        let Some(current) = self.current.take() else { return };
+        let Some(mut current) = self.current.take() else { return };
+        current.known = None;
         self.counts.rotations += 1;
         if let Some(known) = current.copy_of {
             self.lose_some(known.saturating_sub(current.offset), Loss::Truncated);
         }
-        self.after =
-            After::File(Previous { file: current.identity(), modified: current.stamp.modified });
+        if current.is_unread() && !matches!(self.after, After::All) {
+            self.passed = Some(current.stamp.inode);
+        } else {
+            let modified = current.stamp.modified;
+            self.after = After::File(Previous { file: current.identity(), modified });
+            self.passed = None;
+        }
         self.ended = current.content.is_gzip() && current.path == self.path;
     }
 
-    /// Begins with a file.
-    fn enter(&mut self, opened: Opened) -> Result<(), FollowError> {
-        let Opened { mut content, stamp, path } = opened;
-        let mut head = Print::default();
-        if content.is_gzip() {
-            // Damage in its beginning is found when it is read.
-            head = content.head().unwrap_or_default();
+    /// Begins with the next file, or goes on with the last one if that is back at its path.
+    fn begin(&mut self, mut opened: Opened) -> Result<(), FollowError> {
+        let back = match self.after {
+            After::File(Previous { file, .. })
+                if opened.path == self.path
+                    && file.head.bytes > 0
+                    && file.inode == opened.stamp.inode =>
+            {
+                let same = opened.content.is(&file);
+                same.map_err(|source| self.unreadable(source))?.then_some(file.end())
+            }
+            _ => None,
+        };
+        self.enter(opened);
+        match back {
+            Some(end) => self.go_to(end),
+            None => Ok(()),
         }
+    }
+
+    /// Begins with a file.
+    fn enter(&mut self, opened: Opened) {
         self.generation += 1;
-        self.current = Some(Current {
-            content,
-            path,
-            stamp,
-            settled: false,
-            offset: 0,
-            head,
-            tail: Tail::NONE,
-            blank: true,
-            partial: 0,
-            copy_of: None,
-            end: None,
-            over: false,
-        });
-        Ok(())
+        self.current = Some(Current::new(opened));
     }
 
     /// Goes to a place in a file that was just begun with.
@@ -385,13 +400,10 @@ impl Follower {
         let Some(current) = &mut self.current else { return Ok(()) };
         current.offset = offset;
         current.blank = offset == 0;
-        if !current.content.is_gzip() {
-            let tail = current.content.tail(offset);
-            let path = &current.path;
-            current.tail =
-                tail.map_err(|source| FollowError::Read { path: path.clone(), source })?;
-        }
-        current.update_head()
+        let trace = current.content.trace(offset);
+        let path = &current.path;
+        current.trace = trace.map_err(|source| FollowError::Read { path: path.clone(), source })?;
+        Ok(())
     }
 
     fn begin_at_end(&mut self) -> Result<(), FollowError> {
@@ -402,7 +414,7 @@ impl Follower {
             self.ended = true;
             return Ok(());
         }
-        self.enter(opened)?;
+        self.enter(opened);
         self.go_to(size)
     }
 
@@ -413,8 +425,11 @@ impl Follower {
     }
 
     fn lose(&mut self, gap: Gap) {
-        self.counts.lost += gap.bytes;
-        self.gap = Some(gap);
+        // What was to be left out does not come, and was given on before.
+        let [stdout, stderr] = std::mem::take(&mut self.skip);
+        let bytes = gap.bytes.saturating_sub(stdout + stderr);
+        self.counts.lost += bytes;
+        self.gap = Some(Gap { bytes, ..gap });
     }
 
     fn root(&self) -> Option<&Path> {
@@ -427,74 +442,6 @@ impl Follower {
 
     fn unreadable(&self, source: std::io::Error) -> FollowError {
         FollowError::Read { path: self.path.clone(), source }
-    }
-}
-
-impl Current {
-    fn identity(&self) -> Identity {
-        Identity {
-            device: self.stamp.device,
-            inode: self.stamp.inode,
-            head: self.head,
-            tail: self.tail.print(self.offset),
-        }
-    }
-
-    /// Reads from `offset` on into the buffer.
-    fn fill(&mut self, buffer: &mut Buffer, owner: (u64, u64)) -> std::io::Result<Filled> {
-        let kept =
-            if self.content.is_gzip() && buffer.owner == owner && buffer.offset == self.offset {
-                // Going back would mean to decompress all of it again.
-                buffer.bytes.copy_within(buffer.start..buffer.end, 0);
-                buffer.end - buffer.start
-            } else {
-                0
-            };
-        buffer.forget();
-        let room = buffer.bytes.get_mut(kept..).unwrap_or_default();
-        let wanted = room.len();
-        let filled = self.content.read(self.offset + kept as u64, &self.tail, room)?;
-        if let Filled::Bytes(count) = filled {
-            buffer.owner = owner;
-            buffer.end = kept + count;
-            buffer.offset = self.offset;
-            buffer.met_end = count < wanted;
-        }
-        Ok(filled)
-    }
-
-    /// Passes NULs at the beginning, such as a writer leaves that goes on at its old offset in a truncated file. True if
-    /// there was nothing else and there is more to look at.
-    fn skip_blank(&mut self, buffer: &mut Buffer, counts: &mut Counts) -> bool {
-        let ahead = buffer.ahead();
-        let total = ahead.len();
-        let nuls = ahead.iter().take_while(|byte| **byte == 0).count();
-        buffer.pass(nuls);
-        self.offset += nuls as u64;
-        counts.nuls += nuls as u64;
-        if nuls < total {
-            self.blank = false;
-            return false;
-        }
-        let data = if total > 0 { self.content.data(self.offset) } else { None };
-        let hole = data.map_or(0, |data| data.saturating_sub(self.offset));
-        self.offset += hole;
-        counts.nuls += hole;
-        data.is_some()
-    }
-
-    /// The head grows with what is read, up to its size.
-    fn update_head(&mut self) -> Result<(), FollowError> {
-        let wanted = self.offset.min(HEAD) as u32;
-        if self.head.bytes >= wanted || self.content.is_gzip() {
-            return Ok(());
-        }
-        let print = self.content.print(0, wanted);
-        // Truncated just now: the next look will find out.
-        let path = &self.path;
-        let print = print.map_err(|source| FollowError::Read { path: path.clone(), source })?;
-        self.head = print.unwrap_or(self.head);
-        Ok(())
     }
 }
 

@@ -281,7 +281,9 @@ mod tests {
         fn new(files: &[&str]) -> Self {
             let folder = Self(tempfile::tempdir().unwrap());
             fs::create_dir(folder.path("")).unwrap();
-            files.iter().for_each(|file| folder.write(file));
+            for file in files {
+                folder.write(file);
+            }
             folder
         }
 

@@ -37,7 +37,8 @@
 //! Prints cannot tell a file from one that was rewritten with the same first 1 KiB and the same 64
 //! bytes before the place where reading stopped; then it is taken for the old one that has grown. A
 //! file that a crash of the machine has shortened is read again from 0: doubled rather than lost.
-//! What is written to a renamed file after `linger` is not seen.
+//! What is written to a renamed file after `linger` is not seen. Of two files that begin alike, of which only
+//! a few bytes were read and which got new inodes meanwhile, the newer one is taken.
 //!
 //! # Whole lines
 //!
@@ -53,6 +54,7 @@
 mod position;
 
 mod buffer;
+mod current;
 mod follower;
 mod succession;
 
@@ -60,6 +62,7 @@ mod beneath;
 mod content;
 pub mod cri;
 mod rotation;
+mod trace;
 
 mod globs;
 mod template;
@@ -190,6 +193,7 @@ impl Block {
         Position {
             file: self.file,
             modified: self.modified,
+            iostream: self.iostream,
             from: self.from,
             to: self.to,
             bytes: self.len() as u64,

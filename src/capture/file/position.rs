@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Block;
+use super::{Block, Gap};
 use crate::record::{IoStream, Nanos};
 
 /// What some bytes of a file hash to. A name for contents, not a proof: it tells files apart that
@@ -35,14 +35,27 @@ pub struct Identity {
     pub tail: Print,
 }
 
+impl Identity {
+    /// How far it was read.
+    pub(super) fn end(&self) -> u64 {
+        self.tail.at + u64::from(self.tail.bytes)
+    }
+}
+
 /// A place in the output of a file.
+///
+/// Two counts, because two things may happen between reading and arriving: what was read may be held back, and what it became
+/// may be longer or shorter. `skip` is in bytes as they are read, `arrived` in bytes as they are given on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The byte of the file (of a gzip file: of what is in it).
     pub offset: u64,
-    /// How many bytes of stdout and of stderr that come after `offset` have been given on already.
+    /// How many bytes of stdout and of stderr that come after `offset` are not to be read again.
     #[serde(default, skip_serializing_if = "are_zero")]
     pub skip: [u64; 2],
+    /// How many bytes of what the rest of stdout and of stderr becomes have arrived already.
+    #[serde(default, skip_serializing_if = "are_zero")]
+    pub arrived: [u64; 2],
 }
 
 /// "The next `bytes` bytes given on are what came of the file between `from` and `to`."
@@ -52,6 +65,8 @@ pub struct Position {
     pub file: Identity,
     /// The file's modification time when it was read: what is older was read before it.
     pub modified: Nanos,
+    /// What the bytes are of.
+    pub iostream: IoStream,
     /// Where the bytes begin.
     pub from: Place,
     /// Where they end.
@@ -61,24 +76,23 @@ pub struct Position {
 }
 
 impl Position {
-    /// Where to go on when so many of `bytes` have arrived.
+    /// Where to go on when so many of `bytes` have arrived. [`Follower`](super::Follower) minds `offset` and `skip`, and
+    /// [`Ledger`] minds `arrived`, since only the caller knows what it makes of what is read.
     pub fn resume(&self, arrived: u64) -> Place {
-        if arrived >= self.bytes { self.to } else { self.from }
-    }
-
-    /// How many bytes that come of what is read from [`resume`](Self::resume) on have arrived
-    /// already: the caller drops them, since only it knows what it makes of what is read. They
-    /// are bytes of the iostream that the position's bytes are of.
-    pub fn doubled(&self, arrived: u64) -> u64 {
-        if arrived >= self.bytes { 0 } else { arrived }
+        if arrived >= self.bytes {
+            self.to
+        } else {
+            Place { arrived: added(self.from.arrived, self.iostream, arrived), ..self.from }
+        }
     }
 }
 
 /// Keeps the account of a caller that does not give on at once all that it has read (a mask holds
-/// back what may be the beginning of a secret) and writes one [`Position`] for each piece it gives on.
+/// back what may be the beginning of a secret) or gives on something else, and writes one
+/// [`Position`] for each piece it gives on.
 ///
-/// While something is held back, the place to go on at is the latest one where nothing was, and how much of what
-/// followed has been given on, for each iostream.
+/// While something is held back, the place to go on at is the latest one where nothing was, and how
+/// much of what followed has been given on, for each iostream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ledger {
     last: Option<Block>,
@@ -86,16 +100,22 @@ pub struct Ledger {
     base: u64,
     /// Bytes of each iostream that follow `base` and have been read.
     read: [u64; 2],
+    /// Bytes of each iostream that are to be dropped when they come.
+    arrived: [u64; 2],
     /// Where what was given on last ended.
     given: Place,
 }
 
 impl Ledger {
-    /// A block has been read. Another file (or the same, truncated) may only begin while nothing is held back: flush
-    /// the masks when [`Block::generation`] changes.
+    /// For a caller that goes on after a position, of whose bytes so many have arrived.
+    pub fn resume(position: &Position, arrived: u64) -> Self {
+        Self { arrived: position.resume(arrived).arrived, ..Self::default() }
+    }
+
+    /// A block has been read. Flush the masks before, if its [`Block::generation`] is another one.
     pub fn read(&mut self, block: &Block) {
         if self.last.is_none_or(|last| last.generation != block.generation) {
-            self.given = block.from;
+            self.given = Place { arrived: self.arrived, ..block.from };
             self.base = block.from.offset;
             self.read = block.from.skip;
         }
@@ -103,28 +123,41 @@ impl Ledger {
         self.last = Some(*block);
     }
 
-    /// So many bytes are given on; of what has been read so many bytes of each iostream are still held
-    /// back. `None` before the first block.
-    pub fn give(&mut self, bytes: u64, held: [u64; 2]) -> Option<Position> {
+    /// Bytes are missing. What has arrived of them does not come again and is not missing either: how many are. Flush the
+    /// masks before.
+    pub fn gap(&mut self, gap: &Gap) -> u64 {
+        let [stdout, stderr] = std::mem::take(&mut self.arrived);
+        gap.bytes.saturating_sub(stdout + stderr)
+    }
+
+    /// So many bytes are ready to be given on: how many of them have arrived before, and are to be dropped.
+    pub fn doubled(&mut self, iostream: IoStream, bytes: usize) -> usize {
+        let Some(arrived) = self.arrived.get_mut(iostream as usize) else { return 0 };
+        let doubled = (bytes as u64).min(*arrived);
+        *arrived -= doubled;
+        doubled as usize
+    }
+
+    /// So many bytes are given on, which are not doubled; of what has been read so many bytes of each iostream are
+    /// still held back. `None` before the first block.
+    pub fn give(&mut self, iostream: IoStream, bytes: u64, held: [u64; 2]) -> Option<Position> {
         let last = self.last?;
-        let [held_out, held_err] = held;
         if held == [0, 0] {
             self.base = last.to.offset;
             self.read = last.to.skip;
         } else {
-            let mut in_last = [0, 0];
-            in_last = added(in_last, last.iostream, last.len() as u64);
+            let in_last = added([0, 0], last.iostream, last.len() as u64);
             // All that is held came with the last block: nothing before it has to be read again.
             if in_last.iter().zip(held).all(|(len, held)| held <= *len) {
                 self.base = last.from.offset;
                 self.read = added(last.from.skip, last.iostream, last.len() as u64);
             }
         }
-        let [read_out, read_err] = self.read;
+        let ([read_out, read_err], [held_out, held_err]) = (self.read, held);
         let skip = [read_out.saturating_sub(held_out), read_err.saturating_sub(held_err)];
-        let to = Place { offset: self.base, skip };
+        let to = Place { offset: self.base, skip, arrived: self.arrived };
         let from = std::mem::replace(&mut self.given, to);
-        Some(Position { file: last.file, modified: last.modified, from, to, bytes })
+        Some(Position { file: last.file, modified: last.modified, iostream, from, to, bytes })
     }
 }
 

@@ -44,7 +44,9 @@ pub(super) enum After {
 /// Opens a file; `None` if it is not there.
 pub(super) fn open(path: &Path, root: Option<&Path>) -> io::Result<Option<Opened>> {
     let file = match open_file(path, root) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         file => file?,
     };
     let gzip = path.extension().is_some_and(|extension| extension == "gz");
@@ -53,13 +55,32 @@ pub(super) fn open(path: &Path, root: Option<&Path>) -> io::Result<Option<Opened
     Ok(Some(Opened { content, stamp, path: path.to_owned() }))
 }
 
+/// What is at a path; `None` if nothing is.
+pub(super) fn look(path: &Path) -> io::Result<Option<Stamp>> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The file to read next; `None` if there is none yet.
-pub(super) fn next(path: &Path, root: Option<&Path>, after: After) -> io::Result<Option<Opened>> {
+///
+/// `passed` is the inode of a file after that one which was empty: nothing but that says which it is.
+pub(super) fn next(
+    path: &Path,
+    root: Option<&Path>,
+    after: After,
+    passed: Option<u64>,
+) -> io::Result<Option<Opened>> {
     for _ in 0..TRIES {
         // First the path, then the list: what is renamed in between is in the list, or is what was opened.
         let live = open(path, root)?;
         let found = newer(path, root, after, live.as_ref().map(|live| live.stamp))?;
-        let Some(first) = found.first() else { return Ok(live) };
+        let passed = found.iter().rposition(|one| Some(one.stamp.inode) == passed);
+        let Some(first) = found.get(passed.map_or(0, |index| index + 1)) else { return Ok(live) };
         if let Some(opened) = open(&first.path, root)?
             && opened.stamp.is_same_file(&first.stamp)
         {
@@ -71,8 +92,7 @@ pub(super) fn next(path: &Path, root: Option<&Path>, after: After) -> io::Result
 
 /// Whether files have been rotated since this one, which is not at its path any more.
 pub(super) fn has_newer(path: &Path, root: Option<&Path>, previous: Previous) -> io::Result<bool> {
-    let live = std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
-    Ok(!newer(path, root, After::File(previous), live)?.is_empty())
+    Ok(!newer(path, root, After::File(previous), look(path)?)?.is_empty())
 }
 
 /// Rotated files that were written after, oldest first.
@@ -93,21 +113,17 @@ fn newer(
         found.retain(|one| one.name.style == Style::Suffix);
         return Ok(found);
     };
-    match position(&found, root, &previous.file)? {
-        Some(index) => {
-            let style = found.get(index).map(|one| one.name.style);
-            let mut found = found.split_off(index + 1);
-            found.retain(|one| Some(one.name.style) == style);
-            Ok(found)
-        }
+    if let Some(index) = position(&found, root, &previous.file) {
+        let style = found.get(index).map(|one| one.name.style);
+        found = found.split_off(index + 1);
+        found.retain(|one| Some(one.name.style) == style);
+    } else {
         // Deleted: the rotated files that were written to after it was read.
-        None => {
-            found.retain(|one| {
-                one.name.style == Style::Suffix && one.stamp.modified >= previous.modified
-            });
-            Ok(found)
-        }
+        found.retain(|one| {
+            one.name.style == Style::Suffix && one.stamp.modified >= previous.modified
+        });
     }
+    Ok(found)
 }
 
 /// Finds a file by what is in it: the path itself or a rotated one, plain before compressed.
@@ -137,36 +153,31 @@ pub(super) fn find_rotated(
     file: &Identity,
 ) -> io::Result<Option<Opened>> {
     let found = siblings(path)?;
-    match position(&found, root, file)?.and_then(|index| found.get(index)) {
+    match position(&found, root, file).and_then(|index| found.get(index)) {
         Some(one) => open(&one.path, root),
         None => Ok(None),
     }
 }
 
 /// Which of the files it is: by inode if one has it, else the newest that has what was read.
-fn position(found: &[Sibling], root: Option<&Path>, file: &Identity) -> io::Result<Option<usize>> {
-    let order =
-        |gzip: bool| found.iter().enumerate().rev().filter(move |(_, one)| one.name.gzip == gzip);
+fn position(found: &[Sibling], root: Option<&Path>, file: &Identity) -> Option<usize> {
+    let newest = || found.iter().enumerate().rev();
     let known = |(_, one): &(usize, &Sibling)| one.stamp.inode == file.inode;
-    let candidates =
-        order(false).filter(known).chain(order(false).filter(|one| !known(one))).chain(order(true));
+    let candidates = newest().filter(known).chain(newest().filter(|one| !known(one)));
     for (index, one) in candidates {
         // Of which nothing was read, all files are the continuation.
         if file.head.bytes == 0 && !known(&(index, one)) {
             continue;
         }
-        let opened = match open(&one.path, root) {
-            Ok(opened) => opened,
-            // One that we may not read, or that is damaged, is not it.
-            Err(_) => continue,
-        };
+        // One that we may not read, or that is damaged, is not it.
+        let Ok(opened) = open(&one.path, root) else { continue };
         if let Some(mut opened) = opened
             && is(&mut opened, file).unwrap_or(false)
         {
-            return Ok(Some(index));
+            return Some(index);
         }
     }
-    Ok(None)
+    None
 }
 
 fn is(opened: &mut Opened, file: &Identity) -> io::Result<bool> {

@@ -215,6 +215,7 @@ impl Started {
         let tempo = Tempo {
             read_bytes: self.settings.read_bytes,
             partial_idle: self.settings.partial_idle,
+            partial_age: self.settings.partial_age,
             collect,
         };
         let mut job = self.job;
@@ -279,6 +280,7 @@ impl Input {
         let tempo = Tempo {
             read_bytes: self.settings.read_bytes,
             partial_idle: self.settings.partial_idle,
+            partial_age: self.settings.partial_age,
             collect: true,
         };
         Supervisor::new(

@@ -57,6 +57,7 @@ impl FrameSink for Record {
 }
 
 const IDLE: Duration = Duration::from_secs(1);
+const AGE: Duration = Duration::from_secs(2);
 
 struct Bench {
     pump: Pump,
@@ -78,7 +79,8 @@ impl Bench {
             step.push(write);
             Source { iostream, descriptor: read.into(), tee, mask: Mask::new(&redactor) }
         });
-        let tempo = Tempo { read_bytes: 4 << 10, partial_idle: IDLE, collect: true };
+        let tempo =
+            Tempo { read_bytes: 4 << 10, partial_idle: IDLE, partial_age: AGE, collect: true };
         let pump = Pump::new(sources.collect(), Box::new(record.clone()), tempo, now);
         Self { pump, record, step, now }
     }
@@ -147,6 +149,41 @@ fn quiet_in_a_line_is_noted_once() {
         bench.record.told(),
         ["stdout whole\n", "stdout name: ", "Idle(Stdout)", "stdout x\n"]
     );
+}
+
+#[test]
+fn a_line_that_never_pauses_is_noted_each_time_it_has_grown_old() {
+    let mut bench = Bench::new([Tee::nowhere()]);
+    let notes =
+        |bench: &Bench| bench.record.told().iter().filter(|told| *told == "Idle(Stdout)").count();
+    for _ in 0..100 {
+        bench.write("\r 1%");
+        bench.pass(IDLE / 10);
+    }
+    assert_eq!(notes(&bench), 5, "ten seconds");
+    // Lines that end are not old, however they fall into reads.
+    for _ in 0..100 {
+        bench.write("end\nbegin ");
+        bench.pass(IDLE / 10);
+    }
+    assert_eq!(notes(&bench), 5);
+    assert_eq!(bench.pump.due(bench.now), Some(bench.now + IDLE / 10 * 9));
+}
+
+#[test]
+fn bars_below_each_other_are_noted_though_they_hold_line_ends() {
+    let mut bench = Bench::new([Tee::nowhere()]);
+    for _ in 0..50 {
+        bench.write("\n\r 1%\x1b[A");
+        bench.pass(IDLE / 10);
+    }
+    bench.write("\n");
+    bench.pass(IDLE);
+    bench.pass(9 * IDLE);
+    let told = bench.record.told();
+    let notes: Vec<_> = (0..told.len()).filter(|at| told[*at] == "Idle(Stdout)").collect();
+    assert_eq!(notes, [20, 41, 53], "twice while it goes on, and when it stands still");
+    assert_eq!(bench.pump.due(bench.now), None);
 }
 
 #[test]

@@ -109,6 +109,50 @@ fn long_lines_are_parts() {
 }
 
 #[test]
+fn bars_below_each_other_are_one_line() {
+    // As tqdm writes them, each move and each bar by itself.
+    let mut events = vec![out("\r outer 0")];
+    for step in 1..=100 {
+        events.push(out("\n"));
+        events.push(out(&format!("\r inner {step}")));
+        events.push(out("\x1b[A"));
+        events.push(out(&format!("\r outer {step}")));
+    }
+    events.extend([out("\n"), out("done\n")]);
+    let (lines, _) = whole(&Settings::default(), &frames(&events));
+    let texts: Vec<_> = lines.iter().map(|seen| String::from_utf8_lossy(&seen.text)).collect();
+    // Nothing tells of the first line end that it will be drawn over.
+    assert_eq!((texts.len(), &*texts[0], &*texts[2]), (3, "\r outer 0", "done"));
+    assert!(texts[1].starts_with("\r inner 1\x1b[A") && texts[1].ends_with("\r outer 100"));
+    assert_eq!((lines[1].line.eol, lines[1].line.part), (Eol::Lf, None));
+}
+
+#[test]
+fn text_below_bars_is_a_line_and_so_is_what_stands_still() {
+    let idle = Event::Idle(IoStream::Stdout);
+    check(
+        &Settings::default(),
+        &[
+            out("\rinner\x1b[A\router\nTraceback (most recent call last):\n"),
+            out("\rinner\x1b[A\router\r\n"),
+            idle.clone(),
+            out("\rnext\x1b[2A"),
+            idle.clone(),
+            out("\n\n\rnext\n\nlast\x1b[A\n"),
+        ],
+        &[
+            ("\rinner\x1b[A\router", Eol::Lf, None),
+            ("Traceback (most recent call last):", Eol::Lf, None),
+            ("\rinner\x1b[A\router", Eol::CrLf, None),
+            ("\rnext\x1b[2A", Eol::None, Some((1, false))),
+            ("\n\n\rnext", Eol::Lf, Some((2, true))),
+            ("", Eol::Lf, None),
+            ("last\x1b[A", Eol::Lf, None),
+        ],
+    );
+}
+
+#[test]
 fn a_gap_is_a_line_and_ends_the_lines_before_it() {
     check(
         &Settings::default(),

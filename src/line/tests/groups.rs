@@ -3,7 +3,8 @@
 use super::super::*;
 use super::{Event, frames, whole};
 
-/// Each line begins with the mark of the group it must be in (`a`, `b`, …; `.`: in none) and a bar.
+/// Each line begins with the mark of the group it must be in (`a`, `b`, …; `.`: in none; `A`, `B`, …: and
+/// says what it is about) and a bar.
 fn check(marked: &str) {
     let settings = Settings { max_group_lines: 50, ..Settings::default() };
     let (text, marks): (Vec<_>, Vec<_>) = marked
@@ -24,7 +25,8 @@ fn check(marked: &str) {
                 names.push(group);
                 names.len() - 1
             });
-            char::from(b'a' + known as u8)
+            let first = if seen.line.headline { b'A' } else { b'a' };
+            char::from(first + known as u8)
         })
         .collect();
     assert_eq!(found, marks, "in\n{marked}");
@@ -40,11 +42,11 @@ fn python() {
         a|    main()
         a|    ~~~~^^
         a|  [Previous line repeated 3 more times]
-        a|ValueError: bad
+        A|ValueError: bad
         .|Done: x
         b|Traceback (most recent call last):
         b|  File "x.py", line 1, in f
-        b|package.errors.Failed
+        B|package.errors.Failed
         .|after
     "#,
     );
@@ -56,23 +58,23 @@ fn python_chained() {
         r#"
         a|Traceback (most recent call last):
         a|  File "x.py", line 1, in f
-        a|KeyError: 'x'
+        A|KeyError: 'x'
         a|
         a|During handling of the above exception, another exception occurred:
         a|
         a|Traceback (most recent call last):
         a|  File "x.py", line 3, in f
-        a|ValueError: y
+        A|ValueError: y
         a|
         a|The above exception was the direct cause of the following exception:
         a|
         a|Traceback (most recent call last):
         a|  File "x.py", line 5, in f
-        a|RuntimeError: z
+        A|RuntimeError: z
         .|INFO: next
         b|Traceback (most recent call last):
         b|  File "x.py", line 5, in f
-        b|RuntimeError: z
+        B|RuntimeError: z
         b|
         c|Traceback (most recent call last):
         c|  File "x.py", line 5, in f
@@ -86,7 +88,7 @@ fn python_exception_group() {
         r#"
         a|  + Exception Group Traceback (most recent call last):
         a|  |   File "x.py", line 1, in <module>
-        a|  | ExceptionGroup: two (2 sub-exceptions)
+        A|  | ExceptionGroup: two (2 sub-exceptions)
         a|  +-+---------------- 1 ----------------
         a|    | ValueError: a
         a|    +---------------- 2 ----------------
@@ -105,7 +107,7 @@ fn python_rich_and_fatal() {
         a|│ /x/train.py:12 in main                                      │
         a|│ ❱ 12 │   raise ValueError("x")                              │
         a|╰─────────────────────────────────────────────────────────────╯
-        a|ValueError: x
+        A|ValueError: x
         .|next
         b|Fatal Python error: Segmentation fault
         b|
@@ -127,7 +129,7 @@ fn launcher_prefixes() {
         a|[rank0]:   File "x.py", line 1, in <module>
         .|[rank1]: still fine
         a|[rank0]:     main()
-        a|[rank0]: ValueError: x
+        A|[rank0]: ValueError: x
         .|[rank0]: after
         b|[rank1]: Traceback (most recent call last):
         b|[rank1]:   File "x.py", line 1, in <module>
@@ -185,7 +187,7 @@ fn rust() {
     check(
         "
         a|thread 'main' panicked at src/main.rs:2:5:
-        a|index out of bounds: the len is 3
+        A|index out of bounds: the len is 3
         a|stack backtrace:
         a|   0: rust_begin_unwind
         a|             at /rustc/x/library/std/src/panicking.rs:1:5

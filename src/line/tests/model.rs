@@ -10,6 +10,10 @@ pub(super) type ModelLine = (IoStream, Vec<u8>, Eol, Nanos, Option<Part>);
 struct ModelStream {
     content: Vec<(u8, Nanos)>,
     open: Option<(u64, u32)>,
+    /// Rows above the lowest, at the beginning of `content`.
+    above: u32,
+    /// `content` ends in what is the line's end unless the next byte draws on.
+    held: bool,
 }
 
 /// One byte at a time.
@@ -43,6 +47,10 @@ impl Model {
                     }
                     let content = model.streams[iostream as usize].content.clone();
                     let bytes: Vec<u8> = content.iter().map(|(byte, _)| *byte).collect();
+                    if model.streams[iostream as usize].held {
+                        model.end(iostream);
+                        continue;
+                    }
                     let cut = cut::boundary(&bytes);
                     if cut > 0 {
                         model.emit(iostream, cut, 0, Eol::None, true, Nanos(0));
@@ -57,7 +65,22 @@ impl Model {
 
     fn text(&mut self, max: usize, iostream: IoStream, time: Nanos, payload: &[u8]) {
         for byte in payload {
-            let content = &mut self.streams[iostream as usize].content;
+            if self.streams[iostream as usize].held {
+                if b"\r\n\x1b".contains(byte) {
+                    self.streams[iostream as usize].held = false;
+                    self.cut_if_longer(max, iostream, 0, time);
+                } else {
+                    self.end(iostream);
+                }
+            }
+            let stream = &mut self.streams[iostream as usize];
+            let before: Vec<u8> = stream.content.iter().map(|(byte, _)| *byte).collect();
+            let content = &mut stream.content;
+            if *byte == b'\n' && rows::above(&before, stream.above) > 0 {
+                content.push((*byte, time));
+                stream.held = true;
+                continue;
+            }
             if *byte == b'\n' {
                 let carriage = matches!(content.last(), Some((b'\r', _)));
                 let length = content.len() - usize::from(carriage);
@@ -66,19 +89,36 @@ impl Model {
                 continue;
             }
             content.push((*byte, time));
-            let carriage = *byte == b'\r';
-            if content.len() - usize::from(carriage) > max {
-                let bytes: Vec<u8> = content[..max].iter().map(|(byte, _)| *byte).collect();
-                self.emit(iostream, cut::long_line(&bytes), 0, Eol::None, true, time);
-            }
+            self.cut_if_longer(max, iostream, usize::from(*byte == b'\r'), time);
         }
+    }
+
+    fn cut_if_longer(&mut self, max: usize, iostream: IoStream, end: usize, time: Nanos) {
+        let content = &self.streams[iostream as usize].content;
+        if content.len() - end > max {
+            let bytes: Vec<u8> = content[..max].iter().map(|(byte, _)| *byte).collect();
+            self.emit(iostream, cut::long_line(&bytes), 0, Eol::None, true, time);
+        }
+    }
+
+    /// The line ends at the line end that was held.
+    fn end(&mut self, iostream: IoStream) {
+        let content = &self.streams[iostream as usize].content;
+        let length = content.len() - 1;
+        let carriage = length > 0 && content[length - 1].0 == b'\r';
+        let eol = if carriage { Eol::CrLf } else { Eol::Lf };
+        let length = length - usize::from(carriage);
+        self.emit(iostream, length, usize::from(carriage) + 1, eol, false, Nanos(0));
     }
 
     fn close(&mut self, iostream: IoStream) {
         let length = self.streams[iostream as usize].content.len();
-        if length > 0 {
+        if self.streams[iostream as usize].held {
+            self.end(iostream);
+        } else if length > 0 {
             self.emit(iostream, length, 0, Eol::None, false, Nanos(0));
         }
+        self.streams[iostream as usize].above = 0;
         self.streams[iostream as usize].open = None;
     }
 
@@ -95,8 +135,10 @@ impl Model {
         let time = stream.content.first().map_or(now, |(_, time)| *time).max(self.last_time);
         self.last_time = time;
         let rest = stream.content.split_off(length + more_taken);
-        let text = stream.content[..length].iter().map(|(byte, _)| *byte).collect();
+        let text: Vec<u8> = stream.content[..length].iter().map(|(byte, _)| *byte).collect();
         stream.content = rest;
+        stream.above = if more { rows::above(&text, stream.above) } else { 0 };
+        stream.held = false;
         let seq = self.lines.len() as u64;
         let part = match (&mut stream.open, more) {
             (None, false) => None,

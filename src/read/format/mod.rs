@@ -2,7 +2,7 @@
 //!
 //! | form | what |
 //! |---|---|
-//! | text | a line a line: parts joined, progress bars as they ended, made safe to show |
+//! | text | a line a line: parts joined, progress bars as they ended (a row each), made safe to show |
 //! | raw | exactly the bytes that the step wrote |
 //! | json | the records, one a line |
 //!
@@ -19,6 +19,7 @@ use super::page::{Line, Page};
 use super::pipeline::Item;
 use crate::line::progress;
 use crate::record::{GapReason, Level};
+use crate::words::counted;
 
 /// The form of the output.
 #[derive(Debug)]
@@ -50,9 +51,19 @@ pub struct Text {
 #[derive(Debug)]
 pub struct Formatter {
     form: Form,
-    /// A line was written without its end: stream and id of the line.
-    open: Option<(u32, u64)>,
+    /// A line was written without its end.
+    open: Option<Open>,
     scratch: Vec<u8>,
+}
+
+/// A line that goes on.
+#[derive(Debug)]
+struct Open {
+    stream: u32,
+    line: u64,
+    screen: progress::Screen,
+    /// Written for it, the last of them without its end.
+    rows: usize,
 }
 
 const DIM: &str = "\x1b[2m";
@@ -103,7 +114,7 @@ impl Formatter {
     }
 }
 
-fn close(open: &mut Option<(u32, u64)>, out: &mut Vec<u8>) {
+fn close(open: &mut Option<Open>, out: &mut Vec<u8>) {
     if open.take().is_some() {
         out.push(b'\n');
     }
@@ -119,7 +130,7 @@ impl Text {
         &mut self,
         first: &Line,
         parts: impl Iterator<Item = (&'a Page, &'a Line)>,
-        open: &mut Option<(u32, u64)>,
+        open: &mut Option<Open>,
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) {
@@ -135,15 +146,22 @@ impl Text {
             scratch.clear();
             scratch.extend_from_slice(describe(gap).as_bytes());
         }
-        let continues = open.is_some_and(|(stream, id)| {
-            stream == first.stream && first.part().is_some_and(|part| part.line == id)
+        let before = open.take_if(|open| {
+            open.stream == first.stream && first.part().is_some_and(|part| part.line == open.line)
         });
+        close(open, out);
+        let continues = before.is_some();
+        let (mut screen, mut rows) =
+            before.map_or_else(Default::default, |before| (before.screen, before.rows));
+        if redraws || unfinished.is_some() {
+            screen.feed(scratch);
+        }
         // A bar that goes on is drawn again over itself, where there is a screen to draw on.
-        let redraw = continues && redraws && self.cleaning.terminal;
-        if redraw {
+        if continues && redraws && self.cleaning.terminal {
+            (1..rows).for_each(|_| out.extend_from_slice(b"\r\x1b[K\x1b[A"));
             out.extend_from_slice(b"\r\x1b[K");
-        } else if !continues || redraws {
-            close(open, out);
+        } else if continues && redraws {
+            out.push(b'\n');
         }
         if !continues || redraws {
             self.front(first, out);
@@ -159,14 +177,22 @@ impl Text {
                 clean::append(state, self.cleaning, out);
             }
         } else if redraws {
-            clean::append(&progress::last(scratch), self.cleaning, out);
+            let shown = screen.shown();
+            for (number, row) in shown.iter().enumerate() {
+                if number > 0 {
+                    out.push(b'\n');
+                    self.front(first, out);
+                }
+                clean::append(row, self.cleaning, out);
+            }
+            rows = shown.len();
         } else {
             clean::append(scratch, self.cleaning, out);
         }
         if !paint.is_empty() {
             out.extend_from_slice(RESET.as_bytes());
         }
-        *open = unfinished.map(|part| (first.stream, part.line));
+        *open = unfinished.map(|part| Open { stream: first.stream, line: part.line, screen, rows });
         if open.is_none() {
             out.push(b'\n');
         }
@@ -219,9 +245,9 @@ fn describe(gap: &crate::record::Gap) -> String {
         GapReason::Missing => "a piece of the spool is missing",
     };
     format!(
-        "[steplog: {} and {} line ends could not be kept: {why}]",
+        "[steplog: {} and {} could not be kept: {why}]",
         bytesize::ByteSize(gap.bytes).display().iec(),
-        gap.lines
+        counted(gap.lines, "line end")
     )
 }
 

@@ -135,6 +135,31 @@ fn a_live_bar_is_drawn_over_itself_on_a_terminal() {
 }
 
 #[test]
+fn live_bars_below_each_other_are_drawn_over_themselves_on_a_terminal() {
+    let part = |text: &str, part, last| Spec {
+        part: Some((0, part, last)),
+        progress: true,
+        ..Spec::text(text)
+    };
+    let lines = [
+        part("\rin 1\x1b[A\rout 1", 1, false),
+        part("\n\rin 2\x1b[A", 2, false),
+        part("\n\rin 3\x1b[A\rout 2", 3, true),
+    ];
+    let terminal = Text { cleaning: Cleaning { colours: false, terminal: true }, ..text() };
+    insta::assert_snapshot!(show(&lines, Form::Text(terminal), Joining::Off), @"
+    out 1
+    in 1␍␛[K␛[A␍␛[Kout 1
+    in 2␍␛[K␛[A␍␛[Kout 2
+    in 3
+    ");
+    insta::assert_snapshot!(show(&lines, Form::Text(text()), Joining::InPlace), @"
+    out 2
+    in 3
+    ");
+}
+
+#[test]
 fn colours_labels_and_times() {
     let lines = [
         Spec::text("plain"),

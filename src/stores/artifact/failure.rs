@@ -10,16 +10,25 @@ use object_store::Error as StoreError;
 
 use crate::read::store::ReadError;
 use crate::stores::DeliverError;
+use crate::stores::records::http;
 
 const CREDENTIALS: &str =
     "check the artifact store's credentials and their permissions (get, put, list, delete)";
 const PLACE: &str = "check that the artifact store's bucket or container exists and its name, region and endpoint are right";
 const SETTINGS: &str = "check the artifact store's settings in the stack file";
+const ROOTS: &str = " (install root certificates that know who has signed the server's: the package \
+                     ca-certificates, or a file of them in $SSL_CERT_FILE)";
 const FOLDER: &str = "check who may write to the artifact store's folder";
 
 /// What `error` means for a request that was to `purpose` (an infinitive: "put chunk 3").
 pub(super) fn classify(purpose: &str, error: &StoreError) -> DeliverError {
-    let message = format!("failed to {purpose}: {}", without_queries(&error.to_string()));
+    // Stores answer in XML, over many lines.
+    let said = without_queries(&http::causes(error));
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut message = format!("failed to {purpose}: {said}");
+    if http::is_unknown_issuer(&message) {
+        message.push_str(ROOTS);
+    }
     let fatal =
         |advice, not_allowed| DeliverError::Fatal { message: message.clone(), advice, not_allowed };
     match error {
@@ -56,7 +65,14 @@ pub(super) fn read_error(error: StoreError) -> ReadError {
             || io_kind(&error) == Some(io::ErrorKind::PermissionDenied)
             // Where the client does not tell kinds apart (listing), its text has the status.
             || matches!(status(&error.to_string()), Some(401 | 403));
-    if denied { ReadError::Denied(error.into()) } else { ReadError::Store(error.into()) }
+    if denied {
+        return ReadError::Denied(error.into());
+    }
+    let text = http::causes(&error);
+    if http::is_unknown_issuer(&text) {
+        return ReadError::Store(format!("{}{ROOTS}", without_queries(&text)).into());
+    }
+    ReadError::Store(error.into())
 }
 
 /// A failure that has no error of the store behind it and may go away.
@@ -152,6 +168,14 @@ mod tests {
         };
         check(&io(io::ErrorKind::PermissionDenied), "not allowed");
         check(&io(io::ErrorKind::StorageFull), "retry");
+    }
+
+    #[test]
+    fn what_is_said_is_one_line() {
+        let error = generic("status code: 404 Not Found: <Error>\n  <Code>NoSuchKey</Code>\n");
+        let message = classify("put chunk 3", &error).to_string();
+        let expected = "put chunk 3: Generic S3 error: status code: 404 Not Found: <Error> <Code>NoSuchKey</Code>";
+        assert!(message.contains(expected) && !message.contains('\n'), "{message}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod object;
 pub mod open;
 pub mod probe;
 mod session;
+pub mod setting;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod verify;
@@ -46,6 +47,7 @@ pub(crate) use self::failure::without_queries;
 use self::limited::Limited;
 pub use self::open::OpenError;
 use self::session::ArtifactSession;
+pub use self::setting::Setting;
 use super::{Answer, Limits, LogStore, Patience, Probed, SealAge, Session, StateError};
 use crate::record::{Writer, WriterId};
 

@@ -19,6 +19,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig};
 
 use super::config::{Config, Location};
+use super::setting::{self, Setting};
 
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +35,11 @@ pub enum OpenError {
     /// The URI.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// An option that the store's client does not know.
-    #[error("configure the store: unknown option {key}")]
-    Option {
-        /// As given.
-        key: String,
-    },
-    /// What is sent could be read by others on its way, and nobody said that this is meant.
-    #[error(
-        "configure the store: its endpoint is not encrypted; allow_http = true lets it be used"
-    )]
-    Insecure,
-    /// What the client said of its options.
-    #[error("configure the store")]
+    /// An option is missing, or its value is wrong.
+    #[error("configure the store: {0}")]
+    Setting(Setting),
+    /// What the client said, where no option of the stack file is to blame.
+    #[error("configure the store, or the environment that its client reads")]
     Client(#[from] object_store::Error),
 }
 
@@ -137,7 +130,19 @@ impl Config {
             Location::Remote { uri, options } => {
                 let address: Address = uri.parse()?;
                 let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-                let store = open_remote(&address, option.into_iter().chain(options))?;
+                let options: Vec<_> = option.into_iter().chain(options).collect();
+                let store = match open_remote(&address, &options) {
+                    Err(OpenError::Client(error)) => {
+                        // Where the system has no root certificates at all there is no client with
+                        // them; plain HTTP works without.
+                        let without =
+                            [&[("disable_system_certificates", "true")], options.as_slice()];
+                        let takes = |others: &[(&str, &str)]| open_remote(&address, others).is_ok();
+                        open_remote(&address, &without.concat())
+                            .map_err(|_| setting::explain(address.service, &options, error, takes))
+                    }
+                    other => other,
+                }?;
                 if address.prefix.as_ref().is_empty() {
                     Ok(store)
                 } else {
@@ -159,9 +164,9 @@ fn open_local(path: &Path) -> Result<Arc<dyn ObjectStore>, OpenError> {
 
 /// The environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`) comes first, then the stack file's options.
 /// `object_store` limits a connect to 5 s and a request to 30 s unless one of these says otherwise.
-fn open_remote<'a>(
+fn open_remote(
     address: &Address,
-    options: impl Iterator<Item = (&'a str, &'a str)>,
+    options: &[(&str, &str)],
 ) -> Result<Arc<dyn ObjectStore>, OpenError> {
     let bucket = address.bucket.as_str();
     Ok(match address.service {
@@ -169,7 +174,7 @@ fn open_remote<'a>(
             let mut builder = AmazonS3Builder::from_env()
                 .with_conditional_put(S3ConditionalPut::ETagMatch)
                 .with_retry(retry());
-            for (key, value) in options {
+            for (key, value) in options.iter().copied() {
                 builder = builder.with_config(option::<AmazonS3ConfigKey>(key)?, value);
             }
             let allow_http = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
@@ -181,14 +186,14 @@ fn open_remote<'a>(
         }
         Service::Gcs => {
             let mut builder = GoogleCloudStorageBuilder::from_env().with_retry(retry());
-            for (key, value) in options {
+            for (key, value) in options.iter().copied() {
                 builder = builder.with_config(option::<GoogleConfigKey>(key)?, value);
             }
             Arc::new(builder.with_bucket_name(bucket).build()?)
         }
         Service::Azure => {
             let mut builder = MicrosoftAzureBuilder::from_env().with_retry(retry());
-            for (key, value) in options {
+            for (key, value) in options.iter().copied() {
                 builder = builder.with_config(option::<AzureConfigKey>(key)?, value);
             }
             let allow_http = AzureConfigKey::Client(ClientConfigKey::AllowHttp);
@@ -208,11 +213,21 @@ fn may_be_used(endpoint: Option<String>, allow_http: Option<String>) -> Result<(
     let allowed = allow_http.is_some_and(|allow| {
         ["1", "true", "on", "yes", "y"].contains(&allow.to_ascii_lowercase().as_str())
     });
-    if plain && !allowed { Err(OpenError::Insecure) } else { Ok(()) }
+    if plain && !allowed {
+        return Err(OpenError::Setting(Setting {
+            key: "endpoint".to_owned(),
+            what: "it is not encrypted: what is sent could be read by others on its way",
+            help: "allow_http = true lets it be used",
+        }));
+    }
+    Ok(())
 }
 
 fn option<K: FromStr>(key: &str) -> Result<K, OpenError> {
-    key.parse().map_err(|_| OpenError::Option { key: key.to_owned() })
+    key.parse().map_err(|_| {
+        let help = "see docs/stack-file.md for those that there are";
+        OpenError::Setting(Setting { key: key.to_owned(), what: "unknown option", help })
+    })
 }
 
 /// `object_store` would try ten times in three minutes and heed no Retry-After.
@@ -311,6 +326,55 @@ mod tests {
         let options = BTreeMap::from([("endpiont".to_owned(), "x".to_owned())]);
         let location = Location::Remote { uri: "s3://bucket".to_owned(), options };
         let error = Config::new(location).open().unwrap_err();
-        assert_eq!(error.to_string(), "configure the store: unknown option endpiont");
+        let said = "configure the store: endpiont: unknown option; see docs";
+        assert!(error.to_string().starts_with(said), "{error}");
+    }
+
+    /// URI, options, the key that is named, and what else is said.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+
+    #[test]
+    fn what_a_client_does_not_take_is_said_of_its_key() {
+        let (id, secret) = (("access_key_id", "me"), ("secret_access_key", "hunter2"));
+        let account = ("account_name", "me");
+        let table: &[Case<'_>] = &[
+            ("s3://b", &[secret], "access_key_id", "$AWS_ACCESS_KEY_ID"),
+            ("s3://b", &[id], "secret_access_key", "$AWS_SECRET_ACCESS_KEY"),
+            ("s3://b", &[("allow_http", "maybe"), id, secret], "allow_http", "true or false"),
+            ("s3://b", &[("timeout", "soon")], "timeout", "30s"),
+            ("s3://b", &[("server_side_encryption", "rot13")], "server_side_encryption", "AES256"),
+            ("gs://b", &[("service_account_path", "/not/there")], "service_account_path", "file"),
+            (
+                "gs://b",
+                &[("google_service_account_key", "x")],
+                "google_service_account_key",
+                "JSON",
+            ),
+            (
+                "gs://b",
+                &[("service_account_path", "/not/there"), ("service_account_key", "{}")],
+                "service_account_key",
+                "one of them",
+            ),
+            ("az://c", &[], "account_name", "$AZURE_STORAGE_ACCOUNT_NAME"),
+            ("az://c", &[account, ("account_key", "hunter2!")], "account_key", "base64"),
+            ("az://c", &[account, ("sas_token", "hunter2")], "sas_token", "key=value"),
+            (
+                "az://c",
+                &[account, ("credential_type", "guess")],
+                "credential_type",
+                "documentation",
+            ),
+        ];
+        for (uri, options, key, needle) in table {
+            let options =
+                options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let location = Location::Remote { uri: (*uri).to_owned(), options: options.collect() };
+            let error = Config::new(location).open().unwrap_err();
+            let OpenError::Setting(setting) = &error else { panic!("{uri} {key}: {error:?}") };
+            assert_eq!(setting.key, *key, "{error}");
+            assert!(error.to_string().contains(needle), "{error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
     }
 }

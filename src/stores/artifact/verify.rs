@@ -22,6 +22,7 @@ use super::object::{End, Footer, Index, SegmentInfo, Sha256, chain, chain_start,
 use super::{Codec, layout};
 use crate::read::store::ReadError;
 use crate::record::{LevelCounts, Origin, Writer};
+use crate::words::counted;
 use frames::Sums;
 
 /// Objects under way at a time: each is read as a whole.
@@ -437,8 +438,10 @@ impl Whole {
         }
         if sums.gaps.count > 0 {
             let what = format!(
-                "{} gaps: {} bytes and {} line ends could not be kept when they were captured",
-                sums.gaps.count, sums.gaps.bytes, sums.gaps.lines
+                "{}: {} and {} could not be kept when they were captured",
+                counted(sums.gaps.count, "gap"),
+                counted(sums.gaps.bytes, "byte"),
+                counted(sums.gaps.lines, "line end")
             );
             report.find(Kind::Missing, what);
         }

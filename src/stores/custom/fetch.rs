@@ -1,6 +1,5 @@
 //! Reading back through the program.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -9,10 +8,10 @@ use serde::Deserialize;
 
 use super::Custom;
 use super::protocol::{Answer, Fetch};
-use crate::read::store::{Direction, ReadError, Run};
+use crate::read::store::{Direction, ReadError};
 use crate::record::{Nanos, Record};
 use crate::stores::records::event::StreamEvent;
-use crate::stores::records::fetch::{Conditions, Page, Question, Search};
+use crate::stores::records::fetch::{Conditions, Events, Page, Question, Search, Take};
 
 /// Start and end records asked for at a time.
 const EVENTS: usize = 1_000;
@@ -34,13 +33,11 @@ impl Custom {
         }
     }
 
-    /// Start and end records, newest first, until `enough`.
-    async fn find_events(
-        &self,
-        run: Option<&str>,
-        step: Option<&str>,
-        mut enough: impl FnMut(StreamEvent) -> bool + Send,
-    ) -> Result<(), ReadError> {
+    async fn find_events(&self, wanted: Events<'_>, mut take: Take<'_>) -> Result<(), ReadError> {
+        let (run, step) = match wanted {
+            Events::NewestRuns(_) => (None, None),
+            Events::OfRun { run, step } => (Some(run), step),
+        };
         let mut cursor: Option<String> = None;
         loop {
             let fetch = Fetch {
@@ -55,7 +52,7 @@ impl Custom {
             let (lines, next) = self.ask(fetch).await?;
             for record in records::<EventRecord>(&lines)? {
                 let event: Result<StreamEvent, _> = serde_json::from_str(&record.steplog_stream);
-                if event.is_ok_and(&mut enough) {
+                if event.is_ok_and(&mut take) {
                     return Ok(());
                 }
             }
@@ -80,40 +77,12 @@ fn records<T: for<'de> Deserialize<'de>>(lines: &[u8]) -> Result<Vec<T>, ReadErr
 }
 
 impl Search for Custom {
-    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
-        async move {
-            let (mut runs, mut seen) = (Vec::new(), HashSet::new());
-            self.find_events(None, None, |event| {
-                let run = event.writer.origin.pipeline_run_id;
-                if event.end.is_none() && seen.insert(run.clone()) {
-                    runs.push(Run { pipeline_run_id: run, started: event.writer.started });
-                }
-                runs.len() >= limit
-            })
-            .await?;
-            Ok(runs)
-        }
-        .boxed()
-    }
-
     fn events<'a>(
         &'a self,
-        run: &'a str,
-        step: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>> {
-        async move {
-            let mut events = Vec::new();
-            self.find_events(Some(run), step, |event| {
-                let origin = &event.writer.origin;
-                if origin.pipeline_run_id == run && step.is_none_or(|step| origin.step_id == step) {
-                    events.push(event);
-                }
-                false
-            })
-            .await?;
-            Ok(events)
-        }
-        .boxed()
+        wanted: Events<'a>,
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), ReadError>> {
+        self.find_events(wanted, take).boxed()
     }
 
     fn page<'a>(&'a self, question: &'a Question<'a>) -> BoxFuture<'a, Result<Page, ReadError>> {

@@ -7,11 +7,11 @@ use serde_json::{Map, json};
 
 use super::config::{BOUNDS, Config, Registered, Values};
 use super::*;
-use crate::read::store::{Direction, Status, Stream};
+use crate::read::store::{Direction, Stream};
 use crate::record::{Nanos, Origin, WriterId};
 use crate::stores::records::config::Batching;
 use crate::stores::records::event::StreamEvent;
-use crate::stores::records::fetch::{Question, Search};
+use crate::stores::records::fetch::{Question, Search, events_of, newest_runs};
 use crate::stores::view::View;
 
 const POLITE: &str = r#"
@@ -169,25 +169,12 @@ fn the_example_in_python_gives_back_what_it_was_given_once() {
             assert_eq!(custom.send(request.clone()).await, Ok(Reply::Taken));
         }
         custom.flush().await.unwrap();
-        let runs = custom.runs(10).await.unwrap();
+        let runs = newest_runs(&*custom, 10).await.unwrap();
         assert_eq!(runs.iter().map(|run| run.pipeline_run_id.as_str()).collect::<Vec<_>>(), ["r"]);
-        let events = custom.events("r", Some("s")).await.unwrap();
+        let events = events_of(&*custom, "r", Some("s")).await.unwrap();
         assert_eq!(events, [StreamEvent::start(&writer)]);
-        assert_eq!(custom.events("r", Some("other")).await.unwrap(), []);
-        let stream = Stream {
-            origin: writer.origin.clone(),
-            writer: writer.id,
-            status: Status::Running,
-            started: writer.started,
-            ended: None,
-            last_seen: None,
-            lines: None,
-            bytes: None,
-            levels: None,
-            gaps: 0,
-            exit: None,
-            first_error: None,
-        };
+        assert_eq!(events_of(&*custom, "r", Some("other")).await.unwrap(), []);
+        let stream = Stream::started(&writer);
         let filter = crate::read::filter::Filter { from_seq: 1, ..Default::default() };
         let mut seqs = Vec::new();
         let mut cursor = None;

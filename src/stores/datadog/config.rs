@@ -149,3 +149,149 @@ impl Config {
         format!("https://{app}{site}/logs?query=source%3Asteplog")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::stores::records::testing::{
+        check_refused, check_shared_keys, log_store, shared_keys,
+    };
+
+    const KEY: &str = "api_key = '${env:SECRET}'";
+    const SECRET: [(&str, &str); 1] = [("SECRET", "hunter2")];
+
+    #[track_caller]
+    fn config(keys: &str) -> Config {
+        match log_store("datadog", &format!("{KEY}\n{keys}"), SECRET) {
+            Ok(stores::Config::Datadog(config)) => config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check(keys: &str, expected: &[&str]) {
+        check_refused("datadog", &format!("{KEY}\n{keys}"), SECRET, expected);
+    }
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    fn hidden(text: &str) -> Hidden {
+        Hidden(text.to_owned())
+    }
+
+    /// What it is without any other key.
+    fn usual_config() -> Config {
+        Config {
+            api_key: hidden("hunter2"),
+            application_key: None,
+            site: "datadoghq.com".to_owned(),
+            endpoint: url("https://http-intake.logs.datadoghq.com/api/v2/logs"),
+            api_endpoint: url("https://api.datadoghq.com/api/v2/logs/events/search"),
+            service_name: None,
+            service_version: None,
+            tags: Vec::new(),
+            connection: Connection::default(),
+            batching: Batching {
+                records: 1000,
+                bytes: 3_000_000,
+                delay: Duration::from_secs(1),
+                timeout: None,
+                concurrency: 64,
+                compression: Compression::Gzip,
+            },
+        }
+    }
+
+    #[test]
+    fn only_a_key_is_needed() {
+        let config = config("");
+        assert_eq!(config, usual_config());
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn every_key_is_heeded() {
+        let (shared, connection, batching) = shared_keys(Compression::Deflate);
+        let keys = "application_key = 'app'\nsite = 'us5.datadoghq.com'\nservice_name = 'training'\n\
+                    service_version = '1.4'\ntags = ' env:prod,, team:a:b '\ncompression = 'deflate'";
+        let expected = Config {
+            api_key: hidden("hunter2"),
+            application_key: Some(hidden("app")),
+            site: "us5.datadoghq.com".to_owned(),
+            endpoint: url("https://http-intake.logs.us5.datadoghq.com/api/v2/logs"),
+            api_endpoint: url("https://api.us5.datadoghq.com/api/v2/logs/events/search"),
+            service_name: Some("training".to_owned()),
+            service_version: Some("1.4".to_owned()),
+            tags: vec!["env:prod".to_owned(), "team:a:b".to_owned()],
+            connection,
+            batching,
+        };
+        assert_eq!(config(&format!("{shared}{keys}")), expected);
+    }
+
+    #[test]
+    fn endpoints_may_be_proxies() {
+        let found =
+            config("endpoint = 'http://proxy:80'\napi_endpoint = 'https://proxy/dd/search'");
+        assert_eq!(found.endpoint, url("http://proxy/api/v2/logs"));
+        assert_eq!(found.api_endpoint, url("https://proxy/dd/search"));
+        // The site is what the other endpoint and the pages go by.
+        let found = config("site = 'datadoghq.eu'\nendpoint = 'http://proxy/'");
+        assert_eq!(found.api_endpoint, url("https://api.datadoghq.eu/api/v2/logs/events/search"));
+    }
+
+    #[test]
+    fn pages_are_at_the_site() {
+        let page = |site: &str| config(&format!("site = '{site}'")).explorer();
+        assert_eq!(page("datadoghq.eu"), "https://app.datadoghq.eu/logs?query=source%3Asteplog");
+        assert_eq!(
+            page("us5.datadoghq.com"),
+            "https://us5.datadoghq.com/logs?query=source%3Asteplog"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        check_refused(
+            "datadog",
+            "",
+            [],
+            &["log_stores.it.api_key: missing", "add api_key = \"${env:DD_API_KEY}\""],
+        );
+        check_refused("datadog", KEY, [], &["log_stores.it.api_key: ", "SECRET"]);
+        check_refused("datadog", "api_key = ''", [], &["log_stores.it.api_key: expected text"]);
+        check("api_ke = 'hunter2'", &["api_ke: unknown key", "did you mean \"api_key\"?"]);
+        let site = "log_stores.it.site: expected a domain of Datadog's, such as \"datadoghq.com\"";
+        for bad in ["datadoghq", "https://datadoghq.eu", "datadoghq.eu/", "app datadoghq.eu"] {
+            check(&format!("site = '{bad}'"), &[site, "without \"app.\" before it"]);
+        }
+        check("site = 1", &["log_stores.it.site: expected text"]);
+        for (key, example) in [
+            ("endpoint", "https://http-intake.logs.datadoghq.com/api/v2/logs"),
+            ("api_endpoint", "https://api.datadoghq.com/api/v2/logs/events/search"),
+        ] {
+            let expected = format!("log_stores.it.{key}: expected a URL, such as \"{example}\"");
+            for bad in ["proxy:80", "ftp://proxy/", "hunter2"] {
+                let help = "it begins with http:// or https://";
+                check(&format!("{key} = '{bad}'"), &[&expected, help]);
+            }
+        }
+        let tags = "log_stores.it.tags: expected tags, such as \"env:prod,team:vision\", found ";
+        for (given, bad) in
+            [("a:b, c", "\"c\""), ("a:", "\"a:\""), ("1:b", "\"1:b\""), (":b", "\":b\"")]
+        {
+            check(&format!("tags = '{given}'"), &[&format!("{tags}{bad}"), "a tag is key:value"]);
+        }
+        for key in ["application_key", "service_name", "service_version", "tags"] {
+            let expected = format!("log_stores.it.{key}: expected text");
+            check(&format!("{key} = 1"), &[&expected]);
+            check(&format!("{key} = ''"), &[&expected]);
+        }
+        let compressions = "\"none\", \"gzip\", \"deflate\"";
+        check_shared_keys("datadog", "api_key = 'a'", (1000, "4900000 B"), compressions);
+    }
+}

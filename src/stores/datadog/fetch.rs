@@ -23,11 +23,11 @@ use super::encode::EOLS;
 use super::late;
 use super::send::{API_KEY, reset, secret};
 use crate::line::json::lift;
-use crate::read::store::{Cost, Direction, ReadError, Run, Stream};
+use crate::read::store::{Cost, Direction, ReadError, Stream};
 use crate::record::{IoStream, Level, Nanos, Record};
 use crate::stores::records::event::{START, StreamEvent};
 use crate::stores::records::fetch::ask::{Asker, Refused, store};
-use crate::stores::records::fetch::{Conditions, Page, Question, Search};
+use crate::stores::records::fetch::{Conditions, Events, Page, Question, Search, Take};
 use crate::stores::records::http::{Answer, ConnectionError, Hidden};
 
 const APPLICATION_KEY: HeaderName = HeaderName::from_static("dd-application-key");
@@ -126,53 +126,33 @@ impl Reader {
         })
     }
 
-    /// Start and end records that `query` finds, until `enough`.
-    async fn events_of(
-        &self,
-        query: String,
-        mut enough: impl FnMut(&StreamEvent) -> bool,
-    ) -> Result<Vec<StreamEvent>, ReadError> {
+    /// Newest first.
+    async fn find_events(&self, wanted: Events<'_>, mut take: Take<'_>) -> Result<(), ReadError> {
+        let query = match wanted {
+            Events::NewestRuns(_) => format!("@steplog_event:{START}"),
+            Events::OfRun { run, step } => {
+                let mut query = format!("@steplog_event:* @pipeline_run_id:{}", quoted(run));
+                if let Some(step) = step {
+                    query += &format!(" @step_id:{}", quoted(step));
+                }
+                query
+            }
+        };
         let scope = Scope {
             query,
             from: LONGEST_AGO.to_owned(),
             to: soon(),
             sort: sort(Direction::Backward),
         };
-        let mut events = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
             let found = self.search(&scope, cursor.as_deref(), PAGE).await?;
-            for log in found.data {
-                let Some(event) = event(&log.attributes.attributes) else { continue };
-                let last = enough(&event);
-                events.push(event);
-                if last {
-                    return Ok(events);
-                }
-            }
+            let mut events = found.data.iter().filter_map(|log| event(&log.attributes.attributes));
             cursor = found.meta.page.after;
-            if cursor.is_none() {
-                return Ok(events);
+            if events.any(&mut take) || cursor.is_none() {
+                return Ok(());
             }
         }
-    }
-
-    async fn newest(&self, limit: usize) -> Result<Vec<Run>, ReadError> {
-        let mut runs: Vec<Run> = Vec::new();
-        if limit == 0 {
-            return Ok(runs);
-        }
-        let query = format!("@steplog_event:{START}");
-        self.events_of(query, |event| {
-            let run = &event.writer.origin.pipeline_run_id;
-            if !runs.iter().any(|known| known.pipeline_run_id == *run) {
-                let started = event.writer.started;
-                runs.push(Run { pipeline_run_id: run.clone(), started });
-            }
-            runs.len() == limit
-        })
-        .await?;
-        Ok(runs)
     }
 
     async fn lines(&self, question: &Question<'_>) -> Result<Page, ReadError> {
@@ -331,20 +311,12 @@ impl fmt::Display for Place<'_> {
 }
 
 impl Search for Reader {
-    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
-        self.newest(limit).boxed()
-    }
-
     fn events<'a>(
         &'a self,
-        run: &'a str,
-        step: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>> {
-        let mut query = format!("@steplog_event:* @pipeline_run_id:{}", quoted(run));
-        if let Some(step) = step {
-            query += &format!(" @step_id:{}", quoted(step));
-        }
-        self.events_of(query, |_| false).boxed()
+        wanted: Events<'a>,
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), ReadError>> {
+        self.find_events(wanted, take).boxed()
     }
 
     fn page<'a>(&'a self, question: &'a Question<'a>) -> BoxFuture<'a, Result<Page, ReadError>> {

@@ -11,9 +11,11 @@ use crate::read::store::{Direction, ReadError};
 use crate::record::{IoStream, Level, Nanos, Record};
 use crate::stores::artifact::testing::block_on;
 use crate::stores::records::compress::Compression;
-use crate::stores::records::fetch::Search;
+use crate::stores::records::fetch::events_of;
 use crate::stores::records::http::{Connection, Hidden};
-use crate::stores::records::testing::{deliver, every_kind, pages, plain, records, writer};
+use crate::stores::records::testing::{
+    check_newest_runs, deliver, every_kind, pages, plain, records, writer,
+};
 use crate::stores::stand_in::Program;
 use crate::stores::{Component, DeliverError};
 
@@ -83,14 +85,14 @@ fn lines_of_every_kind_come_back_as_they_were() {
             check_same(sorted(found.await), &expected);
         }
         for step in [None, Some("träin AND")] {
-            let events = reader.events(run, step).await.unwrap();
+            let events = events_of(&*reader, run, step).await.unwrap();
             assert_eq!(events.len(), 2, "{events:?}");
             assert!(events.iter().all(|event| event.writer == writer));
             let end = events.iter().find_map(|event| event.end.as_ref()).unwrap();
             assert_eq!(end.lines, expected.len() as u64);
         }
-        assert!(reader.events(run, Some("tr")).await.unwrap().is_empty());
-        assert!(reader.events("run", None).await.unwrap().is_empty());
+        assert!(events_of(&*reader, run, Some("tr")).await.unwrap().is_empty());
+        assert!(events_of(&*reader, "run", None).await.unwrap().is_empty());
     });
 }
 
@@ -197,7 +199,7 @@ fn lines_that_come_a_day_late_are_there_in_order() {
             assert!(found.iter().map(|record| record.seq).eq(1000..2000));
             expected.reverse();
         }
-        assert_eq!(reader.events("run", None).await.unwrap().len(), 2);
+        assert_eq!(events_of(&*reader, "run", None).await.unwrap().len(), 2);
     });
 }
 
@@ -205,18 +207,7 @@ fn lines_that_come_a_day_late_are_there_in_order() {
 fn the_newest_runs_are_found_once_each() {
     let stand_in = start();
     let reader = reader(&stand_in);
-    let mut first = now().0 - HOUR;
-    for (run, step) in [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("c", "2")] {
-        first += 1_000_000_000;
-        deliver(service(&stand_in), &writer(run, step, Nanos(first)), &[]).unwrap();
-    }
-    block_on(async {
-        for (limit, expected) in [(0, &[][..]), (2, &["c", "b"]), (9, &["c", "b", "a"])] {
-            let runs = reader.runs(limit).await.unwrap();
-            let runs: Vec<_> = runs.iter().map(|run| run.pipeline_run_id.as_str()).collect();
-            assert_eq!(runs, expected);
-        }
-    });
+    check_newest_runs(&service(&stand_in), &*reader, now());
 }
 
 #[test]
@@ -228,7 +219,7 @@ fn no_is_no() {
     let DeliverError::Fatal { not_allowed: true, message, .. } = error else { panic!("{error:?}") };
     assert!(message.contains("403 Forbidden") && !message.contains("wrong"), "{message}");
     let reader = Reader::open(&config(&stand_in), &Hidden("wrong".into())).unwrap();
-    let question = async { reader.events("run", None).await.unwrap_err() };
+    let question = async { events_of(&*reader, "run", None).await.unwrap_err() };
     let error = block_on(question);
     assert!(matches!(&error, ReadError::Denied(_)), "{error:?}");
 }
@@ -239,7 +230,7 @@ fn a_rate_limit_is_waited_for() {
     let reader = reader(&stand_in);
     stand_in.settings(&json!({ "remaining": 0, "reset": 2 }));
     let begun = std::time::Instant::now();
-    block_on(async { reader.events("run", None).await.unwrap() });
+    block_on(async { events_of(&*reader, "run", None).await.unwrap() });
     assert!(begun.elapsed() >= std::time::Duration::from_secs(2));
     let statuses: Vec<_> = stand_in.requests().into_iter().map(|it| it.1).collect();
     assert_eq!(statuses, [429, 200]);

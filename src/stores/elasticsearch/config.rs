@@ -30,7 +30,7 @@ pub struct Config {
 const EXAMPLE: &str = "https://localhost:9200";
 
 const BOUNDS: Bounds = Bounds {
-    records: (5_000, 50_000),
+    records: (2_000, 50_000),
     bytes: (8 << 20, 90 << 20),
     compressions: &[Compression::Gzip, Compression::None],
 };

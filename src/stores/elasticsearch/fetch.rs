@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::Elasticsearch;
 use crate::read::filter::Filter;
-use crate::read::store::{Cost, Direction, ReadError, Run};
+use crate::read::store::{Cost, Direction, ReadError};
 use crate::record::{Level, Nanos, Record};
 use crate::stores::records::event::{self, StreamEvent};
 use crate::stores::records::fetch::ask::{Refused, store};
-use crate::stores::records::fetch::{Conditions, Page, Question, Search};
+use crate::stores::records::fetch::{Conditions, Events, Page, Question, Search, Take};
 
 /// Documents in a page at the most (`index.max_result_window`).
 const MAX_PAGE: usize = 10_000;
@@ -61,12 +61,16 @@ impl Elasticsearch {
         Ok(found.hits.hits)
     }
 
-    /// Start and end records, newest first, page by page until `enough`.
-    async fn find_events(
-        &self,
-        filters: Vec<Value>,
-        mut enough: impl FnMut(StreamEvent) -> bool + Send,
-    ) -> Result<(), ReadError> {
+    /// Newest first, page by page.
+    async fn find_events(&self, wanted: Events<'_>, mut take: Take<'_>) -> Result<(), ReadError> {
+        let filters = match wanted {
+            Events::NewestRuns(_) => vec![is("steplog_event", event::START)],
+            Events::OfRun { run, step } => {
+                let kinds = json!({"exists": {"field": "steplog_event"}});
+                let run = [kinds, is("pipeline_run_id", run)];
+                run.into_iter().chain(step.map(|step| is("step_id", step))).collect()
+            }
+        };
         let mut after: Option<Vec<Value>> = None;
         loop {
             let size = 1_000;
@@ -84,8 +88,9 @@ impl Elasticsearch {
             let last = hits.len() < size;
             for hit in hits {
                 after = Some(hit.sort);
-                let event = serde_json::from_str(&hit.source.steplog_stream);
-                if event.is_ok_and(&mut enough) {
+                let event: Result<StreamEvent, _> =
+                    serde_json::from_str(&hit.source.steplog_stream);
+                if event.is_ok_and(&mut take) {
                     return Ok(());
                 }
             }
@@ -133,43 +138,12 @@ fn at_least(level: Level) -> Value {
 }
 
 impl Search for Elasticsearch {
-    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
-        async move {
-            let mut runs: Vec<Run> = Vec::new();
-            self.find_events(vec![is("steplog_event", event::START)], |event| {
-                let run = event.writer.origin.pipeline_run_id;
-                if runs.iter().all(|known| known.pipeline_run_id != run) {
-                    runs.push(Run { pipeline_run_id: run, started: event.writer.started });
-                }
-                runs.len() >= limit
-            })
-            .await?;
-            Ok(runs)
-        }
-        .boxed()
-    }
-
     fn events<'a>(
         &'a self,
-        run: &'a str,
-        step: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>> {
-        async move {
-            let mut filters =
-                vec![json!({"exists": {"field": "steplog_event"}}), is("pipeline_run_id", run)];
-            filters.extend(step.map(|step| is("step_id", step)));
-            let mut events = Vec::new();
-            self.find_events(filters, |event| {
-                let origin = &event.writer.origin;
-                if origin.pipeline_run_id == run && step.is_none_or(|step| origin.step_id == step) {
-                    events.push(event);
-                }
-                false
-            })
-            .await?;
-            Ok(events)
-        }
-        .boxed()
+        wanted: Events<'a>,
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), ReadError>> {
+        self.find_events(wanted, take).boxed()
     }
 
     fn page<'a>(&'a self, question: &'a Question<'a>) -> BoxFuture<'a, Result<Page, ReadError>> {

@@ -34,7 +34,7 @@ pub enum BodyFormat {
 }
 
 const BOUNDS: Bounds = Bounds {
-    records: (10_000, 100_000),
+    records: (2_000, 100_000),
     bytes: (4 << 20, 64 << 20),
     compressions: &[Compression::None, Compression::Gzip, Compression::Deflate, Compression::Zstd],
 };

@@ -201,6 +201,7 @@ mod tests {
                 eol: made.eol,
                 level: made.level,
                 group: made.group,
+                headline: false,
                 part: made.part,
                 gap,
             });

@@ -64,7 +64,7 @@ const MAX_LABELS: usize = 13;
 
 /// A message between Loki's own parts has 4 MiB at the most.
 const BOUNDS: Bounds = Bounds {
-    records: (10_000, 100_000),
+    records: (3_000, 100_000),
     bytes: (1 << 20, 7 << 19),
     compressions: &[Compression::Snappy],
 };

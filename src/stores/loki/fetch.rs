@@ -14,11 +14,11 @@ use serde::Deserialize;
 use super::encode::{STREAM, labels, quoted};
 use super::{EVENT, Loki, WRITER, decode};
 use crate::read::filter::Filter;
-use crate::read::store::{Cost, Direction, ReadError, Run, Stream};
+use crate::read::store::{Cost, Direction, ReadError, Stream};
 use crate::record::{Level, Nanos};
-use crate::stores::records::event::{END, START, StreamEvent};
+use crate::stores::records::event::{END, START};
 use crate::stores::records::fetch::ask::{Refused, store};
-use crate::stores::records::fetch::{Conditions, Page, Question, Search};
+use crate::stores::records::fetch::{Conditions, Events, Page, Question, Search, Take};
 
 /// Entries of an answer at the most, unless Loki is told otherwise (`max_entries_limit_per_query`).
 pub(super) const PAGE: usize = 5000;
@@ -166,18 +166,23 @@ impl Loki {
         Ok((entries, full))
     }
 
-    /// Starts and ends, newest first, until `enough`.
-    async fn find_events(
-        &self,
-        kinds: &str,
-        conditions: &str,
-        mut enough: impl FnMut(StreamEvent) -> bool,
-    ) -> Result<(), ReadError> {
+    /// Newest first.
+    async fn find_events(&self, wanted: Events<'_>, mut take: Take<'_>) -> Result<(), ReadError> {
+        let (kinds, conditions) = match wanted {
+            Events::NewestRuns(_) => (START.to_owned(), String::new()),
+            Events::OfRun { run, step } => {
+                let mut conditions = format!(" | pipeline_run_id = {}", quoted(run));
+                if let Some(step) = step {
+                    conditions += &format!(" | step_id = {}", quoted(step));
+                }
+                (format!("{START}|{END}"), conditions)
+            }
+        };
         let fixed = self.config.labels.iter().filter_map(|it| Some((&*it.name, it.fixed()?)));
         let fixed = labels(fixed);
         let inside = fixed.trim_start_matches('{').trim_end_matches('}');
         let comma = if inside.is_empty() { "" } else { ", " };
-        let query = format!("{{{inside}{comma}{EVENT}=~{}}}{conditions}", quoted(kinds));
+        let query = format!("{{{inside}{comma}{EVENT}=~{}}}{conditions}", quoted(&kinds));
         let now = Nanos::now().0;
         let lookback = i64::try_from(self.config.lookback.as_nanos()).unwrap_or(i64::MAX);
         let mut rest = Range { from: now.saturating_sub(lookback), to: now.saturating_add(HOUR) };
@@ -194,7 +199,7 @@ impl Loki {
             for entry in entries {
                 let stream = entry.attached.get(STREAM);
                 let event = stream.and_then(|stream| serde_json::from_str(stream).ok());
-                if event.is_some_and(&mut enough) {
+                if event.is_some_and(&mut take) {
                     return Ok(());
                 }
             }
@@ -275,44 +280,12 @@ fn lines_query(stream: &Stream, filter: &Filter) -> String {
 }
 
 impl Search for Loki {
-    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
-        async move {
-            let mut runs: Vec<Run> = Vec::new();
-            if limit == 0 {
-                return Ok(runs);
-            }
-            self.find_events(START, "", |event| {
-                let run = event.writer.origin.pipeline_run_id;
-                if runs.iter().all(|known| known.pipeline_run_id != run) {
-                    runs.push(Run { pipeline_run_id: run, started: event.writer.started });
-                }
-                runs.len() >= limit
-            })
-            .await?;
-            Ok(runs)
-        }
-        .boxed()
-    }
-
     fn events<'a>(
         &'a self,
-        run: &'a str,
-        step: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>> {
-        async move {
-            let mut conditions = format!(" | pipeline_run_id = {}", quoted(run));
-            if let Some(step) = step {
-                conditions += &format!(" | step_id = {}", quoted(step));
-            }
-            let mut events = Vec::new();
-            self.find_events(&format!("{START}|{END}"), &conditions, |event| {
-                events.push(event);
-                false
-            })
-            .await?;
-            Ok(events)
-        }
-        .boxed()
+        wanted: Events<'a>,
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), ReadError>> {
+        self.find_events(wanted, take).boxed()
     }
 
     fn page<'a>(&'a self, question: &'a Question<'a>) -> BoxFuture<'a, Result<Page, ReadError>> {

@@ -14,9 +14,11 @@ use crate::record::{IoStream, Level, Nanos, Record};
 use crate::stores::artifact::testing::block_on;
 use crate::stores::records::compress::Compression;
 use crate::stores::records::event::StreamEvent;
-use crate::stores::records::fetch::Search;
+use crate::stores::records::fetch::{events_of, newest_runs};
 use crate::stores::records::http::Hidden;
-use crate::stores::records::testing::{deliver, every_kind, pages, plain, records, writer};
+use crate::stores::records::testing::{
+    check_newest_runs, deliver, every_kind, pages, plain, records, writer,
+};
 use crate::stores::stand_in::Program;
 use crate::stores::{Component, DeliverError, view};
 
@@ -63,6 +65,7 @@ fn at_once(first_seq: u64, time: Nanos, texts: &[&[u8]]) -> Block {
             eol: Eol::Lf,
             level: None,
             group: None,
+            headline: false,
             part: None,
             gap: None,
         });
@@ -90,15 +93,15 @@ fn lines_of_every_kind_come_back_as_they_were() {
                 check_same(in_order(found), &expected);
             }
             for step in [None, Some("träin\n\u{1}")] {
-                let events = loki.events(run, step).await.unwrap();
+                let events = events_of(&*loki, run, step).await.unwrap();
                 assert_eq!(events.len(), 2, "{events:?}");
                 assert!(events.iter().all(|event| event.writer == writer));
                 let end = events.iter().find_map(|event| event.end.as_ref()).unwrap();
                 assert_eq!(end.lines, expected.len() as u64);
             }
         }
-        assert!(loki.events(run, Some("tr")).await.unwrap().is_empty());
-        assert!(loki.events("run", None).await.unwrap().is_empty());
+        assert!(events_of(&*loki, run, Some("tr")).await.unwrap().is_empty());
+        assert!(events_of(&*loki, "run", None).await.unwrap().is_empty());
     });
 }
 
@@ -238,8 +241,8 @@ fn what_is_a_label_is_not_attached_again() {
     let found = async {
         let config = Config { labels: labels.to_vec(), ..config(&stand_in) };
         let loki = Loki::open(config).unwrap();
-        assert_eq!(loki.events("run 1", Some("train")).await.unwrap().len(), 2);
-        assert_eq!(loki.runs(9).await.unwrap().len(), 1);
+        assert_eq!(events_of(&*loki, "run 1", Some("train")).await.unwrap().len(), 2);
+        assert_eq!(newest_runs(&*loki, 9).await.unwrap().len(), 1);
         pages(&*loki, &writer, Filter::default(), Direction::Forward, 9).await
     };
     check_same(block_on(found), &records(&[block], &writer));
@@ -306,7 +309,7 @@ fn what_comes_late_is_taken() {
         let found = pages(&*loki, &writer, Filter::default(), Direction::Forward, 20);
         check_same(block_on(found), &records(&blocks, &writer));
     }
-    assert_eq!(block_on(async { loki.events("run", None).await.unwrap() }).len(), 12);
+    assert_eq!(block_on(async { events_of(&*loki, "run", None).await.unwrap() }).len(), 12);
 }
 
 #[test]
@@ -434,22 +437,12 @@ fn the_newest_runs_are_found_once_each_however_far_back_they_are_looked_for() {
         ..config(&stand_in)
     });
     let loki = loki.unwrap();
-    let mut first = now().0 - HOUR;
-    for (run, step) in [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("c", "2")] {
-        first += 1_000_000_000;
-        deliver(loki.clone(), &writer(run, step, Nanos(first)), &[]).unwrap();
-    }
-    block_on(async {
-        for (limit, expected) in [(0, &[][..]), (2, &["c", "b"]), (9, &["c", "b", "a"])] {
-            let runs = loki.runs(limit).await.unwrap();
-            let runs: Vec<_> = runs.iter().map(|run| run.pipeline_run_id.as_str()).collect();
-            assert_eq!(runs, expected);
-        }
-    });
+    let service: Arc<dyn Service> = Arc::<Loki>::clone(&loki);
+    check_newest_runs(&service, &*loki, now());
     // More than one answer holds.
     stand_in.settings(&json!({ "max_entries_limit_per_query": 2 }));
-    assert_eq!(block_on(async { loki.runs(9).await.unwrap() }).len(), 3);
-    let events = block_on(async { loki.events("b", None).await.unwrap() });
+    assert_eq!(block_on(async { newest_runs(&*loki, 9).await.unwrap() }).len(), 3);
+    let events = block_on(async { events_of(&*loki, "b", None).await.unwrap() });
     let distinct: std::collections::HashSet<_> =
         events.iter().map(|event| (event.writer.id, event.end.is_some())).collect();
     assert_eq!(distinct.len(), 4);
@@ -468,7 +461,7 @@ fn tenants_and_credentials() {
     for credentials in [token("secret"), Some(user)] {
         let loki = open(Some("team-a"), credentials);
         deliver(loki.clone(), &writer, &[]).unwrap();
-        assert_eq!(block_on(async { loki.events("run", None).await.unwrap() }).len() % 2, 0);
+        assert_eq!(block_on(async { events_of(&*loki, "run", None).await.unwrap() }).len() % 2, 0);
     }
     for (tenant, credentials) in [
         (Some("team-a"), token("wrong")),
@@ -482,7 +475,7 @@ fn tenants_and_credentials() {
             panic!("{error:?}")
         };
         assert!(!message.contains("wrong"), "{message}");
-        let error = block_on(async { loki.events("run", None).await.unwrap_err() });
+        let error = block_on(async { events_of(&*loki, "run", None).await.unwrap_err() });
         assert!(matches!(&error, ReadError::Denied(_)), "{error:?}");
     }
 }

@@ -74,13 +74,12 @@ impl Drop for Lease<'_> {
 }
 
 fn client(config: &Config) -> Result<Client, ConnectionError> {
-    let mut builder = config.connection.configure(Client::builder())?;
-    if config.protocol == Protocol::Grpc {
-        builder = builder.http2_prior_knowledge();
-        if config.endpoint.scheme() == "http" {
+    config.connection.client_with(|builder| match config.protocol {
+        Protocol::Grpc if config.endpoint.scheme() == "http" => {
             // A proxy would have to speak HTTP/2 without TLS.
-            builder = builder.no_proxy();
+            builder.http2_prior_knowledge().no_proxy()
         }
-    }
-    builder.build().map_err(ConnectionError::Client)
+        Protocol::Grpc => builder.http2_prior_knowledge(),
+        Protocol::HttpProtobuf | Protocol::HttpJson => builder,
+    })
 }

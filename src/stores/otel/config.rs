@@ -51,7 +51,7 @@ impl Protocol {
 
 /// gRPC servers take 4 MiB unless told otherwise; every server has to know gzip.
 const BOUNDS: Bounds = Bounds {
-    records: (5_000, 100_000),
+    records: (2_000, 100_000),
     bytes: (3 << 20, 64 << 20),
     compressions: &[Compression::Gzip, Compression::None, Compression::Deflate, Compression::Zstd],
 };

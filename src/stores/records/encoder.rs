@@ -1,22 +1,63 @@
 //! A block to the body of a request, or to several where it does not fit one. Does no I/O.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::compress::Compression;
 use super::{Format, Limits, Service};
 use crate::line::Block;
 use crate::record::Writer;
 use crate::stores::{Batch, EncodeError, Encoded, Encoder, view};
 
 /// A buffer that has grown beyond this by an unusual block is not kept.
-const KEEP: usize = 6 << 20;
+const KEEP: usize = 4 << 20;
+/// Kept before the records for what a request has there, so that they need not be copied behind it.
+const ROOM: usize = 8 << 10;
+/// Buffers that come back are kept up to this number.
+const SPARE: usize = 1;
 
 pub(super) struct RecordEncoder {
     format: Box<dyn Format>,
     limits: Limits,
     records: Vec<u8>,
     body: Vec<u8>,
+    spare: Arc<Spare>,
+}
+
+/// Buffers of requests that have been sent: fresh memory costs more than filling it.
+#[derive(Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
+/// The body of a request; gives its buffer back when nobody needs it any more.
+struct Body {
+    bytes: Vec<u8>,
+    spare: Arc<Spare>,
+}
+
+impl Spare {
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffers.len() < SPARE && buffer.capacity() <= KEEP {
+            buffers.push(buffer);
+        }
+    }
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.spare.give(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl RecordEncoder {
@@ -26,20 +67,45 @@ impl RecordEncoder {
             limits: service.limits(),
             records: Vec::new(),
             body: Vec::new(),
+            spare: Arc::default(),
         }
+    }
+
+    /// The records as they are, from [`ROOM`] on, become the one request's body, if they can.
+    fn in_place(&mut self, ends: &[usize], cuts: &[usize]) -> Option<(Bytes, Batch)> {
+        let Self { format, limits, records, .. } = self;
+        let one = !cuts.iter().any(|cut| *cut > 0)
+            && next_batch(ends, ROOM, limits) == (ends.len(), false);
+        if limits.compression != Compression::None || ends.is_empty() || !one {
+            return None;
+        }
+        let around = format.around(records.get(ROOM..).unwrap_or_default());
+        let start = ROOM.checked_sub(around.head.len())?;
+        records.get_mut(start..ROOM)?.copy_from_slice(&around.head);
+        records.extend_from_slice(&around.tail);
+        let batch = Batch {
+            body: start..records.len(),
+            head: around.head.len(),
+            ends: ends.iter().map(|end| (end - ROOM) as u32).collect(),
+            oversize: false,
+        };
+        let bytes = std::mem::replace(records, self.spare.take());
+        let spare = Arc::clone(&self.spare);
+        Some((Bytes::from_owner(Body { bytes, spare }), batch))
     }
 }
 
 impl Encoder for RecordEncoder {
     fn encode(&mut self, block: &Block) -> Result<Encoded, EncodeError> {
-        let Self { format, limits, records, body } = self;
+        let Self { format, records, body, .. } = self;
         records.clear();
+        records.resize(ROOM, 0);
         body.clear();
         let separator = format.separator();
         let mut ends = Vec::with_capacity(block.lines.len());
         let mut cuts = Vec::new();
         let summary = view::each(block, |view| {
-            if !records.is_empty() {
+            if records.len() > ROOM {
                 records.extend_from_slice(separator);
             }
             format.record(view, records);
@@ -48,8 +114,13 @@ impl Encoder for RecordEncoder {
             }
             ends.push(records.len());
         });
+        let text_bytes = (records.len() - ROOM) as u64;
+        if let Some((body, batch)) = self.in_place(&ends, &cuts) {
+            return Ok(Encoded { body, text_bytes, summary, batches: vec![batch] });
+        }
+        let Self { format, limits, records, body, .. } = self;
         let mut batches = Vec::with_capacity(1);
-        let (mut start, mut rest) = (0, ends.as_slice());
+        let (mut start, mut rest) = (ROOM, ends.as_slice());
         while !rest.is_empty() {
             let at = ends.len() - rest.len();
             let cut = cuts.iter().find(|cut| **cut > at).map_or(rest.len(), |cut| cut - at);
@@ -72,12 +143,7 @@ impl Encoder for RecordEncoder {
             });
             (start, rest) = (end + separator.len(), behind);
         }
-        let encoded = Encoded {
-            body: Bytes::copy_from_slice(body),
-            text_bytes: records.len() as u64,
-            summary,
-            batches,
-        };
+        let encoded = Encoded { body: Bytes::copy_from_slice(body), text_bytes, summary, batches };
         if records.capacity() > KEEP {
             *records = Vec::new();
             *body = Vec::new();
@@ -110,7 +176,6 @@ mod tests {
 
     use futures_util::future::BoxFuture;
 
-    use super::super::compress::Compression;
     use super::super::testing::{plain, writer};
     use super::super::{Reply, Request, SendError};
     use super::*;

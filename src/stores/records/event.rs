@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::{Exit, IoStream, Level, LevelCounts, Nanos, Writer};
 use crate::stores::view::{Event, Rare, View};
 use crate::stores::{Ending, FirstError, Gaps};
+use crate::words::counted;
 
 /// The value of `steplog_event` on the first record of a writer.
 pub(crate) const START: &str = "start";
@@ -108,6 +109,6 @@ impl StreamEvent {
             Some(Exit { code: Some(code), .. }) => format!("failed: exit code {code}"),
             Some(_) => "failed".to_owned(),
         };
-        format!("steplog: step {step} {how}, {} lines", end.lines)
+        format!("steplog: step {step} {how}, {}", counted(end.lines, "line"))
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Certificate, Client, Identity, RequestBuilder, StatusCode, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, RequestBuilder, StatusCode, Url};
 
 use super::SendError;
 use crate::record::Nanos;
@@ -154,10 +154,18 @@ impl Connection {
 
     /// A client. Makes no request.
     pub(crate) fn client(&self) -> Result<Client, ConnectionError> {
-        self.configure(Client::builder())?.build().or_else(|error| {
+        self.client_with(|builder| builder)
+    }
+
+    /// The same, for flavors that set more.
+    pub(crate) fn client_with(
+        &self,
+        more: impl Fn(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Client, ConnectionError> {
+        more(self.configured()?).build().or_else(|error| {
             // Where the system has no root certificates at all (a container from scratch), there is no client
             // with them. Plain HTTP works without, and so do certificates of our own.
-            let builder = self.configure(Client::builder())?.tls_certs_only([]);
+            let builder = more(self.configured()?).tls_certs_only([]);
             builder.build().map_err(|_| match &self.certificate_file {
                 // What is not a certificate shows only now.
                 Some(path) => ConnectionError::Certificate { path: path.clone(), source: error },
@@ -166,15 +174,12 @@ impl Connection {
         })
     }
 
-    /// The same, for flavors that set more.
-    pub(crate) fn configure(
-        &self,
-        mut builder: reqwest::ClientBuilder,
-    ) -> Result<reqwest::ClientBuilder, ConnectionError> {
+    fn configured(&self) -> Result<ClientBuilder, ConnectionError> {
         let read = |path: &PathBuf| {
             std::fs::read(path)
                 .map_err(|source| ConnectionError::File { path: path.clone(), source })
         };
+        let mut builder = Client::builder();
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let bad = || ConnectionError::Header { name: name.clone() };
@@ -310,8 +315,20 @@ pub(crate) fn clip(text: &str) -> String {
     }
 }
 
-/// An error and what caused it.
+/// An error and its causes, and what can be done where that is known.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = causes(error);
+    if is_unknown_issuer(&text) {
+        text.push_str(
+            " (name who has signed the server's certificate as certificate_file, or install root \
+             certificates: the package ca-certificates, or a file of them in $SSL_CERT_FILE)",
+        );
+    }
+    text
+}
+
+/// An error and its causes, as far as it does not say them itself.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -322,11 +339,10 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         }
         source = error.source();
     }
-    if text.contains("UnknownIssuer") {
-        text.push_str(
-            " (name who has signed the server's certificate as certificate_file, or install root \
-             certificates: the package ca-certificates)",
-        );
-    }
     text
+}
+
+/// Whether these are the words for a certificate that nobody vouches for; its type is private to others.
+pub(crate) fn is_unknown_issuer(text: &str) -> bool {
+    text.contains("UnknownIssuer")
 }

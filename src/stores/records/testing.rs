@@ -1,22 +1,131 @@
-//! Lines of every kind, delivered to a service and expected back: for the tests of flavors.
+//! Lines of every kind, delivered to a service and expected back, and log stores as a stack file has
+//! them: for the tests of flavors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compress::Compression;
+use super::config::Batching;
 use super::dead_letter::{DeadLetter, Settings};
 use super::fetch::ask::AnswerTooLarge;
-use super::fetch::{Question, Search};
+use super::fetch::{Question, Search, newest_runs};
+use super::http::{Connection, Hidden};
 use super::{RecordStore, Service};
 use crate::line::{Block, Eol, Line, Part};
 use crate::read::filter::Filter;
-use crate::read::store::{Direction, ReadError, Status, Stream};
+use crate::read::store::{Direction, ReadError, Stream};
 use crate::record::{
     Exit, Gap, GapReason, IoStream, Level, Nanos, Origin, Record, Writer, WriterId,
 };
+use crate::stack::{self, Env, Errors};
 use crate::stores::artifact::testing::block_on;
 use crate::stores::json::RecordJson;
-use crate::stores::{Chunk, DeliverError, Ending, LogStore, Summary, view};
+use crate::stores::{self, Chunk, DeliverError, Ending, LogStore, Summary, view};
+
+/// What these keys of the log store `it` come to in this environment.
+pub(crate) fn log_store<const N: usize>(
+    flavor: &str,
+    keys: &str,
+    variables: [(&str, &str); N],
+) -> Result<stores::Config, Errors> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("stack.toml");
+    let text = format!(
+        "[stacks.s]\nartifact_store = 'local'\nlog_stores = ['it']\n\
+         [artifact_stores.local]\nflavor = 'local'\npath = '/x'\n\
+         [log_stores.it]\nflavor = '{flavor}'\n{keys}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let stack = stack::load_in(&Env::given(1000, variables), Some(&file))?;
+    let [store] = stack.log_stores.try_into().unwrap();
+    Ok(store.config)
+}
+
+/// These keys are refused, with these words, and no secret is among them.
+#[track_caller]
+pub(crate) fn check_refused<const N: usize>(
+    flavor: &str,
+    keys: &str,
+    variables: [(&str, &str); N],
+    expected: &[&str],
+) {
+    let Err(errors) = log_store(flavor, keys, variables) else { panic!("accepted: {keys}") };
+    let text = errors.to_string();
+    for words in expected {
+        assert!(text.contains(words), "no {words:?} for\n{keys}\nin\n{text}");
+    }
+    assert!(!format!("{text}{errors:?}").contains("hunter2"), "{text}");
+}
+
+/// All keys that flavors share, but for `compression`, and what they come to.
+pub(crate) fn shared_keys(compression: Compression) -> (&'static str, Connection, Batching) {
+    let keys = "headers = { X-Team = 'hunter2' }\ncertificate_file = '/ca.pem'\n\
+                client_certificate_file = '/c.pem'\nclient_key_file = '/k.pem'\n\
+                max_export_batch_size = 7\nmax_export_batch_bytes = '64 KiB'\n\
+                schedule_delay_millis = 10\nexport_timeout_millis = 500\n\
+                max_concurrent_exports = 3\n";
+    let connection = Connection {
+        headers: BTreeMap::from([("x-team".to_owned(), Hidden("hunter2".to_owned()))]),
+        certificate_file: Some("/ca.pem".into()),
+        client_certificate_file: Some("/c.pem".into()),
+        client_key_file: Some("/k.pem".into()),
+    };
+    let batching = Batching {
+        records: 7,
+        bytes: 64 << 10,
+        delay: Duration::from_millis(10),
+        timeout: Some(Duration::from_millis(500)),
+        concurrency: 3,
+        compression,
+    };
+    (keys, connection, batching)
+}
+
+/// The keys that all flavors share which send requests: what is out of bounds is refused. `good` are the
+/// keys that the flavor needs; then the most records and bytes, and the words for `compression`.
+#[track_caller]
+pub(crate) fn check_shared_keys(
+    flavor: &str,
+    good: &str,
+    (records, bytes): (usize, &str),
+    compressions: &str,
+) {
+    let check = |key: &str, values: [&str; 3], expected: &str| {
+        for value in values {
+            let expected = format!("log_stores.it.{key}: expected {expected}");
+            check_refused(flavor, &format!("{good}\n{key} = {value}"), [], &[&expected]);
+        }
+    };
+    let above = (records + 1).to_string();
+    let range = format!("an integer from 1 to {records}, found");
+    check("max_export_batch_size", ["0", &above, "'1'"], &range);
+    let range = format!("a size from 16 KiB to {bytes}, such as");
+    check("max_export_batch_bytes", ["'16383'", "'1 TiB'", "true"], &range);
+    check(
+        "schedule_delay_millis",
+        ["9", "3600001", "'1s'"],
+        "an integer from 10 to 3600000, found",
+    );
+    check(
+        "export_timeout_millis",
+        ["99", "3600001", "1.5"],
+        "an integer from 100 to 3600000, found",
+    );
+    check("max_concurrent_exports", ["0", "257", "-1"], "an integer from 1 to 256, found");
+    check("compression", ["'lz4'", "'GZIP'", "1"], &format!("one of {compressions}, found"));
+    check("headers", ["'a'", "['a']", "1"], "a table");
+    check("certificate_file", ["1", "true", "['a']"], "a path");
+    for (given, missing) in [
+        ("client_key_file = '/k'", "client_certificate_file: missing"),
+        ("max_export_batches = 1", "max_export_batches: unknown key"),
+    ] {
+        check_refused(flavor, &format!("{good}\n{given}"), [], &[missing]);
+    }
+    for key in ["max_export_batch_size = 1", &format!("max_export_batch_size = {records}")] {
+        log_store(flavor, &format!("{good}\n{key}"), []).unwrap();
+    }
+}
 
 /// A writer that started at `started`, with attributes.
 pub(crate) fn writer(run: &str, step: &str, started: Nanos) -> Writer {
@@ -50,6 +159,7 @@ pub(crate) fn every_kind(first_seq: u64, from: Nanos) -> Block {
             eol: Eol::Lf,
             level: None,
             group: None,
+            headline: false,
             part: None,
             gap: None,
         };
@@ -126,6 +236,7 @@ pub(crate) fn plain(first_seq: u64, count: u64, bytes: usize, from: Nanos, pause
             eol: Eol::Lf,
             level: Level::ALL.get(seq as usize % 7).copied(),
             group: None,
+            headline: false,
             part: None,
             gap: None,
         });
@@ -193,22 +304,22 @@ async fn again<T>(
     what().await
 }
 
-/// The writer as a reader knows it.
-fn stream(writer: &Writer) -> Stream {
-    Stream {
-        origin: writer.origin.clone(),
-        writer: writer.id,
-        status: Status::Running,
-        started: writer.started,
-        ended: None,
-        last_seen: None,
-        lines: None,
-        bytes: None,
-        levels: None,
-        gaps: 0,
-        exit: None,
-        first_error: None,
+/// Writers of three runs that started one after the other, the last one at `last`: `search` finds the
+/// newest runs, each once.
+pub(crate) fn check_newest_runs(service: &Arc<dyn Service>, search: &dyn Search, last: Nanos) {
+    for (age, run, step) in
+        [(5, "a", "1"), (4, "b", "1"), (3, "b", "2"), (2, "c", "1"), (1, "c", "2")]
+    {
+        let started = Nanos(last.0 - age * 1_000_000_000);
+        deliver(Arc::clone(service), &writer(run, step, started), &[]).unwrap();
     }
+    block_on(async {
+        for (limit, expected) in [(0, &[][..]), (2, &["c", "b"]), (9, &["c", "b", "a"])] {
+            let runs = newest_runs(search, limit).await.unwrap();
+            let runs: Vec<_> = runs.iter().map(|run| run.pipeline_run_id.as_str()).collect();
+            assert_eq!(runs, expected);
+        }
+    });
 }
 
 /// All pages of a writer's lines, one after the other, none larger than memory should hold.
@@ -219,7 +330,7 @@ pub(crate) async fn pages(
     direction: Direction,
     limit: usize,
 ) -> Vec<Record> {
-    let (stream, filter) = (&stream(writer), &filter);
+    let (stream, filter) = (&Stream::started(writer), &filter);
     let mut records = Vec::new();
     let (mut cursor, mut limit) = (None::<String>, limit);
     loop {

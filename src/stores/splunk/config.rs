@@ -54,7 +54,7 @@ const EXPORT_PATH: &str = "/services/search/v2/jobs/export";
 
 /// HEC takes 800 MB unless it is told otherwise, and often is: 1 MB in older versions and at Splunk Cloud.
 const BOUNDS: Bounds = Bounds {
-    records: (5000, 100_000),
+    records: (1_500, 100_000),
     bytes: (1_000_000, 64 << 20),
     compressions: &[Compression::Gzip, Compression::None],
 };
@@ -147,5 +147,161 @@ impl Config {
     pub(crate) fn search_text(&self) -> String {
         let index = self.index.as_deref().unwrap_or("*");
         format!("index=\"{index}\" sourcetype=\"{}\"", self.sourcetype)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::stores::records::testing::{
+        check_refused, check_shared_keys, log_store, shared_keys,
+    };
+
+    const KEYS: &str = "endpoint = 'https://splunk:8088'\ntoken = '${env:SECRET}'";
+    const SECRET: [(&str, &str); 1] = [("SECRET", "hunter2")];
+
+    #[track_caller]
+    fn config(keys: &str) -> Config {
+        match log_store("splunk", &format!("{KEYS}\n{keys}"), SECRET) {
+            Ok(stores::Config::Splunk(config)) => config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check(keys: &str, expected: &[&str]) {
+        check_refused("splunk", &format!("{KEYS}\n{keys}"), SECRET, expected);
+    }
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    fn hidden(text: &str) -> Hidden {
+        Hidden(text.to_owned())
+    }
+
+    #[test]
+    fn only_a_collector_and_its_token_are_needed() {
+        let found = config("");
+        let expected = Config {
+            endpoint: url("https://splunk:8088/services/collector"),
+            token: hidden("hunter2"),
+            index: None,
+            sourcetype: "steplog".to_owned(),
+            source: "steplog".to_owned(),
+            search: None,
+            connection: Connection::default(),
+            batching: Batching {
+                records: 1500,
+                bytes: 1_000_000,
+                delay: Duration::from_secs(1),
+                timeout: None,
+                concurrency: 64,
+                compression: Compression::Gzip,
+            },
+        };
+        assert_eq!(found, expected);
+        assert!(!format!("{found:?}").contains("hunter2"));
+        assert_eq!(found.search_text(), "index=\"*\" sourcetype=\"steplog\"");
+    }
+
+    #[test]
+    fn every_key_is_heeded() {
+        let (shared, connection, batching) = shared_keys(Compression::None);
+        let keys = "index = 'steps'\nsourcetype = 'st'\nsource = 'so'\n\
+                    search_endpoint = 'https://search:8089'\nsearch_token = 'hunter2search'\n\
+                    compression = 'none'";
+        let found = config(&format!("{shared}{keys}"));
+        let expected = Config {
+            endpoint: url("https://splunk:8088/services/collector"),
+            token: hidden("hunter2"),
+            index: Some("steps".to_owned()),
+            sourcetype: "st".to_owned(),
+            source: "so".to_owned(),
+            search: Some(SearchConfig {
+                endpoint: url("https://search:8089/services/search/v2/jobs/export"),
+                credentials: Credentials::Token(hidden("hunter2search")),
+            }),
+            connection,
+            batching,
+        };
+        assert_eq!(found, expected);
+        assert!(!format!("{found:?}").contains("hunter2"));
+        assert_eq!(found.search_text(), "index=\"steps\" sourcetype=\"st\"");
+    }
+
+    #[test]
+    fn endpoints_may_have_paths() {
+        for (endpoint, expected) in [
+            ("https://s:1/", "https://s:1/services/collector"),
+            ("https://s:1/services/collector/", "https://s:1/services/collector"),
+            ("https://s:1/services/collector/event", "https://s:1/services/collector"),
+            ("https://s:1/behind/proxy", "https://s:1/behind/proxy"),
+        ] {
+            let keys = format!("endpoint = '{endpoint}'\ntoken = 'a'");
+            let found = log_store("splunk", &keys, []);
+            let Ok(stores::Config::Splunk(found)) = found else { panic!("{found:?}") };
+            assert_eq!(found.endpoint, url(expected));
+        }
+        let search = |endpoint: &str| {
+            let keys = format!(
+                "search_endpoint = '{endpoint}'\nsearch_username = 'ada'\nsearch_password = 'hunter2ada'"
+            );
+            config(&keys).search.unwrap()
+        };
+        let found = search("https://s:8089/behind/proxy");
+        assert_eq!(found.endpoint, url("https://s:8089/behind/proxy"));
+        assert_eq!(found.credentials, Credentials::User("ada".to_owned(), hidden("hunter2ada")));
+        assert!(!format!("{found:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        check_refused(
+            "splunk",
+            "",
+            [],
+            &[
+                "log_stores.it.endpoint: missing",
+                "add endpoint = \"https://splunk.example.com:8088\"",
+                "log_stores.it.token: missing",
+                "add token = \"${env:SPLUNK_HEC_TOKEN}\"",
+            ],
+        );
+        check_refused("splunk", KEYS, [], &["log_stores.it.token: ", "SECRET"]);
+        check("tokn = 'hunter2'", &["tokn: unknown key", "did you mean \"token\"?"]);
+        check_refused(
+            "splunk",
+            "endpoint = 'splunk:8088'\ntoken = 'hunter2'",
+            [],
+            &["log_stores.it.endpoint: expected a URL", "it begins with http:// or https://"],
+        );
+        for key in ["index", "sourcetype", "source"] {
+            let expected = format!("log_stores.it.{key}: expected text");
+            check(&format!("{key} = 1"), &[&expected]);
+            check(&format!("{key} = ''"), &[&expected]);
+        }
+        let (endpoint, token) = ("search_endpoint = 'https://s'", "search_token = 'hunter2'");
+        let (user, password) = ("search_username = 'ada'", "search_password = 'hunter2'");
+        for (keys, expected) in [
+            (vec!["search_endpoint = 'ftp://s'", token], "search_endpoint: expected a URL"),
+            (vec![endpoint], "search_token: missing"),
+            (vec![token], "search_endpoint: missing"),
+            (vec![user, password], "search_endpoint: missing"),
+            (vec![endpoint, user], "search_password: missing"),
+            (vec![endpoint, password], "search_username: missing"),
+            (
+                vec![endpoint, token, user, password],
+                "search_token and a user: one of them is needed",
+            ),
+            (vec![endpoint, "search_token = 1"], "search_token: expected text"),
+        ] {
+            check(&keys.join("\n"), &[expected]);
+        }
+        let good = "endpoint = 'https://s'\ntoken = 'a'";
+        check_shared_keys("splunk", good, (100_000, "64 MiB"), "\"none\", \"gzip\"");
     }
 }

@@ -17,11 +17,11 @@ use serde_json::{Map, Value};
 use super::config::{Config, Credentials, SearchConfig};
 use super::window::{Range, Window};
 use crate::read::filter::Filter;
-use crate::read::store::{Cost, Direction, ReadError, Run, Stream};
+use crate::read::store::{Cost, Direction, ReadError, Stream};
 use crate::record::{Level, Nanos, Record};
 use crate::stores::records::event::{END, START, StreamEvent};
 use crate::stores::records::fetch::ask::{Asker, Refused, store};
-use crate::stores::records::fetch::{Conditions, Page, Question, Search};
+use crate::stores::records::fetch::{Conditions, Events, Page, Question, Search, Take};
 use crate::stores::records::http::ConnectionError;
 
 /// Rows of a search at the most.
@@ -111,46 +111,28 @@ impl Reader {
         Ok(rows)
     }
 
-    /// Start and end records that fit `terms`.
-    async fn find_events(&self, terms: &str, then: &str) -> Result<Vec<StreamEvent>, ReadError> {
-        let search = format!("{} {terms}{then} | fields _raw", self.index());
+    async fn find_events(&self, wanted: Events<'_>, take: Take<'_>) -> Result<(), ReadError> {
+        let terms = match wanted {
+            Events::NewestRuns(limit) => {
+                format!("steplog_event::{START} | dedup pipeline_run_id | head {limit}")
+            }
+            // Splunk's index does not know upper case from lower case: there may be others.
+            Events::OfRun { run, step } => {
+                let run = quoted(run);
+                let mut terms = format!(
+                    "(steplog_event::{START} OR steplog_event::{END}) pipeline_run_id::{run}"
+                );
+                if let Some(step) = step {
+                    terms += &format!(" step_id::{}", quoted(step));
+                }
+                terms
+            }
+        };
+        let search = format!("{} {terms} | fields _raw", self.index());
         let always = Range { from: 0, to: soon() };
         let rows = self.export(&search, &always).await?;
-        Ok(rows.iter().filter_map(|row| event(&row.raw)).collect())
-    }
-
-    async fn newest(&self, limit: usize) -> Result<Vec<Run>, ReadError> {
-        if limit == 0 {
-            return Ok(Vec::new());
-        }
-        let then = format!(" | dedup pipeline_run_id | head {limit}");
-        let events = self.find_events(&format!("steplog_event::{START}"), &then).await?;
-        let runs = events.into_iter().map(|event| Run {
-            pipeline_run_id: event.writer.origin.pipeline_run_id,
-            started: event.writer.started,
-        });
-        Ok(runs.collect())
-    }
-
-    async fn events_of(
-        &self,
-        run: &str,
-        step: Option<&str>,
-    ) -> Result<Vec<StreamEvent>, ReadError> {
-        let mut terms = format!(
-            "(steplog_event::{START} OR steplog_event::{END}) pipeline_run_id::{}",
-            quoted(run)
-        );
-        if let Some(step) = step {
-            terms += &format!(" step_id::{}", quoted(step));
-        }
-        let mut events = self.find_events(&terms, "").await?;
-        // Splunk's index does not know upper case from lower case.
-        events.retain(|event| {
-            let origin = &event.writer.origin;
-            origin.pipeline_run_id == run && step.is_none_or(|step| origin.step_id == step)
-        });
-        Ok(events)
+        rows.iter().filter_map(|row| event(&row.raw)).any(take);
+        Ok(())
     }
 
     async fn lines(&self, question: &Question<'_>) -> Result<Page, ReadError> {
@@ -214,16 +196,12 @@ impl Reader {
 }
 
 impl Search for Reader {
-    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
-        self.newest(limit).boxed()
-    }
-
     fn events<'a>(
         &'a self,
-        run: &'a str,
-        step: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>> {
-        self.events_of(run, step).boxed()
+        wanted: Events<'a>,
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), ReadError>> {
+        self.find_events(wanted, take).boxed()
     }
 
     fn page<'a>(&'a self, question: &'a Question<'a>) -> BoxFuture<'a, Result<Page, ReadError>> {

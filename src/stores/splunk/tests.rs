@@ -11,9 +11,11 @@ use crate::record::{Level, Nanos, Record};
 use crate::stores::DeliverError;
 use crate::stores::artifact::testing::block_on;
 use crate::stores::records::compress::Compression;
-use crate::stores::records::fetch::Search;
+use crate::stores::records::fetch::events_of;
 use crate::stores::records::http::{Connection, Hidden};
-use crate::stores::records::testing::{deliver, every_kind, pages, plain, records, writer};
+use crate::stores::records::testing::{
+    check_newest_runs, deliver, every_kind, pages, plain, records, writer,
+};
 use crate::stores::stand_in::Program;
 
 fn start() -> Program {
@@ -72,12 +74,12 @@ fn lines_of_every_kind_come_back_as_they_were() {
             check_same(found.await, &expected);
         }
         for step in [None, Some("träin AND")] {
-            let events = reader.events(run, step).await.unwrap();
+            let events = events_of(&*reader, run, step).await.unwrap();
             assert_eq!(events.len(), 2, "{events:?}");
             assert!(events.iter().all(|event| event.writer == writer));
         }
-        assert!(reader.events(run, Some("TRÄIN and")).await.unwrap().is_empty());
-        assert!(reader.events(&run.to_uppercase(), None).await.unwrap().is_empty());
+        assert!(events_of(&*reader, run, Some("TRÄIN and")).await.unwrap().is_empty());
+        assert!(events_of(&*reader, &run.to_uppercase(), None).await.unwrap().is_empty());
         expected.reverse();
         let found = pages(&*reader, &writer, Filter::default(), Direction::Backward, 9).await;
         check_same(found, &expected);
@@ -167,18 +169,7 @@ fn a_long_quiet_stream_takes_few_searches() {
 fn the_newest_runs_are_found_once_each() {
     let stand_in = start();
     let reader = reader(&stand_in);
-    let mut first = now().0 - 100_000_000_000;
-    for (run, step) in [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("c", "2")] {
-        first += 1_000_000_000;
-        deliver(service(&stand_in), &writer(run, step, Nanos(first)), &[]).unwrap();
-    }
-    block_on(async {
-        for (limit, expected) in [(0, &[][..]), (2, &["c", "b"]), (9, &["c", "b", "a"])] {
-            let runs = reader.runs(limit).await.unwrap();
-            let runs: Vec<_> = runs.iter().map(|run| run.pipeline_run_id.as_str()).collect();
-            assert_eq!(runs, expected);
-        }
-    });
+    check_newest_runs(&service(&stand_in), &*reader, now());
 }
 
 #[test]
@@ -199,7 +190,7 @@ fn no_is_no() {
         let mut search = config(&stand_in).search.unwrap();
         search.credentials = Credentials::User(user.into(), Hidden(password.into()));
         let reader = Reader::open(&config(&stand_in), &search).unwrap();
-        let asked = block_on(async { reader.events("run", None).await });
+        let asked = block_on(async { events_of(&*reader, "run", None).await });
         match asked {
             Ok(_) => assert!(allowed),
             Err(error) => assert!(!allowed && matches!(error, ReadError::Denied(_)), "{error:?}"),
@@ -214,7 +205,7 @@ fn a_search_that_fails_while_it_answers_has_failed() {
     let body = "{\"preview\":false,\"offset\":0,\"result\":{\"_raw\":\"{}\"}}\n\
                 {\"messages\":[{\"type\":\"FATAL\",\"text\":\"Search not executed\"}]}\n";
     stand_in.faults(&json!([{ "status": 200, "body": body }]));
-    let error = block_on(async { reader.events("run", None).await.unwrap_err() });
+    let error = block_on(async { events_of(&*reader, "run", None).await.unwrap_err() });
     let ReadError::Store(cause) = &error else { panic!("{error:?}") };
     assert!(cause.to_string().contains("Search not executed"), "{cause}");
 }

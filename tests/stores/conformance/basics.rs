@@ -8,24 +8,16 @@ use super::{BATCH, Bench, Doubles, Subject, assert_arrived, settled};
 use crate::support::sandbox::finish;
 use crate::support::{lines, step, wait};
 
-fn base(subject: &impl Subject) -> String {
-    format!("http://{}", subject.address())
-}
-
-fn bench(subject: &impl Subject) -> Bench {
-    Bench::new(&subject.keys(&base(subject)))
-}
-
 pub(crate) fn prints_nothing<S: Subject>() {
     let subject = S::start();
-    let bench = bench(&subject);
+    let bench = Bench::of(&subject);
     bench.deliver("prints-nothing", b"");
     assert_arrived(&subject, "prints-nothing", b"", Doubles::Never);
 }
 
 pub(crate) fn prints_one_line<S: Subject>() {
     let subject = S::start();
-    let bench = bench(&subject);
+    let bench = Bench::of(&subject);
     bench.deliver("prints-one-line", b"hello\n");
     let end = assert_arrived(&subject, "prints-one-line", b"hello\n", Doubles::Never);
     assert_eq!(end["end"]["exit"]["code"], 0);
@@ -39,7 +31,7 @@ pub(crate) fn prints_one_line<S: Subject>() {
 
 pub(crate) fn prints_more_than_one_request_holds<S: Subject>() {
     let subject = S::start();
-    let bench = bench(&subject);
+    let bench = Bench::of(&subject);
     let text = lines::numbered(5 * BATCH + 7);
     bench.deliver("prints-more", text.as_bytes());
     assert_arrived(&subject, "prints-more", text.as_bytes(), Doubles::Never);
@@ -49,20 +41,13 @@ pub(crate) fn prints_more_than_one_request_holds<S: Subject>() {
 /// field by field.
 pub(crate) fn prints_every_kind_of_line<S: Subject>() {
     let subject = S::start();
-    let bench = bench(&subject);
-    let stack = bench.sandbox.path("config/steplog/stack.toml");
-    let text = std::fs::read_to_string(&stack).unwrap();
-    let both = text.replace("[\"it\"]", "[\"it\", \"copy\"]");
-    let copied = text.replace("[\"it\"]", "[\"copy\"]");
-    let copy = "[log_stores.copy]\nflavor = \"artifact\"\n\
-                [capture]\nmax_line_bytes = \"4 KiB\"\nblock_bytes = \"8 KiB\"\n";
-    std::fs::write(&stack, both + copy).unwrap();
+    let small = "[capture]\nmax_line_bytes = \"4 KiB\"\nblock_bytes = \"8 KiB\"\n";
+    let bench = Bench::of(&subject).copied(small);
     let run = "prints-every-kind";
     let kinds = step("kinds.py").display().to_string();
     let output = finish(&mut bench.sandbox.wrap(run, ["python3", &kinds])).expect(0);
     assert_eq!(output.errors(), "", "{}", bench.sandbox.ship_said());
-    std::fs::write(&stack, copied + copy).unwrap();
-    let expected = bench.sandbox.records(run);
+    let expected = bench.sandbox.records_with(run, &["--log-store", "copy"]);
     assert!(expected.len() > 20, "{} records", expected.len());
     let mut stored = settled(&subject, run);
     stored.retain(|stored| stored.event.is_none());
@@ -83,7 +68,7 @@ pub(crate) fn prints_every_kind_of_line<S: Subject>() {
 
 pub(crate) fn fails<S: Subject>() {
     let subject = S::start();
-    let bench = bench(&subject);
+    let bench = Bench::of(&subject);
     let script = "echo before; exit 3";
     finish(&mut bench.sandbox.wrap("fails", ["sh", "-c", script])).expect(3);
     bench.all_delivered();
@@ -93,7 +78,7 @@ pub(crate) fn fails<S: Subject>() {
 
 pub(crate) fn ship_is_killed_again_and_again<S: Subject>() {
     let subject = S::start();
-    let bench = bench(&subject);
+    let bench = Bench::of(&subject);
     let (run, kills) = ("ship-killed", 8);
     let mut step = bench.paced(run, 20_000, kills);
     let mut last = 0;
@@ -103,7 +88,7 @@ pub(crate) fn ship_is_killed_again_and_again<S: Subject>() {
             bench.sandbox.processes("ship").into_iter().find(|ship| ship.pid != last)
         });
         step.more();
-        step.printed(&bench);
+        step.printed();
         // The moment is what varies here; nothing waits for it to be long enough.
         moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         std::thread::sleep(Duration::from_micros((moment >> 33) % 150_000));
@@ -118,15 +103,15 @@ pub(crate) fn ship_is_killed_again_and_again<S: Subject>() {
 
 pub(crate) fn the_server_restarts_in_the_middle<S: Subject>() {
     let mut subject = S::start_alone();
-    let bench = bench(&subject);
+    let bench = Bench::of(&subject);
     let run = "server-restarts";
     let mut step = bench.paced(run, 6000, 3);
     step.more();
-    step.printed(&bench);
+    step.printed();
     wait::until_true("something to arrive", || !subject.stored(run).is_empty());
     subject.stop();
     step.more();
-    step.printed(&bench);
+    step.printed();
     subject.restart();
     let (input, output) = step.finish();
     assert_eq!(output.expect(0).errors(), "", "{}", bench.sandbox.ship_said());
@@ -137,7 +122,7 @@ pub(crate) fn the_server_restarts_in_the_middle<S: Subject>() {
 
 pub(crate) fn the_server_is_away_to_the_end<S: Subject>() {
     let mut subject = S::start_alone();
-    let mut bench = bench(&subject);
+    let mut bench = Bench::of(&subject);
     subject.stop();
     bench.set("deadline", "300ms");
     let text = lines::numbered(3000);

@@ -29,7 +29,7 @@ fn survives<S: Subject>(run: &str, count: usize, action: Action, doubles: Double
     set.proxy.next(count, S::is_write, action);
     let mut step = set.bench.paced(run, 6 * BATCH, 3);
     step.more();
-    step.printed(&set.bench);
+    step.printed();
     let (input, output) = step.finish();
     assert_eq!(output.expect(0).errors(), "", "{}", set.bench.sandbox.ship_said());
     set.bench.all_delivered();

@@ -16,6 +16,8 @@
 //! | `wire` | any protocol on TCP | by a proxy that knows only bytes: cut, half closed, delayed, throttled, hanging, closed |
 //! | `secure` | HTTP | TLS with a private CA, without it, client certificates, proxy variables |
 //! | `partial` | services that refuse record by record | the refused one is a dead letter, the rest is there |
+//! | `reading` | what can be read back | `logs`, `ls` and `download` give what the artifact store gives, byte for byte; following a step |
+//! | `searching` | the same over HTTP | by a proxy: 401, 403, 400, 429, 500, 503, connections cut, while reading |
 //!
 //! A group that a flavor cannot have is left out, and its file says why. `http.rs` is the example.
 //!
@@ -25,19 +27,21 @@
 pub(crate) mod basics;
 pub(crate) mod faults;
 pub(crate) mod partial;
+pub(crate) mod reading;
+pub(crate) mod searching;
 pub(crate) mod secure;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Stdio};
 
 use serde_json::Value;
 
 use crate::servers::proxy::{Action, Seen};
-use crate::support::sandbox::{Output, Sandbox, collect, finish};
-use crate::support::{lines, step, wait};
+use crate::support::paced::Paced;
+use crate::support::sandbox::{Output, Sandbox, finish};
+use crate::support::{lines, wait};
 
 /// A flavor under test: a server of its kind, and how it is spoken of.
 pub(crate) trait Subject: Sized + 'static {
@@ -60,6 +64,11 @@ pub(crate) trait Subject: Sized + 'static {
     /// `max_export_batch_size`, `schedule_delay_millis`, `compression`, the certificates and, unless
     /// the server needs them, `headers` to the suite.
     fn keys(&self, base: &str) -> String;
+
+    /// Tables of the stack file that these keys speak of.
+    fn tables(&self) -> String {
+        String::new()
+    }
 
     /// The same with credentials that the server refuses. None: the server asks for none.
     fn wrong_keys(&self, _base: &str) -> Option<String> {
@@ -146,14 +155,34 @@ pub(crate) struct Bench {
     keys: String,
     /// Of `[ship]`.
     settings: BTreeMap<&'static str, String>,
+    /// Of the stack.
+    log_stores: Vec<&'static str>,
+    /// Further tables.
+    tables: String,
 }
 
 /// Records in a request, unless a case says otherwise.
 pub(crate) const BATCH: usize = 500;
 
 impl Bench {
+    /// With the subject reached where it listens.
+    pub(crate) fn of(subject: &impl Subject) -> Self {
+        let mut bench = Self::new(&subject.keys(&format!("http://{}", subject.address())));
+        bench.tables = subject.tables();
+        bench.write();
+        bench
+    }
+
     pub(crate) fn new(keys: &str) -> Self {
         Self::with(keys, "")
+    }
+
+    /// The artifact store gets every record too, as log store `copy`; with further tables.
+    pub(crate) fn copied(mut self, tables: &str) -> Self {
+        self.log_stores.push("copy");
+        self.tables += &format!("[log_stores.copy]\nflavor = \"artifact\"\n{tables}");
+        self.write();
+        self
     }
 
     /// With further keys of the log store.
@@ -171,6 +200,8 @@ impl Bench {
                 "{keys}\nmax_export_batch_size = {BATCH}\nschedule_delay_millis = 20\n{more}\n"
             ),
             settings: settings.map(|(key, value)| (key, value.to_owned())).into(),
+            log_stores: vec!["it"],
+            tables: String::new(),
         };
         bench.write();
         bench
@@ -179,12 +210,12 @@ impl Bench {
     fn write(&self) {
         let settings: String =
             self.settings.iter().map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
-        let keys = &self.keys;
+        let Self { keys, log_stores, tables, .. } = self;
         self.sandbox.write_stack(&format!(
-            "active = \"test\"\n[stacks.test]\nartifact_store = \"here\"\nlog_stores = [\"it\"]\n\
+            "active = \"test\"\n[stacks.test]\nartifact_store = \"here\"\nlog_stores = {log_stores:?}\n\
              [artifact_stores.here]\nflavor = \"local\"\npath = \"{{sandbox}}/store\"\n\
              [spool]\ndir = \"{{sandbox}}/spool\"\n[log_stores.it]\n{keys}\n\
-             [ship]\n{settings}dead_letter = \"{{sandbox}}/dead\"\n"
+             [ship]\n{settings}dead_letter = \"{{sandbox}}/dead\"\n{tables}"
         ));
     }
 
@@ -222,25 +253,7 @@ impl Bench {
 
     /// A step that prints `count` known lines in `shares`, each when it is told to.
     pub(crate) fn paced(&self, run: &str, count: usize, shares: usize) -> Paced {
-        let input = lines::numbered(count);
-        std::fs::write(self.sandbox.path("input"), &input).unwrap();
-        let arguments = [
-            "python3".to_owned(),
-            step("shares.py").display().to_string(),
-            self.sandbox.path("input").display().to_string(),
-            shares.to_string(),
-            self.sandbox.path("printed").display().to_string(),
-        ];
-        let mut child = self
-            .sandbox
-            .wrap(run, arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take().unwrap();
-        Paced { child, stdin, input, told: 0, shares }
+        Paced::start(&self.sandbox, run, count, shares)
     }
 
     /// The dead letters of the log store.
@@ -250,39 +263,6 @@ impl Bench {
         let text: String =
             files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-/// A step that prints a share of its lines each time it is told to.
-pub(crate) struct Paced {
-    child: Child,
-    stdin: ChildStdin,
-    input: String,
-    told: usize,
-    shares: usize,
-}
-
-impl Paced {
-    pub(crate) fn more(&mut self) {
-        std::io::Write::write_all(&mut self.stdin, b"\n").unwrap();
-        self.told += 1;
-    }
-
-    /// Waits until the step has written all that it was told to.
-    pub(crate) fn printed(&self, bench: &Bench) {
-        let told = self.told.to_string();
-        wait::until_true("the step to have printed its share", || {
-            std::fs::read_to_string(bench.sandbox.path("printed")).is_ok_and(|text| text == told)
-        });
-    }
-
-    /// The rest is printed, and the step ends. Gives what it printed and what the wrapper left.
-    pub(crate) fn finish(mut self) -> (String, Output) {
-        while self.told < self.shares {
-            self.more();
-        }
-        drop(self.stdin);
-        (self.input, collect(self.child))
     }
 }
 
@@ -387,6 +367,15 @@ macro_rules! conformance {
     };
     (@partial $subject:ident) => {
         conformance!(@tests partial $subject: some_records_are_refused, the_dead_letters_are_full);
+    };
+    (@reading $subject:ident) => {
+        conformance!(@tests reading $subject: it_is_read_as_the_artifact_store_is,
+            it_is_followed_while_it_is_written);
+    };
+    (@searching $subject:ident) => {
+        conformance!(@tests searching $subject: what_is_not_allowed_is_not_taken_for_nothing,
+            a_service_that_fails_is_not_taken_for_nothing, a_failure_is_tried_again,
+            a_limit_is_kept_to);
     };
     (@tests $group:ident $subject:ident: $($case:ident),+) => {
         mod $group {

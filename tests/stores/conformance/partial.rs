@@ -18,13 +18,9 @@ fn text(count: usize, refused: &[usize]) -> String {
     (0..count).map(line).collect()
 }
 
-fn bench(subject: &impl Subject) -> Bench {
-    Bench::new(&subject.keys(&format!("http://{}", subject.address())))
-}
-
 pub(crate) fn some_records_are_refused<S: Subject>() {
     let mut subject = S::start_alone();
-    let bench = bench(&subject);
+    let bench = Bench::of(&subject);
     subject.refuse("POISON");
     let (run, count, refused) = ("some-are-refused", 2 * BATCH, [3, 600, 601]);
     let output = bench.print(run, text(count, &refused).as_bytes()).expect(0);
@@ -36,7 +32,7 @@ pub(crate) fn some_records_are_refused<S: Subject>() {
 /// What cannot be kept as a dead letter stays in the spool.
 pub(crate) fn the_dead_letters_are_full<S: Subject>() {
     let mut subject = S::start_alone();
-    let mut bench = bench(&subject);
+    let mut bench = Bench::of(&subject);
     bench.set("dead_letter_bytes", "0");
     bench.set("deadline", "1s");
     subject.refuse("POISON");

@@ -97,6 +97,7 @@ mod tests {
                 eol: Eol::Lf,
                 level: None,
                 group: None,
+                headline: false,
                 part: None,
                 gap: None,
             });

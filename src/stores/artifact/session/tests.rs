@@ -62,6 +62,7 @@ impl Bench {
                 eol: Eol::Lf,
                 level: None,
                 group: None,
+                headline: false,
                 part: None,
                 gap: None,
             });

@@ -5,37 +5,25 @@ use std::time::Duration;
 
 use super::super::Otel;
 use super::super::config::{Config, Protocol};
-use crate::stack::{self, Env, Errors};
+use crate::stack::Errors;
 use crate::stores;
 use crate::stores::records::compress::Compression;
+use crate::stores::records::testing::{check_refused, log_store};
 
 /// What these keys come to in this environment.
 pub(super) fn config<const N: usize>(
     keys: &str,
     variables: [(&str, &str); N],
 ) -> Result<Config, Errors> {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("stack.toml");
-    let stack = format!(
-        "[stacks.s]\nartifact_store = 'local'\nlog_stores = ['o']\n\
-         [artifact_stores.local]\nflavor = 'local'\npath = '/x'\n\
-         [log_stores.o]\nflavor = 'otel'\n{keys}\n"
-    );
-    std::fs::write(&file, stack).unwrap();
-    let stack = stack::load_in(&Env::given(1000, variables), Some(&file))?;
-    let [store] = stack.log_stores.try_into().unwrap();
-    let stores::Config::Otel(config) = store.config else { panic!("{store:?}") };
+    let config = log_store("otel", keys, variables)?;
+    let stores::Config::Otel(config) = config else { panic!("{config:?}") };
     Ok(config)
 }
 
 /// The problems with these keys in this environment.
 #[track_caller]
 fn check_bad<const N: usize>(keys: &str, variables: [(&str, &str); N], expected: &[&str]) {
-    let errors = config(keys, variables).unwrap_err().to_string();
-    for expected in expected {
-        assert!(errors.contains(expected), "{expected}\n{errors}");
-    }
-    assert!(!errors.contains("hunter2"), "{errors}");
+    check_refused("otel", keys, variables, expected);
 }
 
 #[track_caller]
@@ -76,7 +64,7 @@ fn endpoints_over_grpc() {
     check_endpoint(grpc, [(BASE, "http://c:1/x")], &format!("http://c:1{METHOD}"));
     check_endpoint(grpc, [(LOGS, "http://c:1")], &format!("http://c:1{METHOD}"));
     let file = format!("{grpc}endpoint = 'https://c/v1/logs'");
-    check_bad(&file, [], &["log_stores.o.endpoint: expected a URL without a path"]);
+    check_bad(&file, [], &["log_stores.it.endpoint: expected a URL without a path"]);
 }
 
 #[test]
@@ -122,7 +110,7 @@ fn defaults() {
     assert_eq!(found.protocol, Protocol::HttpProtobuf);
     assert_eq!(found.batching.compression, Compression::Gzip);
     assert_eq!(found.batching.timeout, None);
-    assert_eq!((found.batching.records, found.batching.bytes), (5000, 3 << 20));
+    assert_eq!((found.batching.records, found.batching.bytes), (2000, 3 << 20));
     assert_eq!((found.service_name, found.service_version), (None, None));
     let zero = config("", [("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]).unwrap();
     assert_eq!(zero.batching.timeout, None);
@@ -152,17 +140,17 @@ fn what_cannot_be_understood_is_said() {
     );
     check_bad("", [("OTEL_EXPORTER_OTLP_HEADERS", "=hunter2")], &["headers"]);
     check_bad("", [("OTEL_EXPORTER_OTLP_HEADERS", "a=%ffhunter2")], &["headers"]);
-    check_bad("max_queue_size = 4999", [], &["less than max_export_batch_size, which is 5000"]);
+    check_bad("max_queue_size = 1999", [], &["less than max_export_batch_size, which is 2000"]);
 }
 
 #[test]
 fn the_queue_size_bounds_the_records_under_way() {
     for (keys, concurrency) in [
-        ("", 20),
+        ("", 50),
         ("max_export_batch_size = 100", 64),
         ("max_export_batch_size = 100\nmax_queue_size = 250", 2),
         ("max_export_batch_size = 100000", 1),
-        ("max_queue_size = 5000", 1),
+        ("max_queue_size = 2000", 1),
         ("max_queue_size = 50000\nmax_concurrent_exports = 3", 3),
     ] {
         let service = Otel::open(config(keys, []).unwrap()).unwrap();

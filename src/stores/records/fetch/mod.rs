@@ -1,12 +1,13 @@
 //! Reading back from a service that can be searched, the same way for all of them.
 //!
-//! A flavor answers three questions ([`Search`]): which runs there are, which start and end records a
-//! run has, and one page of one writer's records. The rest is here: streams and how they stand,
+//! A flavor answers two questions ([`Search`]): which start and end records there are, of all or of a
+//! run, and one page of one writer's records. The rest is here: runs, streams and how they stand,
 //! order, doubles, holes, merging, following.
 //!
 //! ```text
 //! RecordReader (LogReader) ──► Sources (read::sources) ──► one Source a stream
-//!   shared   runs, streams, who has ended                    pager    page after page, one ahead
+//!   events   runs, and a run's starts and ends               pager    page after page, one ahead
+//!   shared   streams, who has ended
 //!                                                            order    by seq; doubles, holes
 //!                                                            missing  what is told of holes
 //! ask        one question over HTTP: 401, 429, 5xx, Retry-After   (for flavors)
@@ -29,6 +30,7 @@
 //! What is held in memory of a stream: two pages of about 4 MiB, and what waits for others of its time.
 
 pub(crate) mod ask;
+mod events;
 mod missing;
 mod order;
 mod pager;
@@ -41,9 +43,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
+pub(crate) use self::events::{Events, Take};
+#[cfg(test)]
+pub(crate) use self::events::{events_of, newest_runs};
 use self::shared::Shared;
 use self::source::Source;
-use super::event::StreamEvent;
 use crate::read::filter::Filter;
 use crate::read::sources::{Open, Plan, Sources};
 use crate::read::store::{
@@ -56,15 +60,13 @@ const AT_A_TIME: usize = 8;
 
 /// A service whose records can be searched.
 pub(crate) trait Search: Send + Sync {
-    /// The newest runs, newest first, by their start records.
-    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>>;
-
-    /// All start and end records of a run, or of one of its steps, in any order.
+    /// Finds start and end records and hands them on one by one until that is enough. Others than are
+    /// wanted, and doubles, do no harm.
     fn events<'a>(
         &'a self,
-        run: &'a str,
-        step: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>>;
+        wanted: Events<'a>,
+        take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), ReadError>>;
 
     /// One page of a stream's lines (no events), in order of time; [`Page::next`] goes on. Since,
     /// until, from_seq and to_seq of the filter may be applied too generously, not too strictly.

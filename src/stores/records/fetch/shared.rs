@@ -2,12 +2,12 @@
 //! known of how writers ended.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::pager::{Asked, Pager};
-use super::{Patience, Search};
+use super::{Patience, Search, events};
 use crate::read::filter::Filter;
 use crate::read::store::{Direction, ReadError, Run, Status, Stream};
 use crate::record::{Exit, Nanos, Record, WriterId};
@@ -44,11 +44,8 @@ impl Shared {
 
     /// The newest runs, newest first, each once.
     pub(super) async fn runs(&self, limit: usize) -> Result<Vec<Run>, ReadError> {
-        let mut runs = self.search.runs(limit).await?;
+        let mut runs = events::newest_runs(&*self.search, limit).await?;
         runs.sort_by_key(|run| Reverse(run.started));
-        let mut seen = HashSet::new();
-        runs.retain(|run| seen.insert(run.pipeline_run_id.clone()));
-        runs.truncate(limit);
         Ok(runs)
     }
 
@@ -59,11 +56,7 @@ impl Shared {
         step: Option<&str>,
     ) -> Result<Vec<StreamEvent>, ReadError> {
         let mut writers: HashMap<WriterId, StreamEvent> = HashMap::new();
-        for event in self.search.events(run, step).await? {
-            let origin = &event.writer.origin;
-            if origin.pipeline_run_id != run || step.is_some_and(|step| origin.step_id != step) {
-                continue;
-            }
+        for event in events::events_of(&*self.search, run, step).await? {
             let id = event.writer.id;
             if event.end.is_some() {
                 self.ends().insert(id, Arc::new(event.clone()));
@@ -113,21 +106,7 @@ impl Shared {
         if let Some(stream) = ended(&event) {
             return Ok(stream);
         }
-        let writer = event.writer;
-        let mut stream = Stream {
-            origin: writer.origin,
-            writer: writer.id,
-            status: Status::Running,
-            started: writer.started,
-            ended: None,
-            last_seen: None,
-            lines: None,
-            bytes: None,
-            levels: None,
-            gaps: 0,
-            exit: None,
-            first_error: None,
-        };
+        let mut stream = Stream::started(&event.writer);
         let newest = self.newest(&Arc::new(stream.clone()), None).await?;
         let time = newest.as_ref().and_then(|it| Nanos::from_rfc3339(&it.timestamp));
         let last_seen = time.unwrap_or(stream.started).max(stream.started);

@@ -66,7 +66,7 @@ pub(super) struct Source {
     count: u64,
     /// Up to which `seq` pages were made.
     covered: Option<u64>,
-    /// Above the highest `seq` that was seen.
+    /// Above the highest `seq` that was seen in time to be handed on.
     mark: u64,
     /// A cursor has failed since something new came.
     restarted: bool,
@@ -323,7 +323,7 @@ impl Source {
             Ok(Some(records)) => {
                 self.pager = Some(pager);
                 for record in records {
-                    self.mark = self.mark.max(record.seq + 1);
+                    self.saw(record.seq);
                     self.order.push(record);
                 }
                 if self.order.held_bytes() > MAX_HELD {
@@ -338,6 +338,16 @@ impl Source {
             }
         }
         Ok(Step::On)
+    }
+
+    /// Following begins behind what was seen, and not behind what came when reading backward had passed
+    /// its place: that was not handed on.
+    fn saw(&mut self, seq: u64) {
+        let is_late = self.plan.direction == Direction::Backward
+            && self.order.next().is_some_and(|next| seq >= next);
+        if !is_late {
+            self.mark = self.mark.max(seq + 1);
+        }
     }
 
     /// Whether to ask anew from where reading stands: cursors do not last for ever, and a reader may
@@ -433,7 +443,7 @@ impl Source {
         };
         let before = self.order.next();
         for record in records {
-            self.mark = self.mark.max(record.seq + 1);
+            self.saw(record.seq);
             self.order.add(record);
         }
         let left = self.order.settle(self.exhausted);

@@ -17,7 +17,7 @@ use crate::read::testing::{Spec, time};
 use crate::record::{Exit, Level, Writer};
 use crate::stores::artifact::fetch::Reader;
 use crate::stores::artifact::testing::{self, Shape, block_on};
-use crate::stores::records::event::StreamEnd;
+use crate::stores::records::event::{StreamEnd, StreamEvent};
 
 /// How a service is.
 #[derive(Clone, Debug)]
@@ -181,23 +181,17 @@ impl Fake {
 }
 
 impl Search for Fake {
-    fn runs(&self, limit: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
-        let events = self.events.lock().unwrap();
-        let run = |event: &StreamEvent| Run {
-            pipeline_run_id: event.writer.origin.pipeline_run_id.clone(),
-            started: event.writer.started,
-        };
-        let runs: Vec<Run> = events.iter().map(run).take(limit * 4).collect();
-        async move { Ok(runs) }.boxed()
-    }
-
     fn events<'a>(
         &'a self,
-        _run: &'a str,
-        _step: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Vec<StreamEvent>, ReadError>> {
-        let events = self.events.lock().unwrap().clone();
-        async move { Ok(events) }.boxed()
+        _wanted: Events<'a>,
+        mut take: Take<'a>,
+    ) -> BoxFuture<'a, Result<(), ReadError>> {
+        let mut events = self.events.lock().unwrap().clone();
+        async move {
+            events.drain(..).any(&mut take);
+            Ok(())
+        }
+        .boxed()
     }
 
     fn page<'a>(&'a self, question: &'a Question<'a>) -> BoxFuture<'a, Result<Page, ReadError>> {
@@ -603,6 +597,37 @@ fn following_ends_when_the_end_and_all_lines_are_there() {
             }
         }
         assert_eq!(seen, (0..20).collect::<Vec<_>>());
+    });
+}
+
+/// The last lines show while the tail is read, behind the place where it is by then.
+#[test]
+fn following_after_a_tail_misses_nothing_that_came_while_it_was_read() {
+    block_on(async {
+        for seed in 0..200_u64 {
+            let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let fake = Fake::new(Service { page: 1, seed, cursors: 3, ..Service::default() });
+            let mut writer = testing::writer("run", "step", 1);
+            writer.started = Nanos(time(0).0 - 1);
+            fake.start(&writer);
+            let at = |seq| Some(Nanos(time(0).0 + i64::from(seq > 20)));
+            let specs: Vec<_> =
+                (0..24).map(|seq| Spec { time: at(seq), ..Spec::text("line") }).collect();
+            fake.put(&writer, &specs, |seq| Some(if seq > 20 { 2 } else { 0 }));
+            let reader = reader(&fake, LONG);
+            let streams = reader.streams("run", None, &[]).await.unwrap();
+            fake.end(&writer, 24, 0);
+            let query = SessionQuery {
+                limit: Limit::Tail(2),
+                follow: Some(Follow { run: "run".to_owned(), ..Follow::default() }),
+                ..SessionQuery::default()
+            };
+            let mut said = Said::default();
+            Session::new(&reader, streams, query, &mut said).run().await.unwrap();
+            let seen: Vec<u64> = said.lines.iter().map(|(_, seq, _, _)| *seq).collect();
+            let first = seen[0];
+            assert!(first <= 22 && seen.iter().copied().eq(first..24), "seed {seed}: {seen:?}");
+        }
     });
 }
 
