@@ -17,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::identity::{Known, environ, filled, variables};
@@ -43,7 +44,7 @@ pub(super) struct Inputs {
     names: Option<Watch>,
     positions: Positions,
     /// The agent's own variables: what nobody else says.
-    environment: BTreeMap<String, String>,
+    environment: Arc<BTreeMap<String, String>>,
     settings: Settings,
     log: Log,
 }
@@ -80,7 +81,16 @@ impl Inputs {
             intake.watch(Token::Watch, watch.as_fd())?;
         }
         let (all, listeners) = (BTreeMap::new(), Vec::new());
-        Ok(Self { all, listeners, watch, names, positions, environment, settings, log })
+        Ok(Self {
+            all,
+            listeners,
+            watch,
+            names,
+            positions,
+            environment: Arc::new(environment),
+            settings,
+            log,
+        })
     }
 
     pub(super) fn set_settings(&mut self, settings: Settings) {
@@ -470,7 +480,7 @@ impl Inputs {
                     let names = &intake.common.stack.redact.env;
                     let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
                     intake.common.redactor.add(secrets);
-                    known.environment = variables;
+                    known.said = variables;
                 }
                 known.attributes.insert("process.pid".to_owned(), peer.pid.to_string());
                 let label = format!("{} pid {} uid {}", state.input.path, peer.pid, peer.uid);
@@ -548,14 +558,11 @@ impl Inputs {
 
     /// What is known of a stream.
     fn known(&self, input: &Input, own: Metadata, env_file: Option<&Path>, what: &str) -> Known {
-        let mut environment = self.environment.clone();
-        if let Some(said) = env_file.and_then(|path| self.read_env_file(path)) {
-            environment.extend(said);
-        }
         Known {
             table: input.metadata.clone(),
             own,
-            environment,
+            said: env_file.and_then(|path| self.read_env_file(path)).unwrap_or_default(),
+            environment: Arc::clone(&self.environment),
             what: what.to_owned(),
             attributes: BTreeMap::new(),
         }
