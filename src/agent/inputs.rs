@@ -22,7 +22,7 @@ use super::identity::{Known, environ, variables};
 use super::intake::{Event, Intake, Token};
 use super::log::Log;
 use super::position::Positions;
-use super::source::{self, Connection, Head, Source, listen};
+use super::source::{self, Connection, EXIT_RECORD, Head, Source, listen};
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
@@ -204,6 +204,8 @@ impl Inputs {
             scan |= watch.drain(|path| _ = changed.insert(path));
         }
         for path in &changed {
+            // An exit record is complete.
+            scan |= path.to_string_lossy().ends_with(EXIT_RECORD);
             if let Some(index) = intake.file(path) {
                 intake.read(index, told);
             }
