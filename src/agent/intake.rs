@@ -354,7 +354,7 @@ impl Intake {
             let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) else { continue };
             slot.timer = None;
             if slot.stream.on_time(&self.common, slot.ends_after_idle, &mut self.scratch, now) {
-                let exit = Exit { reason: Some("nothing came".into()), ..Exit::default() };
+                let exit = all_was_read("nothing came");
                 let writer = slot.stream.writer().map(|writer| writer.id);
                 self.count(&slot.stream);
                 let ended = slot.stream.end(&self.common, exit, &mut self.scratch, now);
@@ -390,7 +390,7 @@ impl Intake {
             let count = match nix::unistd::read(descriptor, &mut self.block) {
                 Ok(0) => {
                     self.end_of_head(slot, now);
-                    return Outcome::End(Box::default());
+                    return Outcome::End(Box::new(all_was_read("end of file")));
                 }
                 Ok(count) => count,
                 Err(Errno::EAGAIN) => return Outcome::Waits,
@@ -480,7 +480,7 @@ impl Intake {
                     }
                     return Outcome::Waits;
                 }
-                Ok(Read::Ended) => return Outcome::End(Box::default()),
+                Ok(Read::Ended) => return Outcome::End(Box::new(all_was_read("end of file"))),
                 Err(error) => {
                     self.log.limited(&crate::delivery::chain(&error));
                     return Outcome::Waits;
@@ -588,4 +588,9 @@ fn is_readable(source: &Source) -> bool {
         let mut set = [PollFd::new(descriptor, PollFlags::POLLIN)];
         poll(&mut set, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     })
+}
+
+/// Nothing is known of the step, but all that it wrote was read.
+pub(super) fn all_was_read(how: &str) -> Exit {
+    Exit { code: Some(0), drain: Some(how.to_owned()), ..Exit::default() }
 }

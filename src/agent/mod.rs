@@ -48,6 +48,7 @@ mod brought;
 mod commands;
 mod control;
 mod courier;
+mod earlier;
 mod finisher;
 mod http;
 mod identity;
@@ -78,12 +79,13 @@ pub use control::{Answer, AskError, Request, ask, is_there};
 pub use log::Said;
 pub use log_format::LogFormat;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
-pub use web::{Address, AddressError};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
+pub use web::{Address, AddressError};
 
-use self::control::{Client, Control};
 use self::brought::Brought;
+use self::control::{Client, Control};
 use self::courier::Courier;
+use self::earlier::Earlier;
 use self::finisher::Finisher;
 use self::inbox::{Ask, Delivery, Inbox, inbox};
 use self::inputs::Inputs;
@@ -207,14 +209,15 @@ impl Agent {
         }
         // Before anything is removed: positions of dead writers are in their spools.
         let positions = Positions::load(&root).map_err(spools)?;
+        let earlier = Earlier::load(&root).map_err(spools)?;
         let stacks = OpenStacks::new(start.stack_file);
         let deliveries = start.stack.agent.deliveries;
         let courier = Courier::start(root.clone(), deliveries, stacks, log.clone())?;
         let hint = courier.hint();
         let finisher = Finisher::new(root.clone(), hint.clone(), log.clone());
         let stack = Arc::new(start.stack);
-        let common =
-            Common { stack: Arc::clone(&stack), redactor: start.redactor, host: start.host, hint };
+        let (redactor, host) = (start.redactor, start.host);
+        let common = Common { stack: Arc::clone(&stack), redactor, host, hint, earlier };
         let intake = Intake::new(common, finisher, log.clone())?;
         intake.watch(Token::Signals, signals.descriptor())?;
         intake.watch(Token::Control, control.descriptor())?;
@@ -326,7 +329,9 @@ impl Agent {
                     }
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
-                    Event::Ended { input, path } => self.inputs.ended(&input, path, &mut self.intake),
+                    Event::Ended { input, path } => {
+                        self.inputs.ended(&input, path, &mut self.intake)
+                    }
                 }
             }
             events = told;
@@ -404,6 +409,11 @@ impl Agent {
         self.inputs.service.stopping();
         self.answer_web();
         let open: Vec<usize> = self.intake.slots().map(|(index, _)| index).collect();
+        let writers = self.intake.slots().map(|(_, slot)| &slot.stream);
+        let writers = writers.filter_map(|stream| Some((stream.input.as_str(), stream.writer()?)));
+        if let Err(error) = Earlier::keep(self.root(), writers) {
+            self.log.warn(&format!("streams will be shown in two pieces: {error}"));
+        }
         let mut told = Vec::new();
         for index in open {
             let exit = Exit { reason: Some("agent stopped".to_owned()), ..Exit::default() };

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::identity::{Known, filled};
 use super::inputs::{Inputs, State};
-use super::intake::{Event, Intake};
+use super::intake::{Event, Intake, all_was_read};
 use super::position::Last;
 use super::source::{EXIT_RECORD, Followed, Source, open_fifo, open_stdin, read_exit};
 use super::stream::Stream;
@@ -193,7 +193,7 @@ impl Inputs {
         };
         let gone: Vec<usize> = open.iter().copied().filter(is_gone).collect();
         for index in gone {
-            let exit = Exit { reason: Some("the file was removed".into()), ..Exit::default() };
+            let exit = all_was_read("the file was removed");
             intake.end(index, exit, Take::Everything, told);
         }
         for found in scan.files {

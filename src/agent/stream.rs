@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::Metadata;
 use super::courier::Hint;
+use super::earlier::{Earlier, INPUT};
 use super::identity::Known;
 use super::position::{Last, Written};
 use crate::capture::file::{self, Block, Ledger};
 use crate::capture::mask::{Mask, Masked};
-use crate::record::{Exit, IoStream, Nanos, Writer, WriterId};
+use crate::record::{CONTINUES, Exit, IoStream, Nanos, Writer, WriterId};
 use crate::redact::Redactor;
 use crate::spool::{self, Append, CreateError, Note, SpoolWriter};
 use crate::stack::Stack;
@@ -28,6 +29,8 @@ pub(super) struct Common {
     pub(super) host: Option<String>,
     /// Hears of bytes to deliver.
     pub(super) hint: Hint,
+    /// Writers that were interrupted before.
+    pub(super) earlier: Earlier,
 }
 
 /// See the module.
@@ -293,8 +296,11 @@ impl Stream {
         if let Some(host) = &common.host {
             known.attributes.entry("host.name".to_owned()).or_insert_with(|| host.clone());
         }
-        known.attributes.insert("steplog.input".to_owned(), self.input.clone());
-        let identity = known.writer(&stack.metadata);
+        known.attributes.insert(INPUT.to_owned(), self.input.clone());
+        let mut identity = known.writer(&stack.metadata);
+        if let Some(earlier) = common.earlier.take(&self.input, &identity.origin) {
+            identity.attributes.insert(CONTINUES.to_owned(), earlier.to_string());
+        }
         let meta = spool::Meta {
             version: spool::VERSION,
             writer: identity.clone(),
