@@ -13,7 +13,7 @@ use super::identity::Known;
 use super::position::{Last, Written};
 use crate::capture::file::{self, Block, Ledger};
 use crate::capture::mask::{Mask, Masked};
-use crate::record::{Exit, IoStream, Nanos, Writer, WriterId};
+use crate::record::{CONTINUES, Exit, IoStream, Nanos, Writer, WriterId};
 use crate::redact::Redactor;
 use crate::spool::{self, Append, CreateError, Note, SpoolWriter};
 use crate::stack::Stack;
@@ -47,6 +47,8 @@ pub(super) struct Stream {
     pub(super) captured: u64,
     started: Instant,
     waiting: Option<Waiting>,
+    /// The writer before, of the same file or of what was quiet for too long.
+    continues: Option<WriterId>,
     /// Where in a file the bytes come from.
     from: Option<Box<From>>,
     /// What went wrong last, and has not been said.
@@ -94,6 +96,7 @@ impl Stream {
             captured: 0,
             started: now,
             waiting: None,
+            continues: None,
             from: None,
             trouble: None,
             fault_told: false,
@@ -102,7 +105,8 @@ impl Stream {
     }
 
     /// Says that bytes are those of a file, and how much of it another writer has already.
-    pub(super) fn comes_from(&mut self, path: &Path, ledger: &Ledger) {
+    pub(super) fn comes_from(&mut self, path: &Path, ledger: &Ledger, continues: Option<WriterId>) {
+        self.continues = continues;
         let path = path.to_string_lossy().into_owned();
         self.from = Some(Box::new(From { path, ledger: *ledger, last: None }));
     }
@@ -267,6 +271,9 @@ impl Stream {
         if let Some(host) = &common.host {
             known.attributes.entry("host.name".to_owned()).or_insert_with(|| host.clone());
         }
+        if let Some(before) = self.continues {
+            known.attributes.insert(CONTINUES.to_owned(), before.to_string());
+        }
         known.attributes.insert("steplog.input".to_owned(), self.input.clone());
         let identity = known.writer(&stack.metadata);
         let meta = spool::Meta {
@@ -406,7 +413,8 @@ impl Stream {
         self.retry = None;
         self.offer(common, now);
         self.flush(common, scratch, now);
-        let Open { mut writer, .. } = self.open.take()?;
+        let Open { mut writer, identity } = self.open.take()?;
+        self.continues = Some(identity.id);
         if let Some(Waiting { bytes, .. }) = self.waiting.take() {
             // There is no room and nobody to wait for any more.
             writer.lost(bytes.len() as u64);
