@@ -76,8 +76,9 @@ impl Agent {
         if self.inputs.get(&input.name).is_some() {
             return Err(format!("there is an input {:?} already", input.name));
         }
-        if input.kind == Kind::Stdin {
-            return Err("standard input is the agent's own: name it in the stack file".to_owned());
+        if matches!(input.kind, Kind::Stdin | Kind::Otlp) {
+            let kind = input.kind.as_str();
+            return Err(format!("an input of kind {kind:?} is the stack file's to name"));
         }
         input.metadata.check()?;
         let name = input.name.clone();
@@ -119,6 +120,13 @@ impl Agent {
     }
 
     pub(super) fn reload(&mut self) -> Result<String, String> {
+        self.inputs.service.reloading();
+        let reloaded = self.load_again();
+        self.inputs.service.ready();
+        reloaded
+    }
+
+    fn load_again(&mut self) -> Result<String, String> {
         let loaded = (self.load)().and_then(|(stack, redactor)| {
             let old = &self.intake.common.stack;
             let fixed = [
@@ -160,13 +168,17 @@ impl Agent {
                 opened += 1;
             }
         }
+        if let Err(why) = self.inputs.brought.watch(stack.agent.http.as_ref()) {
+            self.log.warn(&why);
+        }
+        self.inputs.brought.reloaded();
         self.scan();
         let note = format!("reloaded: {opened} inputs opened, {ended} ended");
         self.log.info(&note);
         Ok(note)
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let stack = &self.intake.common.stack;
         let report = self.courier.report();
         let lag = |dir: &Path, offset: u64| {

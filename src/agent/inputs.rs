@@ -6,6 +6,7 @@
 //! | `socket` | one a connection | the connection's end |
 //! | `stdin` | one | end of file |
 //! | `file`, `cri` | one a path that matches | the file's removal |
+//! | `otlp` | one for each that its records name | quiet |
 //! | `steps` | one a FIFO or file in the folder | an exit record beside it |
 //!
 //! Apart from [`intake`](super::intake), which reads them and does not know why they are there.
@@ -18,10 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::brought::{Brought, label};
 use super::identity::{Known, environ, variables};
+use super::inbox::Verdict;
 use super::intake::{Event, Intake, Token};
 use super::log::Log;
+use super::otlp::Batch;
 use super::position::Positions;
+use super::service::Service;
 use super::source::{self, Connection, EXIT_RECORD, Head, Source, listen};
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
@@ -39,6 +44,8 @@ pub(super) struct Inputs {
     /// Of folders with FIFOs, in which only names matter: each write to a FIFO would be a hint.
     names: Option<Watch>,
     pub(super) positions: Positions,
+    pub(super) brought: Brought,
+    pub(super) service: Service,
     /// The agent's own variables: what nobody else says.
     environment: Arc<BTreeMap<String, String>>,
     pub(super) settings: Settings,
@@ -70,6 +77,8 @@ impl Inputs {
         settings: Settings,
         log: Log,
         intake: &Intake,
+        brought: Brought,
+        service: Service,
     ) -> io::Result<Self> {
         // Without hints there are looks.
         let (watch, names) = (Watch::new().ok(), Watch::of_names().ok());
@@ -84,6 +93,8 @@ impl Inputs {
             watch,
             names,
             positions,
+            brought,
+            service,
             environment: Arc::new(environment),
             settings,
             log,
@@ -124,6 +135,7 @@ impl Inputs {
                 Ok(listener) => self.listen(&state.input.name, listener, intake),
                 Err(error) => state.error = Some(error.to_string()),
             },
+            Kind::Otlp => state.error = self.brought.listen(&state.input).err(),
             Kind::Fifo | Kind::Stdin | Kind::Steps => {}
         }
         if let Some(error) = &state.error {
@@ -150,9 +162,11 @@ impl Inputs {
                 drop(fs::remove_file(&state.input.path));
             }
         }
+        self.brought.close(name);
         let mut told = Vec::new();
         for index in streams(intake, name) {
             let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
+            self.release(index, intake);
             if let Some(place) = intake.end(index, exit, Take::Lines, &mut told) {
                 self.positions.put(place);
             }
@@ -186,7 +200,7 @@ impl Inputs {
                 Kind::File | Kind::Cri => {
                     folders.extend(self.scan_files(&mut state, open, intake, told));
                 }
-                Kind::Socket => {}
+                Kind::Socket | Kind::Otlp => {}
             }
             self.all.insert(name, state);
         }
@@ -264,10 +278,45 @@ impl Inputs {
         intake.go_on(index);
     }
 
+    /// Records have come: puts them into their streams' spools.
+    pub(super) fn bring(&mut self, input: &str, batches: &[Batch], intake: &mut Intake) -> Verdict {
+        let Some(state) = self.all.get(input) else { return Verdict::Ending };
+        let most = self.settings.max_inputs;
+        for batch in batches {
+            let index = self.brought.stream(input, &batch.metadata, intake).or_else(|| {
+                if intake.len() >= most {
+                    return None;
+                }
+                let own = batch.metadata.clone();
+                let known = self.known(&state.input, own, None, input);
+                let label = label(input, &batch.metadata);
+                let stream = Stream::new(input, label, known, Instant::now());
+                let ends = state.input.ends_after_idle;
+                Some(intake.add(stream, Source::Brought, None, ends))
+            });
+            let Some(index) = index else { return Verdict::TooManyStreams };
+            self.brought.know(input, &batch.metadata, index);
+            if !intake.deliver(index, batch) {
+                return Verdict::Full;
+            }
+        }
+        Verdict::Taken
+    }
+
+    /// A FIFO's stream ends: nobody needs to keep it open.
+    pub(super) fn release(&mut self, index: usize, intake: &Intake) {
+        if let Some(Source::Fifo(fifo)) = intake.slot(index).map(|slot| &slot.source) {
+            self.service.release(fifo);
+        }
+    }
+
     /// A stream has ended.
-    pub(super) fn ended(&mut self, input: &str, path: Option<PathBuf>) {
+    pub(super) fn ended(&mut self, input: &str, path: Option<PathBuf>, intake: &mut Intake) {
         let Some(state) = self.all.get_mut(input) else { return };
         state.ended += 1;
+        if state.input.kind == Kind::Otlp {
+            self.brought.tidy(intake);
+        }
         // Of files and FIFOs that ended by themselves there is nothing more to read.
         if let Some(path) = path
             && matches!(state.input.kind, Kind::Fifo | Kind::Steps)
@@ -382,6 +431,7 @@ impl Inputs {
             attached: state.attached,
             error: state.error.clone(),
             ended: state.ended,
+            bytes: intake.read_bytes(&state.input.name),
             streams: open
                 .get(&state.input.name)
                 .into_iter()

@@ -64,6 +64,7 @@ impl Inputs {
                 }
             }
             (Some(index), Some(exit)) => {
+                self.release(index, intake);
                 intake.end(index, exit, Take::Everything, told);
                 state.over.insert(path.to_owned());
             }
@@ -71,7 +72,7 @@ impl Inputs {
         }
     }
 
-    fn open_fifo(&self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
+    fn open_fifo(&mut self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
         if intake.len() >= self.settings.max_inputs {
             self.too_many(state);
             return None;
@@ -80,6 +81,7 @@ impl Inputs {
         match open_fifo(path, state.input.mode, pipe_bytes) {
             Ok(descriptor) => {
                 state.error = None;
+                self.service.keep(&descriptor);
                 Some(descriptor)
             }
             Err(error) => {
@@ -156,6 +158,7 @@ impl Inputs {
             if let Some(index) = open.get(&path)
                 && let Some(exit) = read_exit(&path)
             {
+                self.release(*index, intake);
                 if let Some(place) = intake.end(*index, exit, Take::Everything, told) {
                     self.positions.put(place);
                 }

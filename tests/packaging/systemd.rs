@@ -10,6 +10,9 @@ use super::{attempt, succeed};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::{project, wait};
 
+/// The README's block for the timer.
+const TIMER: usize = 1;
+
 /// Mounts live and die with the process that this becomes.
 const BOOT: &str = r#"
 mount -t tmpfs tmpfs "$1" && mkdir "$1/upper" "$1/work" "$1/root" &&
@@ -20,7 +23,7 @@ exec systemd-nspawn --directory="$1/root" --machine="$3" --boot --register=no --
 "#;
 
 /// A machine that has booted.
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     sandbox: &'a Sandbox,
     nspawn: Child,
     /// Its systemd, seen from outside.
@@ -28,7 +31,7 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn boot(sandbox: &'a Sandbox) -> Self {
+    pub(super) fn boot(sandbox: &'a Sandbox) -> Self {
         fs::create_dir(sandbox.path("machine")).unwrap();
         let log = fs::File::create(sandbox.path("boot.log")).unwrap();
         // Without a mark of the sandbox: its processes end with their systemd.
@@ -57,7 +60,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A command in the machine, as root of a service would run it: without a home.
-    fn inside(&self, command: &[&str]) -> Command {
+    pub(super) fn inside(&self, command: &[&str]) -> Command {
         let mut enter = Command::new("nsenter");
         enter.args(["--target", &self.leader, "--mount", "--uts", "--ipc", "--net", "--pid"]);
         enter.arg(format!("--wd={}", project("").display())).args(["env", "--ignore-environment"]);
@@ -66,18 +69,18 @@ impl<'a> Machine<'a> {
     }
 
     #[track_caller]
-    fn succeed(&self, command: &[&str]) -> String {
+    pub(super) fn succeed(&self, command: &[&str]) -> String {
         succeed(&mut self.inside(command))
     }
 
     /// A file in the machine.
     #[track_caller]
-    fn write(&self, path: &str, text: &str) {
+    pub(super) fn write(&self, path: &str, text: &str) {
         let script = "mkdir -p \"${1%/*}\" && printf %s \"$2\" >\"$1\"";
         self.succeed(&["sh", "-c", script, "sh", path, text]);
     }
 
-    fn journal(&self, unit: &str) -> String {
+    pub(super) fn journal(&self, unit: &str) -> String {
         self.succeed(&["journalctl", "--unit", unit, "--no-pager", "--output=cat"])
     }
 
@@ -102,17 +105,17 @@ impl Drop for Machine<'_> {
     }
 }
 
-fn stack(path: &str) -> String {
+pub(super) fn stack(path: &str) -> String {
     format!(
         "active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n\
          [artifact_stores.a]\nflavor = \"local\"\npath = \"{path}\"\n"
     )
 }
 
-/// The commands of the README's first block.
-fn installation() -> String {
+/// The commands of a block of the README, from 0.
+pub(super) fn installation(block: usize) -> String {
     let readme = fs::read_to_string(project("systemd/README.md")).unwrap();
-    let block = readme.split("```sh\n").nth(1).unwrap();
+    let block = readme.split("```sh\n").nth(block + 1).unwrap();
     block.split("```").next().unwrap().to_owned()
 }
 
@@ -120,7 +123,7 @@ fn installation() -> String {
 fn the_units_deliver_what_runs_left_behind() {
     let sandbox = Sandbox::new();
     let machine = Machine::boot(&sandbox);
-    machine.succeed(&["sh", "-ec", &installation()]);
+    machine.succeed(&["sh", "-ec", &installation(TIMER)]);
     assert_eq!(machine.succeed(&["systemctl", "is-active", "steplog-ship.timer"]), "active");
     // What the README says of secrets: a value that only the service is given.
     machine.write("/etc/steplog/store", "/var/lib/steplog/store");
