@@ -18,7 +18,7 @@ use super::source::{EXIT_RECORD, Followed, Source, open_fifo, open_stdin, read_e
 use super::stream::Stream;
 use super::{Kind, Metadata};
 use crate::capture::file::{self, Follower, Format, Ledger, Start, Take};
-use crate::record::{Exit, IoStream};
+use crate::record::IoStream;
 
 impl Inputs {
     pub(super) fn scan_stdin(&mut self, state: &mut State, intake: &mut Intake) {
@@ -262,12 +262,13 @@ impl Inputs {
             missing: false,
             before: last.as_ref().map(|last| last.writer),
         };
+        let continues = followed.before;
         let source = Source::File(Box::new(followed));
         let ledger = last.map_or_else(Ledger::default, |last| {
             Ledger::resume(&last.written.position, last.following)
         });
         let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
-        stream.comes_from(path, &ledger);
+        stream.comes_from(path, &ledger, continues);
         Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Stream {
     pub(super) captured: u64,
     started: Instant,
     waiting: Option<Waiting>,
+    /// The writer before, of the same file or of what was quiet for too long.
+    continues: Option<WriterId>,
     /// Where in a file the bytes come from.
     from: Option<Box<From>>,
     /// What went wrong last, and has not been said.
@@ -97,6 +99,7 @@ impl Stream {
             captured: 0,
             started: now,
             waiting: None,
+            continues: None,
             from: None,
             trouble: None,
             fault_told: false,
@@ -105,7 +108,8 @@ impl Stream {
     }
 
     /// Says that bytes are those of a file, and how much of it another writer has already.
-    pub(super) fn comes_from(&mut self, path: &Path, ledger: &Ledger) {
+    pub(super) fn comes_from(&mut self, path: &Path, ledger: &Ledger, continues: Option<WriterId>) {
+        self.continues = continues;
         let path = path.to_string_lossy().into_owned();
         self.from = Some(Box::new(From { path, ledger: *ledger, last: None }));
     }
@@ -298,8 +302,9 @@ impl Stream {
         }
         known.attributes.insert(INPUT.to_owned(), self.input.clone());
         let mut identity = known.writer(&stack.metadata);
-        if let Some(earlier) = common.earlier.take(&self.input, &identity.origin) {
-            identity.attributes.insert(CONTINUES.to_owned(), earlier.to_string());
+        let earlier = common.earlier.take(&self.input, &identity.origin);
+        if let Some(before) = self.continues.max(earlier) {
+            identity.attributes.insert(CONTINUES.to_owned(), before.to_string());
         }
         let meta = spool::Meta {
             version: spool::VERSION,
@@ -438,7 +443,8 @@ impl Stream {
         self.retry = None;
         self.offer(common, now);
         self.flush(common, scratch, now);
-        let Open { mut writer, .. } = self.open.take()?;
+        let Open { mut writer, identity } = self.open.take()?;
+        self.continues = Some(identity.id);
         if let Some(Waiting { bytes, .. }) = self.waiting.take() {
             // There is no room and nobody to wait for any more.
             writer.lost(bytes.len() as u64);

@@ -102,6 +102,8 @@ fn a_spool_that_somebody_else_delivered_leaves_its_place_behind() {
     let agent = Running::start(&sandbox);
     arrives(&sandbox, "r1", b"one\ntwo\nthree\nfour\n");
     agent.stop().expect(0);
+    let listed = sandbox.call(["ls", "r1", "-o", "json"]).expect(0).text();
+    assert!(listed.contains("\"status\":\"continued\""), "{listed}");
     // Of a file one place is kept, whatever many writers it had.
     let kept = fs::read_dir(sandbox.spool().join(".positions")).unwrap().count();
     assert_eq!(kept, 1);
