@@ -83,7 +83,8 @@ impl Brought {
         let Some(address) = address else { return Ok(()) };
         let monitor = Arc::new(Monitor::new(self.outbox.clone()));
         let serving = self.web.serve(address, MONITOR_MODE, MONITOR_CONNECTIONS, monitor);
-        let serving = serving.map_err(|error| format!("[agent] http: listen at {address}: {error}"))?;
+        let serving =
+            serving.map_err(|error| format!("[agent] http: listen at {address}: {error}"))?;
         self.monitor = Some(serving);
         Ok(())
     }
@@ -112,7 +113,12 @@ impl Brought {
     }
 
     /// The stream that has these lines, if there is one.
-    pub(super) fn stream(&self, input: &str, metadata: &Metadata, intake: &Intake) -> Option<usize> {
+    pub(super) fn stream(
+        &self,
+        input: &str,
+        metadata: &Metadata,
+        intake: &Intake,
+    ) -> Option<usize> {
         let index = *self.streams.get(&(input.to_owned(), metadata.clone()))?;
         let slot = intake.slot(index)?;
         (slot.stream.input == input && matches!(slot.source, Source::Brought)).then_some(index)
@@ -139,8 +145,5 @@ impl Brought {
 pub(super) fn label(input: &str, metadata: &Metadata) -> String {
     let parts = [&metadata.pipeline_run_id, &metadata.step_id, &metadata.source];
     let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
-    match parts.is_empty() {
-        true => input.to_owned(),
-        false => format!("{input} {}", parts.join("/")),
-    }
+    if parts.is_empty() { input.to_owned() } else { format!("{input} {}", parts.join("/")) }
 }

@@ -39,7 +39,10 @@ impl Monitor {
 
     async fn respond(&self, path: &str) -> (StatusCode, String) {
         if !["/healthz", "/readyz", "/metrics"].contains(&path) {
-            return (StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".to_owned());
+            return (
+                StatusCode::NOT_FOUND,
+                "there are /healthz, /readyz and /metrics\n".to_owned(),
+            );
         }
         let Ok(Some(status)) = timeout(PATIENCE, self.outbox.status()).await else {
             let what = "the thread that reads does not answer\n".to_owned();
@@ -57,9 +60,10 @@ impl Handler for Monitor {
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> BoxFuture<'static, Response<Reply>> {
         async move {
             let known = [Method::GET, Method::HEAD].contains(request.method());
-            let (status, text) = match known {
-                true => self.respond(request.uri().path()).await,
-                false => (StatusCode::METHOD_NOT_ALLOWED, "ask with GET\n".to_owned()),
+            let (status, text) = if known {
+                self.respond(request.uri().path()).await
+            } else {
+                (StatusCode::METHOD_NOT_ALLOWED, "ask with GET\n".to_owned())
             };
             let mut response = Response::new(Reply::new(text));
             *response.status_mut() = status;
@@ -83,11 +87,15 @@ fn readiness(status: &Status) -> (StatusCode, String) {
             text.push_str(&format!("input {}: {error}\n", input.name));
         }
     }
-    match text.is_empty() {
-        true => (StatusCode::OK, "ready\n".to_owned()),
-        false => (StatusCode::SERVICE_UNAVAILABLE, text),
+    if text.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }
+
+/// A number of an input.
+type Number = fn(&InputStatus) -> f64;
 
 /// The page of metrics.
 fn metrics(status: &Status) -> String {
@@ -97,13 +105,19 @@ fn metrics(status: &Status) -> String {
     page.sample("steplog_build_info", &version, 1.0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let started = now.as_secs_f64() - status.uptime_seconds;
-    page.one("process_start_time_seconds", "gauge", "When the agent was started, since the epoch.", started);
+    page.one(
+        "process_start_time_seconds",
+        "gauge",
+        "When the agent was started, since the epoch.",
+        started,
+    );
 
-    type Number = fn(&InputStatus) -> f64;
     let inputs: [(&str, &str, &str, Number); 7] = [
         ("steplog_input_up", "gauge", "Whether the input is open.", |it| flag(it.error.is_none())),
         ("steplog_input_streams", "gauge", "Streams that are open.", |it| it.streams.len() as f64),
-        ("steplog_input_streams_ended_total", "counter", "Streams that have ended.", |it| it.ended as f64),
+        ("steplog_input_streams_ended_total", "counter", "Streams that have ended.", |it| {
+            it.ended as f64
+        }),
         ("steplog_input_read_bytes_total", "counter", "Bytes read.", |it| it.bytes as f64),
         (
             "steplog_input_unread_bytes",
@@ -136,16 +150,44 @@ fn metrics(status: &Status) -> String {
     for (name, kind, help, value) in [
         ("steplog_spool_bytes", "gauge", "Bytes in the folder of spools.", spool.bytes),
         ("steplog_spool_limit_bytes", "gauge", "The most it takes.", spool.max_bytes),
-        ("steplog_spool_writers", "gauge", "Spools that are not delivered to their end.", spool.spools),
-        ("steplog_deliveries_running", "gauge", "Spools that are delivered now.", deliveries.running),
-        ("steplog_deliveries_waiting", "gauge", "Spools that wait for their turn.", deliveries.waiting),
-        ("steplog_deliveries_completed_total", "counter", "Spools delivered to their end.", deliveries.delivered),
+        (
+            "steplog_spool_writers",
+            "gauge",
+            "Spools that are not delivered to their end.",
+            spool.spools,
+        ),
+        (
+            "steplog_deliveries_running",
+            "gauge",
+            "Spools that are delivered now.",
+            deliveries.running,
+        ),
+        (
+            "steplog_deliveries_waiting",
+            "gauge",
+            "Spools that wait for their turn.",
+            deliveries.waiting,
+        ),
+        (
+            "steplog_deliveries_completed_total",
+            "counter",
+            "Spools delivered to their end.",
+            deliveries.delivered,
+        ),
     ] {
         page.one(name, kind, help, value as f64);
     }
-    page.family("steplog_store_up", "gauge", "Whether the last request to the log store succeeded.");
+    page.family(
+        "steplog_store_up",
+        "gauge",
+        "Whether the last request to the log store succeeded.",
+    );
     for store in &status.stores {
-        page.sample("steplog_store_up", &[("store", store.name.as_str())], flag(store.error.is_none()));
+        page.sample(
+            "steplog_store_up",
+            &[("store", store.name.as_str())],
+            flag(store.error.is_none()),
+        );
     }
     page.0
 }
@@ -207,7 +249,10 @@ mod tests {
     #[test]
     fn labels_are_escaped() {
         let page = metrics(&status());
-        assert!(page.contains("steplog_build_info{version=\"1\",stack=\"a\\\"b\\\\c\"} 1\n"), "{page}");
+        assert!(
+            page.contains("steplog_build_info{version=\"1\",stack=\"a\\\"b\\\\c\"} 1\n"),
+            "{page}"
+        );
         assert!(page.contains("steplog_input_up{input=\"b\",kind=\"fifo\"} 0\n"), "{page}");
     }
 }

@@ -74,7 +74,8 @@ mod tests {
         };
         check(LogFormat::Text, false, "steplog: a \"b\"\nc\n");
         check(LogFormat::Text, true, "<3>a \"b\"\n<3>c\n");
-        let logfmt = "time=1970-01-01T00:00:01.000000000Z level=error message=\"a \\\"b\\\"\\nc\"\n";
+        let logfmt =
+            "time=1970-01-01T00:00:01.000000000Z level=error message=\"a \\\"b\\\"\\nc\"\n";
         check(LogFormat::Logfmt, false, logfmt);
         let json = "<3>{\"level\":\"error\",\"message\":\"a \\\"b\\\"\\nc\",\"time\":\"1970-01-01T00:00:01.000000000Z\"}\n";
         check(LogFormat::Json, true, json);

@@ -75,14 +75,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::select;
 
 pub use control::{Answer, AskError, Request, ask, is_there};
-pub use log::Said;
+pub use log::{Out, Said};
 pub use log_format::LogFormat;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
-pub use web::{Address, AddressError};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
+pub use web::{Address, AddressError};
 
-use self::control::{Client, Control};
 use self::brought::Brought;
+use self::control::{Client, Control};
 use self::courier::Courier;
 use self::finisher::Finisher;
 use self::inbox::{Ask, Delivery, Inbox, inbox};
@@ -127,7 +127,7 @@ pub struct Start {
     /// Reads the stack file again.
     pub load: Box<dyn FnMut() -> Result<(Stack, Redactor), String>>,
     /// Where the agent's own lines go.
-    pub log: Box<dyn FnMut(Level, &str) + Send>,
+    pub log: Out,
     /// End when all that there was to read has ended and is delivered.
     pub until_done: bool,
 }
@@ -326,7 +326,9 @@ impl Agent {
                     }
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
-                    Event::Ended { input, path } => self.inputs.ended(&input, path, &mut self.intake),
+                    Event::Ended { input, path } => {
+                        self.inputs.ended(&input, path, &mut self.intake);
+                    }
                 }
             }
             events = told;

@@ -102,8 +102,7 @@ impl Given {
 impl Service {
     /// As the environment says: who listens, and how often it wants to hear.
     pub(super) fn new(environment: &BTreeMap<String, String>, given: &mut Given) -> Self {
-        let manager =
-            environment.get("NOTIFY_SOCKET").and_then(|name| Manager::connect(name).ok());
+        let manager = environment.get("NOTIFY_SOCKET").and_then(|name| Manager::connect(name).ok());
         let own = std::process::id().to_string();
         let mine = environment.get("WATCHDOG_PID").is_none_or(|pid| *pid == own);
         let micros = environment.get("WATCHDOG_USEC").and_then(|text| text.parse().ok());
@@ -211,10 +210,9 @@ impl Manager {
     fn connect(name: &str) -> io::Result<Self> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
         let (address, unix) = match name.strip_prefix('@') {
-            Some(name) => (
-                SocketAddr::from_abstract_name(name)?,
-                UnixAddr::new_abstract(name.as_bytes())?,
-            ),
+            Some(name) => {
+                (SocketAddr::from_abstract_name(name)?, UnixAddr::new_abstract(name.as_bytes())?)
+            }
             None if name.starts_with('/') => {
                 (SocketAddr::from_pathname(name)?, UnixAddr::new(name)?)
             }
@@ -293,7 +291,8 @@ mod tests {
             let mut slices = [IoSliceMut::new(&mut buffer)];
             let flags = MsgFlags::empty();
             let descriptor = self.socket.as_raw_fd();
-            let message = recvmsg::<UnixAddr>(descriptor, &mut slices, Some(&mut space), flags).ok()?;
+            let message =
+                recvmsg::<UnixAddr>(descriptor, &mut slices, Some(&mut space), flags).ok()?;
             let mut count = 0;
             for part in message.cmsgs().unwrap() {
                 if let ControlMessageOwned::ScmRights(descriptors) = part {

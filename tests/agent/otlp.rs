@@ -67,10 +67,10 @@ fn sdk(sandbox: &Sandbox, arguments: &[&str]) -> Output {
 #[test]
 fn records_of_the_official_sdk_arrive_with_all_they_have() {
     let port = free_port();
-    let sandbox = sandbox(&input(port, "token_file = \"{sandbox}/token\"\n").replace(
-        "token_file",
-        "ends_after_idle = \"1h\"\ntoken_file",
-    ));
+    let sandbox = sandbox(
+        &input(port, "token_file = \"{sandbox}/token\"\n")
+            .replace("token_file", "ends_after_idle = \"1h\"\ntoken_file"),
+    );
     std::fs::write(sandbox.path("token"), "s3cret-of-the-test\n").unwrap();
     let agent = Running::start(&sandbox);
     let endpoint = format!("127.0.0.1:{port}");

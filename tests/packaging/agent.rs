@@ -69,7 +69,11 @@ fn nothing_is_lost_or_doubled(machine: &Machine<'_>, step: Child) {
     numbers.sort_unstable();
     let missing: Vec<usize> =
         (0..lines).filter(|number| numbers.binary_search(number).is_err()).collect();
-    assert_eq!((missing, numbers.len()), (vec![], lines), "lines that are missing, and how many there are");
+    assert_eq!(
+        (missing, numbers.len()),
+        (vec![], lines),
+        "lines that are missing, and how many there are"
+    );
     eprintln!("{lines} lines; the longest write took {longest} ms");
     // A pipe of 64 KiB takes three seconds of this.
     assert!(longest < 3000, "a write took {longest} ms");
@@ -80,7 +84,11 @@ fn not_a_line_is_lost_or_doubled_whatever_becomes_of_the_agent() {
     let sandbox = Sandbox::new();
     let machine = installed(&sandbox, "");
     assert!(is_active(&machine));
-    assert!(property(&machine, "StatusText").starts_with("1 inputs"), "{}", property(&machine, "StatusText"));
+    assert!(
+        property(&machine, "StatusText").starts_with("1 inputs"),
+        "{}",
+        property(&machine, "StatusText")
+    );
     assert_eq!(property(&machine, "NFileDescriptorStore"), "1");
     let step = step(&machine);
     reads_on(&machine);
@@ -89,7 +97,8 @@ fn not_a_line_is_lost_or_doubled_whatever_becomes_of_the_agent() {
         let restarts: u64 = property(&machine, "NRestarts").parse().unwrap();
         machine.succeed(&["systemctl", "kill", "--signal=KILL", "--kill-who=main", UNIT]);
         wait::until_true("systemd to start it again", || {
-            property(&machine, "NRestarts").parse::<u64>().unwrap() > restarts && is_active(&machine)
+            property(&machine, "NRestarts").parse::<u64>().unwrap() > restarts
+                && is_active(&machine)
         });
         reads_on(&machine);
     }

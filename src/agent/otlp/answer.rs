@@ -31,7 +31,8 @@ pub(super) fn success(encoding: Encoding, rejected: u64, reason: Option<&str>) -
         _ if rejected == 0 && encoding == Encoding::Json => b"{}".to_vec(),
         _ if rejected == 0 => Vec::new(),
         Encoding::Json => {
-            let partial = json!({ "rejectedLogRecords": rejected.to_string(), "errorMessage": reason });
+            let partial =
+                json!({ "rejectedLogRecords": rejected.to_string(), "errorMessage": reason });
             json!({ "partialSuccess": partial }).to_string().into_bytes()
         }
         Encoding::Protobuf => {

@@ -18,7 +18,9 @@ pub(super) enum BodyError {
     #[error("the request is larger than {0} bytes (max_request_bytes)")]
     TooLarge(usize),
     /// So it is when it is decompressed.
-    #[error("the request is larger than {0} bytes when it is decompressed (max_decompressed_bytes)")]
+    #[error(
+        "the request is larger than {0} bytes when it is decompressed (max_decompressed_bytes)"
+    )]
     Expands(usize),
     /// A coding that is not known here.
     #[error("the encoding {0:?} is not known: send gzip, deflate, zstd or none")]
@@ -57,7 +59,8 @@ pub(super) fn decompress(coding: &str, body: Vec<u8>, limit: usize) -> Result<Ve
         "gzip" | "x-gzip" => all(flate2::read::MultiGzDecoder::new(body.as_slice()), limit),
         "deflate" => all(flate2::read::ZlibDecoder::new(body.as_slice()), limit),
         "zstd" => {
-            let mut decoder = zstd::Decoder::with_buffer(body.as_slice()).map_err(BodyError::Damaged)?;
+            let mut decoder =
+                zstd::Decoder::with_buffer(body.as_slice()).map_err(BodyError::Damaged)?;
             decoder.window_log_max(MAX_WINDOW).map_err(BodyError::Damaged)?;
             all(decoder, limit)
         }

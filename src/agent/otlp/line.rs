@@ -96,10 +96,9 @@ fn more(scope: &Scope, record: &LogRecord, level: Option<Level>, all: &mut Attri
     {
         all.insert("severity_number".to_owned(), record.severity_number.into());
     }
-    for (name, number) in [
-        ("trace_flags", record.flags),
-        ("dropped_attributes_count", record.dropped_attributes),
-    ] {
+    for (name, number) in
+        [("trace_flags", record.flags), ("dropped_attributes_count", record.dropped_attributes)]
+    {
         if number != 0 {
             all.insert(name.to_owned(), number.into());
         }

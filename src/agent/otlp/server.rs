@@ -13,8 +13,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -127,9 +127,8 @@ impl Receiver {
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, what);
         };
         let coding = header(request.headers(), &CONTENT_ENCODING);
-        let taken = self.take(request, encoding, |body, limit| {
-            Ok(body::decompress(&coding, body, limit)?)
-        });
+        let taken =
+            self.take(request, encoding, |body, limit| Ok(body::decompress(&coding, body, limit)?));
         match taken.await {
             Ok(Taken { rejected, reason }) => {
                 let body = answer::success(encoding, rejected, reason.as_deref());
@@ -182,16 +181,21 @@ impl Receiver {
                 let values = [("grpc-message", text), ("grpc-status-details-bin", details)];
                 for (name, value) in values {
                     // Both are ASCII by now.
-                    trailers.extend(HeaderValue::from_str(&value).ok().map(|value| {
-                        (hyper::header::HeaderName::from_static(name), value)
-                    }));
+                    trailers.extend(
+                        HeaderValue::from_str(&value)
+                            .ok()
+                            .map(|value| (hyper::header::HeaderName::from_static(name), value)),
+                    );
                 }
             }
         }
         let mut response = Response::new(Reply::new(message).with_trailers(trailers));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity, gzip, deflate, zstd"));
+        headers.insert(
+            "grpc-accept-encoding",
+            HeaderValue::from_static("identity, gzip, deflate, zstd"),
+        );
         response
     }
 
@@ -217,9 +221,10 @@ impl Receiver {
         let most = max_decompressed_bytes.saturating_mul(GROWTH);
         let decoded = super::decode(encoding, &body, Nanos::now(), most)?;
         drop(body);
-        let verdict = match decoded.batches.is_empty() {
-            true => Verdict::Taken,
-            false => self.outbox.deliver(&self.input, decoded.batches).await,
+        let verdict = if decoded.batches.is_empty() {
+            Verdict::Taken
+        } else {
+            self.outbox.deliver(&self.input, decoded.batches).await
         };
         match verdict {
             Verdict::Taken => Ok(Taken { rejected: decoded.rejected, reason: decoded.reason }),
@@ -243,7 +248,8 @@ impl Receiver {
         let said = said.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let said = said.map_or("", |(_, said)| said.trim());
         // In the same time whatever is wrong.
-        let right = aws_lc_rs::constant_time::verify_slices_are_equal(said.as_bytes(), token.as_bytes());
+        let right =
+            aws_lc_rs::constant_time::verify_slices_are_equal(said.as_bytes(), token.as_bytes());
         right.map_err(|_| {
             let message = "the token is missing or wrong: send Authorization: Bearer …";
             Refusal::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message)

@@ -270,12 +270,8 @@ fn check_origin(resource: Value, attributes: Value, expected: [&str; 4], left: V
     let metadata = &batch.metadata;
     let attempt = metadata.attempt.map(|attempt| attempt.to_string()).unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let found = [
-        text(&metadata.pipeline_run_id),
-        text(&metadata.step_id),
-        text(&metadata.source),
-        attempt,
-    ];
+    let found =
+        [text(&metadata.pipeline_run_id), text(&metadata.step_id), text(&metadata.source), attempt];
     assert_eq!(found, expected.map(str::to_owned));
     let [line] = lines(&decoded).try_into().unwrap();
     assert_eq!(Value::Object(lift(line.as_bytes()).unwrap().attributes), left);
@@ -343,7 +339,9 @@ fn requests_of_zenml() {
     assert_eq!(named.map(|id| id.as_deref()), [Some("9f3e"), Some("77aa"), Some("step")]);
     assert_eq!(
         lines(&decoded),
-        [r#"{"timestamp":"2025-11-24T16:00:00.000000000Z","level":"INFO","message":"Step train has started.","code.line.number":12,"nested":{"a":1,"b":true},"otel.scope.name":"step","span_id":"00000000000000ff","trace_flags":1,"trace_id":"00000000000000000000000000001000","zenml.step.run.name":"train"}"#]
+        [
+            r#"{"timestamp":"2025-11-24T16:00:00.000000000Z","level":"INFO","message":"Step train has started.","code.line.number":12,"nested":{"a":1,"b":true},"otel.scope.name":"step","span_id":"00000000000000ff","trace_flags":1,"trace_id":"00000000000000000000000000001000","zenml.step.run.name":"train"}"#
+        ]
     );
 }
 
@@ -356,12 +354,16 @@ fn what_a_record_lacks_is_made_up_from_what_it_has() {
     let at = r#"{"timestamp":"2025-11-24T16:00:00.000000000Z""#;
     assert_eq!(line(json!({})), format!(r#"{at},"message":""}}"#));
     assert_eq!(
-        line(json!({ "timeUnixNano": "0", "observedTimeUnixNano": "1000000000", "severityText": "warn" })),
+        line(
+            json!({ "timeUnixNano": "0", "observedTimeUnixNano": "1000000000", "severityText": "warn" })
+        ),
         r#"{"timestamp":"1970-01-01T00:00:01.000000000Z","level":"WARNING","message":""}"#
     );
     assert_eq!(
         line(json!({ "severityNumber": 18, "severityText": "Oops", "eventName": "done" })),
-        format!(r#"{at},"level":"ERROR","message":"done","event.name":"done","severity_number":18,"severity_text":"Oops"}}"#)
+        format!(
+            r#"{at},"level":"ERROR","message":"done","event.name":"done","severity_number":18,"severity_text":"Oops"}}"#
+        )
     );
     assert_eq!(
         line(json!({ "severityNumber": "SEVERITY_NUMBER_INFO", "body": { "bytesValue": "/w==" } })),
@@ -377,9 +379,7 @@ fn what_a_record_lacks_is_made_up_from_what_it_has() {
 fn who_cannot_be_is_rejected_and_the_rest_is_taken() {
     let mut request = one(json!({ "pipeline_run_id": "r" }), json!({}));
     let records = request.pointer_mut("/resourceLogs/0/scopeLogs/0/logRecords").unwrap();
-    let named = |step: &str| {
-        json!({ "attributes": [{ "key": "step_id", "value": { "stringValue": step } }] })
-    };
+    let named = |step: &str| json!({ "attributes": [{ "key": "step_id", "value": { "stringValue": step } }] });
     *records = json!([named("a"), named(".."), named("a\nb"), named("b"), named("a")]);
     let decoded = from_json(&request).unwrap();
     assert_eq!((decoded.batches.len(), decoded.rejected), (2, 2));
@@ -394,7 +394,8 @@ fn who_cannot_be_is_rejected_and_the_rest_is_taken() {
 #[test]
 fn a_few_bytes_do_not_become_many() {
     // A scope that is long, and records that are empty.
-    let scope = InstrumentationScope { name: "x".repeat(10_000), ..InstrumentationScope::default() };
+    let scope =
+        InstrumentationScope { name: "x".repeat(10_000), ..InstrumentationScope::default() };
     let log_records = vec![LogRecord::default(); 1000];
     let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records, ..ScopeLogs::default() }];
     let logs = ResourceLogs { scope_logs, ..ResourceLogs::default() };
@@ -431,9 +432,15 @@ fn what_is_wrong_is_named() {
     for (request, expected) in [
         (json!([]), "the request: expected an object"),
         (json!({ "resourceLogs": {} }), "resourceLogs: expected a list"),
-        (one(json!({}), json!({ "timeUnixNano": "soon" })), "timeUnixNano: expected a number from 0"),
+        (
+            one(json!({}), json!({ "timeUnixNano": "soon" })),
+            "timeUnixNano: expected a number from 0",
+        ),
         (one(json!({}), json!({ "body": "text" })), "body: expected an object"),
-        (one(json!({}), json!({ "body": { "intValue": 1.5 } })), "intValue: expected a number of 64 bits"),
+        (
+            one(json!({}), json!({ "body": { "intValue": 1.5 } })),
+            "intValue: expected a number of 64 bits",
+        ),
     ] {
         assert_eq!(from_json(&request).unwrap_err().to_string(), expected);
     }

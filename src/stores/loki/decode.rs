@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::encode::{LIFTED, TIME, WHOLE};
 use crate::line::json;
-use crate::record::{IoStream, Level, Nanos, Origin, Record};
 use crate::protobuf::Fields;
+use crate::record::{IoStream, Level, Nanos, Origin, Record};
 
 /// An entry as it is sent.
 #[derive(Clone, Debug)]
