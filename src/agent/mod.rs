@@ -95,7 +95,7 @@ use self::stream::Common;
 use crate::capture::file::Take;
 use crate::capture::process::{Signal, Signals};
 use crate::delivery::OpenStacks;
-use crate::record::{Exit, Level};
+use crate::record::Exit;
 use crate::redact::Redactor;
 use crate::spool::{self, Disk as _, RealDisk, SpoolState};
 use crate::stack::Stack;
