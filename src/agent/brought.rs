@@ -145,8 +145,5 @@ impl Brought {
 pub(super) fn label(input: &str, metadata: &Metadata) -> String {
     let parts = [&metadata.pipeline_run_id, &metadata.step_id, &metadata.source];
     let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
-    match parts.is_empty() {
-        true => input.to_owned(),
-        false => format!("{input} {}", parts.join("/")),
-    }
+    if parts.is_empty() { input.to_owned() } else { format!("{input} {}", parts.join("/")) }
 }

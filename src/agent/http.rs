@@ -60,9 +60,10 @@ impl Handler for Monitor {
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> BoxFuture<'static, Response<Reply>> {
         async move {
             let known = [Method::GET, Method::HEAD].contains(request.method());
-            let (status, text) = match known {
-                true => self.respond(request.uri().path()).await,
-                false => (StatusCode::METHOD_NOT_ALLOWED, "ask with GET\n".to_owned()),
+            let (status, text) = if known {
+                self.respond(request.uri().path()).await
+            } else {
+                (StatusCode::METHOD_NOT_ALLOWED, "ask with GET\n".to_owned())
             };
             let mut response = Response::new(Reply::new(text));
             *response.status_mut() = status;
@@ -86,11 +87,15 @@ fn readiness(status: &Status) -> (StatusCode, String) {
             text.push_str(&format!("input {}: {error}\n", input.name));
         }
     }
-    match text.is_empty() {
-        true => (StatusCode::OK, "ready\n".to_owned()),
-        false => (StatusCode::SERVICE_UNAVAILABLE, text),
+    if text.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, text)
     }
 }
+
+/// A number of an input.
+type Number = fn(&InputStatus) -> f64;
 
 /// The page of metrics.
 fn metrics(status: &Status) -> String {
@@ -107,7 +112,6 @@ fn metrics(status: &Status) -> String {
         started,
     );
 
-    type Number = fn(&InputStatus) -> f64;
     let inputs: [(&str, &str, &str, Number); 7] = [
         ("steplog_input_up", "gauge", "Whether the input is open.", |it| flag(it.error.is_none())),
         ("steplog_input_streams", "gauge", "Streams that are open.", |it| it.streams.len() as f64),

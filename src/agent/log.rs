@@ -22,6 +22,9 @@ const KEPT: usize = 20;
 /// Lines whose last time is remembered.
 const REMEMBERED: usize = 1000;
 
+/// Where lines go: how serious each is, and its text.
+pub type Out = Box<dyn FnMut(Level, &str) + Send>;
+
 /// An error, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
@@ -36,7 +39,7 @@ pub struct Said {
 pub(super) struct Log(Arc<Mutex<State>>);
 
 struct State {
-    out: Box<dyn FnMut(Level, &str) + Send>,
+    out: Out,
     /// Lines that may be said now, and when that was counted.
     budget: f64,
     counted: Instant,
@@ -47,7 +50,7 @@ struct State {
 }
 
 impl Log {
-    pub(super) fn new(out: Box<dyn FnMut(Level, &str) + Send>) -> Self {
+    pub(super) fn new(out: Out) -> Self {
         Self(Arc::new(Mutex::new(State {
             out,
             budget: BURST,

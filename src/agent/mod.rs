@@ -76,7 +76,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::select;
 
 pub use control::{Answer, AskError, Request, ask, is_there};
-pub use log::Said;
+pub use log::{Out, Said};
 pub use log_format::LogFormat;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
@@ -97,7 +97,7 @@ use self::stream::Common;
 use crate::capture::file::Take;
 use crate::capture::process::{Signal, Signals};
 use crate::delivery::OpenStacks;
-use crate::record::{Exit, Level};
+use crate::record::Exit;
 use crate::redact::Redactor;
 use crate::spool::{self, Disk as _, RealDisk, SpoolState};
 use crate::stack::Stack;
@@ -129,7 +129,7 @@ pub struct Start {
     /// Reads the stack file again.
     pub load: Box<dyn FnMut() -> Result<(Stack, Redactor), String>>,
     /// Where the agent's own lines go.
-    pub log: Box<dyn FnMut(Level, &str) + Send>,
+    pub log: Out,
     /// End when all that there was to read has ended and is delivered.
     pub until_done: bool,
 }
@@ -330,7 +330,7 @@ impl Agent {
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
                     Event::Ended { input, path } => {
-                        self.inputs.ended(&input, path, &mut self.intake)
+                        self.inputs.ended(&input, path, &mut self.intake);
                     }
                 }
             }

@@ -63,12 +63,11 @@ impl Status {
             text.push_str(&format!(" ({closed} not open)"));
         }
         text.push_str(&format!(", {} streams, ", streams().count()));
-        match lag {
-            0 => text.push_str("all delivered"),
-            _ => {
-                let lag = bytesize::ByteSize(lag).display().iec();
-                text.push_str(&format!("{lag} not delivered for {behind:.0} s"));
-            }
+        if lag == 0 {
+            text.push_str("all delivered");
+        } else {
+            let lag = bytesize::ByteSize(lag).display().iec();
+            text.push_str(&format!("{lag} not delivered for {behind:.0} s"));
         }
         for store in self.stores.iter().filter(|store| store.error.is_some()) {
             text.push_str(&format!("; log store {} fails", store.name));

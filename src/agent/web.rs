@@ -76,17 +76,19 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = Path::new(path);
-            return match path.is_absolute() && path.file_name().is_some() {
-                true => Ok(Self::Unix(path.to_owned())),
-                false => Err(AddressError::Unclear),
+            return if path.is_absolute() && path.file_name().is_some() {
+                Ok(Self::Unix(path.to_owned()))
+            } else {
+                Err(AddressError::Unclear)
             };
         }
         let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
         let address: SocketAddr =
             numeric.as_deref().unwrap_or(text).parse().map_err(|_| AddressError::Unclear)?;
-        match address.ip().is_loopback() {
-            true => Ok(Self::Loopback(address)),
-            false => Err(AddressError::Open(address)),
+        if address.ip().is_loopback() {
+            Ok(Self::Loopback(address))
+        } else {
+            Err(AddressError::Open(address))
         }
     }
 }
@@ -162,14 +164,12 @@ struct Kept {
 struct Thread {
     handle: Handle,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    join: Option<JoinHandle<()>>,
 }
 
 /// A server; dropped, it takes no more requests.
 pub(super) struct Serving {
     asked: Address,
-    #[cfg_attr(not(test), expect(dead_code, reason = "only tests ask for any port"))]
-    address: Address,
     stop: watch::Sender<bool>,
 }
 
@@ -207,7 +207,6 @@ impl Web {
         let listener = self.listeners.get(address).map(|kept| kept.listener.try_clone());
         let listener = listener.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))?;
         listener.set_nonblocking()?;
-        let bound = listener.address().unwrap_or_else(|| address.clone());
         let handle = match &self.thread {
             Some(thread) => thread.handle.clone(),
             None => self.thread.insert(Thread::start()?).handle.clone(),
@@ -230,7 +229,7 @@ impl Web {
                 handle.spawn(server.run(listener));
             }
         }
-        Ok(Serving { asked: address.clone(), address: bound, stop })
+        Ok(Serving { asked: address.clone(), stop })
     }
 
     /// Whether nobody is connected, nor waited for.
@@ -273,12 +272,6 @@ impl Serving {
     pub(super) fn asked(&self) -> &Address {
         &self.asked
     }
-
-    /// Where it listens: the port too, where any would do.
-    #[cfg(test)]
-    pub(super) fn address(&self) -> &Address {
-        &self.address
-    }
 }
 
 impl Drop for Serving {
@@ -293,16 +286,16 @@ impl Thread {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let builder = thread::Builder::new().name("web".to_owned());
-        let thread = builder.spawn(move || drop(runtime.block_on(stopped)))?;
-        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+        let join = builder.spawn(move || drop(runtime.block_on(stopped)))?;
+        Ok(Self { handle, stop: Some(stop), join: Some(join) })
     }
 }
 
 impl Drop for Thread {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
+        if let Some(join) = self.join.take() {
+            drop(join.join());
         }
     }
 }

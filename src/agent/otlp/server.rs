@@ -221,9 +221,10 @@ impl Receiver {
         let most = max_decompressed_bytes.saturating_mul(GROWTH);
         let decoded = super::decode(encoding, &body, Nanos::now(), most)?;
         drop(body);
-        let verdict = match decoded.batches.is_empty() {
-            true => Verdict::Taken,
-            false => self.outbox.deliver(&self.input, decoded.batches).await,
+        let verdict = if decoded.batches.is_empty() {
+            Verdict::Taken
+        } else {
+            self.outbox.deliver(&self.input, decoded.batches).await
         };
         match verdict {
             Verdict::Taken => Ok(Taken { rejected: decoded.rejected, reason: decoded.reason }),
