@@ -1,10 +1,13 @@
-//! steplog where it is put: in the jobs of CI systems, in a container image, and as units of systemd.
+//! steplog where it is put: in the jobs of CI systems, in a container image, in a Debian package,
+//! and as units of systemd.
 //!
 //! The program is the one that `cargo test` builds. It is not static (that takes minutes), so the
 //! machine's C library is put beside it where there is none.
 
 mod ci;
 mod container;
+mod debian;
+mod machine;
 mod systemd;
 
 use std::process::{Command, Stdio};
