@@ -16,7 +16,8 @@
 //!
 //! Modules in reading order: [`record`] is the vocabulary that every stage shares; [`capture`],
 //! [`redact`] and [`spool`] run next to the step; [`line`], [`enrich`], [`ship`] and [`stores`]
-//! run behind the spool; [`read`] brings it back; [`stack`] says where all of it goes; [`cli`] is
+//! run behind the spool; [`read`] brings it back;
+//! [`agent`] is the daemon that does all of this for many streams; [`stack`] says where all of it goes; [`cli`] is
 //! the only place that prints or exits.
 
 pub mod record;
@@ -31,6 +32,9 @@ pub mod ship;
 pub mod stores;
 
 pub mod read;
+
+pub mod agent;
+pub mod delivery;
 
 pub mod cli;
 pub mod stack;

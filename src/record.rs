@@ -327,7 +327,7 @@ pub struct Exit {
     /// Bytes that the log store had acknowledged when this was written; only in `--exit-record`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_delivered: Option<u64>,
-    /// `delivered`, `deadline`, `interrupted`, `failed`; only in `--exit-record`.
+    /// `delivered`, `deadline`, `interrupted`, `failed`, `agent`; only in `--exit-record`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<String>,
 }

@@ -14,6 +14,7 @@ mod process;
 mod servers;
 mod support;
 
+mod agent;
 mod completions;
 mod configuration;
 mod documents;

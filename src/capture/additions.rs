@@ -53,7 +53,7 @@ impl Additions {
         // The mode must be right from the start. Linux gives the file that of the socket, less the umask;
         // to set the umask instead would change it for other threads too.
         fchmod(&socket, Mode::from_bits_truncate(0o600))?;
-        reachable(spool, |path| socket.bind(&SockAddr::unix(path)?))?;
+        reachable(spool, NAME, |path| socket.bind(&SockAddr::unix(path)?))?;
         socket.listen(QUEUE)?;
         socket.set_nonblocking(true)?;
         Ok(Self { listener: std::os::fd::OwnedFd::from(socket).into(), client: None })
@@ -155,7 +155,7 @@ pub fn add(spool: &Path, values: &[u8]) -> Result<usize, AddError> {
 fn connect(spool: &Path) -> io::Result<UnixStream> {
     let give_up = Instant::now() + Duration::from_secs(2);
     loop {
-        match reachable(spool, |path| UnixStream::connect(path)) {
+        match reachable(spool, NAME, |path| UnixStream::connect(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && Instant::now() < give_up => {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -165,13 +165,17 @@ fn connect(spool: &Path) -> io::Result<UnixStream> {
 }
 
 /// Calls with a path to the socket that is short enough for a socket address.
-fn reachable<T>(spool: &Path, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    let path = spool.join(NAME);
+pub(crate) fn reachable<T>(
+    folder: &Path,
+    name: &str,
+    call: impl FnOnce(&Path) -> io::Result<T>,
+) -> io::Result<T> {
+    let path = folder.join(name);
     if path.as_os_str().as_bytes().len() <= MAX_PATH {
         return call(&path);
     }
-    let folder = std::fs::File::open(spool)?;
-    call(Path::new(&format!("/proc/self/fd/{}/{NAME}", folder.as_raw_fd())))
+    let folder = std::fs::File::open(folder)?;
+    call(Path::new(&format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())))
 }
 
 #[cfg(test)]

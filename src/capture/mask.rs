@@ -66,6 +66,11 @@ impl Mask {
         }
     }
 
+    /// Bytes that are held back.
+    pub(crate) fn held(&self) -> usize {
+        self.stream.pending()
+    }
+
     /// Secrets taken out so far.
     pub(crate) fn masked(&self) -> u64 {
         self.masked

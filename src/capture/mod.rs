@@ -16,12 +16,13 @@
 //! spool; [`additions`] takes secrets that become known later; [`memory`] stands in for the spool
 //! where no directory is writable.
 
+pub mod file;
 pub mod identity;
 pub mod naming;
 
 pub mod process;
 
-mod mask;
+pub(crate) mod mask;
 mod pump;
 pub mod sink;
 mod tee;

@@ -3,16 +3,15 @@
 
 use std::thread;
 
-use super::ship::{behind, refusal, targets};
-use super::wrap::chain;
 use crate::capture::memory::{Courier, FanOut, MemorySource, channel};
-use crate::ship::{self, Delivery, FrameSource, Keeper, Outcome, SourceError, Stop, Target};
+use crate::delivery::{behind, chain, refusal, targets};
+use crate::ship::{self, Delivery, FrameSource, Keeper, Outcome, SourceError, Stop, Target, Until};
 use crate::spool::Meta;
 use crate::stack::Stack;
 
 /// Starts delivery. Says why if it cannot.
 pub(super) fn deliver(stack: &Stack, meta: Meta) -> Result<(FanOut, Courier), String> {
-    let targets = targets(stack).map_err(|failure| failure.message)?;
+    let targets = targets(stack).map_err(|error| chain(&error))?;
     let runtime = ship::runtime(&stack.ship).map_err(|error| error.to_string())?;
     let max_bytes = stack.ship.channel_bytes as u64;
     let (sinks, sources): (Vec<_>, Vec<_>) =
@@ -32,10 +31,11 @@ pub(super) fn deliver(stack: &Stack, meta: Meta) -> Result<(FanOut, Courier), St
                 keeper: &keeper,
                 runtime: runtime.handle(),
                 progress: &target.progress,
+                until: Until::End,
             };
             match one(&delivery, source, &stop) {
                 Ok(Outcome::Delivered) => Ok(refusal(target)),
-                Ok(Outcome::Stopped) => Err(behind(target)),
+                Ok(Outcome::Stopped | Outcome::CaughtUp) => Err(behind(target)),
                 Err(error) => Err(chain(&error)),
             }
         };

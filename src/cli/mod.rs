@@ -7,7 +7,9 @@
     reason = "only the command line speaks to the person who called"
 )]
 
+mod agent;
 mod artifact_store;
+mod attach;
 mod attribute;
 mod check;
 mod complete;
@@ -26,6 +28,7 @@ mod redact;
 mod run;
 mod ship;
 mod stack;
+mod status;
 mod store;
 mod try_store;
 mod verify;
@@ -54,6 +57,10 @@ enum Command {
     Download(download::Args),
     Verify(verify::Args),
     Ship(ship::Args),
+    Agent(agent::Args),
+    Attach(attach::Args),
+    Detach(attach::Detach),
+    Status(status::Args),
     Gc(gc::Args),
     Redact(redact::Args),
     LogStore(log_store::Args),
@@ -101,6 +108,10 @@ pub fn main() -> ExitCode {
         Command::Download(args) => download::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Ship(args) => ship::run(args),
+        Command::Agent(args) => agent::run(&args),
+        Command::Attach(args) => attach::run(args),
+        Command::Detach(args) => attach::detach(args),
+        Command::Status(args) => status::run(&args),
         Command::Gc(args) => gc::run(&args),
         Command::Redact(args) => redact::run(args),
         Command::LogStore(args) => log_store::run(args),

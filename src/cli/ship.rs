@@ -8,12 +8,11 @@
 //! | 4 | the log store does not allow it |
 //! | 5 | everything is delivered but for records that a log store refused; they are in the dead letters |
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
@@ -22,14 +21,13 @@ use indicatif::ProgressBar;
 use nix::libc;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tokio::runtime::Runtime;
 
-use super::reading::{self, Failure, NOT_ALLOWED, USAGE};
-use super::wrap::{chain, say};
-use crate::ship::{self, Error, Outcome, SpoolError, Stop, Stopper, Target};
+use super::reading::{self, Failure, NOT_ALLOWED};
+use super::wrap::say;
+use crate::delivery::{OpenError, OpenStacks, behind, chain, refusal};
+use crate::ship::{self, Error, Outcome, SpoolError, Stop, Stopper, Target, Until};
 use crate::spool::{self, Meta, SpoolState};
-use crate::stack::{self, Stack};
-use crate::stores::artifact::{OpenError, Setting};
+use crate::stack;
 use crate::words::counted;
 
 /// Something is left in a spool.
@@ -90,7 +88,8 @@ fn deliver(args: &Args) -> Result<u8, Failure> {
         }
     }
     let bar = reading::bar(total, "delivering");
-    let shipping = Shipping { stack, stop: &stop, bar: &bar, prepared: Mutex::default() };
+    let stacks = OpenStacks::new(stack.map(Path::to_owned));
+    let shipping = Shipping { stack, stacks, stop: &stop, bar: &bar };
     let tally = shipping.ship(&spools);
     bar.finish_and_clear();
     if let Some(root) = root {
@@ -105,14 +104,14 @@ fn deliver(args: &Args) -> Result<u8, Failure> {
 /// Buffers of blocks and objects come and go in several threads. Left to itself, glibc keeps what
 /// was freed once in an arena of each; asked, it gives large ones back at once.
 #[cfg(target_env = "gnu")]
-fn give_memory_back() {
+pub(super) fn give_memory_back() {
     const LARGE: libc::c_int = 256 << 10;
     // SAFETY: mallopt(3) takes two integers; no other thread is there yet that could allocate.
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn give_memory_back() {}
+pub(super) fn give_memory_back() {}
 
 /// A writer's directory, or what may have been one: a folder of them has other folders only.
 fn is_spool(path: &Path) -> bool {
@@ -191,30 +190,9 @@ enum Done {
 /// What all spools of one call have in common.
 struct Shipping<'a> {
     stack: Option<&'a Path>,
+    stacks: OpenStacks,
     stop: &'a Stop,
     bar: &'a ProgressBar,
-    /// Stores are opened once for all spools of a stack: connections are worth keeping.
-    prepared: Mutex<HashMap<StackKey, Arc<Prepared>>>,
-}
-
-/// The file and the name of a stack.
-type StackKey = (Option<PathBuf>, Option<String>);
-
-/// A stack whose stores are open.
-struct Prepared {
-    stack: Stack,
-    stores: Vec<Target>,
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Prepared {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            ship::close(&self.stores, &runtime);
-            // A request that hangs must not keep the process.
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl Shipping<'_> {
@@ -276,9 +254,9 @@ impl Shipping<'_> {
         let meta = spool::read_meta(dir).map_err(|error| {
             left(format!("read the spool {}: {}", dir.display(), chain(&error)))
         })?;
-        let prepared = self.prepare(dir, &meta)?;
-        let Some(runtime) = &prepared.runtime else { return Ok(Some(Done::Stopped)) };
-        let targets: Vec<_> = prepared.stores.iter().map(Target::another).collect();
+        let open = self.stacks.of(&meta).map_err(|error| self.unopened(dir, &meta, &error))?;
+        let Some(handle) = open.handle() else { return Ok(Some(Done::Stopped)) };
+        let targets: Vec<_> = open.stores.iter().map(Target::another).collect();
         let over = AtomicBool::new(false);
         let result = thread::scope(|scope| {
             if !self.bar.is_hidden() {
@@ -288,9 +266,10 @@ impl Shipping<'_> {
                 dir,
                 &meta,
                 &targets,
-                &prepared.stack.ship,
-                prepared.stack.spool.max_bytes,
-                runtime.handle(),
+                &open.stack.ship,
+                open.stack.spool.max_bytes,
+                handle,
+                Until::End,
                 self.stop,
             );
             over.store(true, Ordering::Relaxed);
@@ -304,7 +283,7 @@ impl Shipping<'_> {
                 }
                 Ok(Some(Done::Delivered { refused: !refused.is_empty() }))
             }
-            Ok(Outcome::Stopped) => {
+            Ok(Outcome::Stopped | Outcome::CaughtUp) => {
                 for target in targets.iter().filter(|target| !target.progress.is_delivered()) {
                     self.bar.suspend(|| say(behind(target)));
                 }
@@ -346,89 +325,15 @@ impl Shipping<'_> {
         ))
     }
 
-    fn prepare(&self, dir: &Path, meta: &Meta) -> Result<Arc<Prepared>, Failure> {
-        let file = self.stack.or(meta.stack_file.as_deref().filter(|file| file.exists()));
-        let key = (file.map(Path::to_owned), meta.stack.clone());
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = prepared.get(&key) {
-            return Ok(Arc::clone(known));
+    /// Why no store can be had for this spool, and how its lines get out all the same.
+    fn unopened(&self, dir: &Path, meta: &Meta, error: &OpenError) -> Failure {
+        match error {
+            OpenError::Stack(errors) => self.without_stack(dir, meta, errors),
+            // A folder that cannot be made now may be later; a wrong option stays wrong.
+            OpenError::Store { later: false, .. } => Failure::usage(chain(error)),
+            OpenError::Store { later: true, .. } | OpenError::Threads(_) => left(chain(error)),
         }
-        let stack = match &meta.stack {
-            Some(name) => stack::load_named(file, name),
-            None => stack::load(file),
-        };
-        let stack = stack.map_err(|errors| self.without_stack(dir, meta, &errors))?;
-        let stores = targets(&stack)?;
-        let runtime = ship::runtime(&stack.ship)
-            .map_err(|error| left(format!("start the threads for requests: {error}")))?;
-        let new = Arc::new(Prepared { stack, stores, runtime: Some(runtime) });
-        prepared.insert(key, Arc::clone(&new));
-        Ok(new)
     }
-}
-
-pub(super) fn targets(stack: &Stack) -> Result<Vec<Target>, Failure> {
-    stack
-        .log_stores
-        .iter()
-        .map(|store| {
-            let opened = store
-                .config
-                .store(&store.name, stack.ship.patience(), &stack.ship.dead_letter)
-                .map_err(|error| {
-                    // A folder that cannot be made now may be later; a wrong option stays wrong.
-                    let code = if is_io(&error) { LEFT } else { USAGE };
-                    let message = match setting(&error) {
-                        Some(setting) => problem(stack, &store.name, setting),
-                        None => format!("log store {}: {}", store.name, chain(&error)),
-                    };
-                    Failure { code, message }
-                })?;
-            Ok(Target::new(store.name.clone(), opened, &stack.ship))
-        })
-        .collect()
-}
-
-/// The option of the stack file that an error is about.
-pub(super) fn setting<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Setting> {
-    loop {
-        if let Some(OpenError::Setting(setting)) = error.downcast_ref() {
-            return Some(setting);
-        }
-        error = error.source()?;
-    }
-}
-
-/// What is wrong with that option, and where it stands.
-pub(super) fn problem(stack: &Stack, name: &str, setting: &Setting) -> String {
-    let Setting { key, what, help } = setting;
-    let (what, help) = ((*what).to_owned(), (*help).to_owned());
-    stack::problem_of_store(stack.file.as_deref(), name, key, what, help).to_string()
-}
-
-/// Which store does not have everything, and why.
-pub(super) fn behind(target: &Target) -> String {
-    let why = target.progress.error();
-    let why = why.unwrap_or_else(|| "not everything is delivered yet".to_owned());
-    format!("log store {}: {why}", target.name)
-}
-
-/// How many records a store has refused for good, and where they are.
-pub(super) fn refusal(target: &Target) -> Option<String> {
-    let refused = target.progress.refused()?;
-    Some(format!(
-        "log store {}: {} refused, kept with the reason in {}",
-        target.name,
-        match refused.records {
-            1 => "1 record was".to_owned(),
-            records => format!("{records} records were"),
-        },
-        refused.file.display()
-    ))
-}
-
-fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<io::Error>() || error.source().is_some_and(is_io)
 }
 
 /// Moves the bar by what the slowest store has acknowledged, until it is `over`.

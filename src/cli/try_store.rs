@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::reading::{NOT_ALLOWED, STORE_FAILED};
-use super::ship::{problem, setting};
 use super::wrap::chain;
+use crate::delivery::{problem, setting};
 use crate::read::store::ReadError;
 use crate::ship;
 use crate::stack::{Stack, View};

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use super::in_memory;
+use crate::agent;
 use crate::capture::additions::Additions;
 use crate::capture::identity::{self, Identity, Named};
 use crate::capture::memory::FanOut;
 use crate::capture::process::{Courier, Delivery, Holder, Notice, Outcome, Surroundings};
 use crate::capture::shipper::Shipper;
 use crate::capture::sink::FrameSink;
+pub(super) use crate::delivery::chain;
 use crate::pages;
 use crate::record::{Exit, Writer};
 use crate::redact::{self, Redactor};
@@ -57,9 +59,25 @@ pub(super) struct Options {
     /// What to do when not everything was delivered in time, or a log store refused records
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     on_undelivered: OnUndelivered,
+    /// Who delivers the logs
+    #[arg(long, value_name = "WHO", value_enum, default_value_t)]
+    via: Via,
     /// Write how it ended to this file, as JSON
     #[arg(long, value_name = "FILE")]
     exit_record: Option<PathBuf>,
+}
+
+/// Who delivers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Via {
+    /// The agent if one is running on the same spools, else steplog itself
+    #[default]
+    Auto,
+    /// The agent, now or when it runs: what this leaves in the spool is its to deliver
+    Agent,
+    /// Steplog itself
+    #[value(name = "self")]
+    Own,
 }
 
 /// What to do when not everything was delivered in time, in which case it is in the spool whatever is done, or
@@ -75,7 +93,7 @@ enum OnUndelivered {
     Ignore,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE, for example team=vision".to_owned()),
@@ -119,7 +137,7 @@ pub(super) enum PlanError {
 }
 
 /// What must not be seen.
-fn redactor(
+pub(super) fn redactor(
     settings: &redact::Settings,
     environment: &BTreeMap<String, String>,
 ) -> Result<Redactor, PlanError> {
@@ -191,13 +209,18 @@ impl Plan {
                 pages::give_back();
                 let dir = writer.dir().to_owned();
                 let stack = self.options.stack.as_deref();
-                let shipper = Shipper::start(&dir, stack, &self.stack.ship, Instant::now());
+                let courier = if self.is_for_agent() {
+                    Courier::Agent
+                } else {
+                    let settings = &self.stack.ship;
+                    Courier::Process(Shipper::start(&dir, stack, settings, Instant::now()))
+                };
                 Surroundings {
                     sink: Box::new(writer),
                     redactor,
                     quiet,
                     additions: Additions::listen(&dir).ok(),
-                    courier: Courier::Process(shipper),
+                    courier,
                     deadline,
                 }
             }
@@ -210,6 +233,15 @@ impl Plan {
                 let (sink, courier) = self.in_memory(meta);
                 Surroundings { sink, redactor, quiet, additions: None, courier, deadline }
             }
+        }
+    }
+
+    /// Whether an agent delivers what is spooled here.
+    fn is_for_agent(&self) -> bool {
+        match self.options.via {
+            Via::Agent => true,
+            Via::Own => false,
+            Via::Auto => agent::is_there(&self.stack.agent.control),
         }
     }
 
@@ -274,10 +306,11 @@ impl Plan {
         }
         self.record(&outcome.exit);
         let delivered = outcome.delivery == Delivery::Delivered;
+        let handed_over = outcome.delivery == Delivery::Agent;
         // Who has delivered has words only about records that were refused.
         let complete = delivered && outcome.words.is_empty();
         let said = !delivered && self.kept_nowhere;
-        if self.options.on_undelivered == OnUndelivered::Ignore || said {
+        if self.options.on_undelivered == OnUndelivered::Ignore || said || handed_over {
             // Not a word.
         } else if delivered {
             by_ship(&outcome.words).for_each(say);
@@ -285,7 +318,9 @@ impl Plan {
             let why = match outcome.delivery {
                 Delivery::Interrupted => "the wait for delivery was ended",
                 Delivery::Failed => "delivery is not possible",
-                Delivery::Deadline | Delivery::Delivered => "delivery took too long",
+                Delivery::Deadline | Delivery::Delivered | Delivery::Agent => {
+                    "delivery took too long"
+                }
             };
             if outcome.words.is_empty() {
                 self.behind(&spool).for_each(say);
@@ -314,7 +349,7 @@ impl Plan {
         // The libraries' own ends are behind this.
         pages::give_back();
         match self.options.on_undelivered {
-            OnUndelivered::Fail if !complete && outcome.code == 0 => FAILED,
+            OnUndelivered::Fail if !complete && !handed_over && outcome.code == 0 => FAILED,
             _ => outcome.code,
         }
     }
@@ -381,22 +416,6 @@ fn list(holders: &[Holder]) -> String {
     let names: Vec<String> =
         holders.iter().map(|holder| format!("{} ({})", holder.pid, holder.name)).collect();
     names.join(", ")
-}
-
-/// An error and what is behind it.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let message = inner.to_string();
-        // Some errors repeat what is behind them.
-        if !text.contains(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        source = inner.source();
-    }
-    text
 }
 
 /// To standard error, which may be gone: that is no reason to fail.

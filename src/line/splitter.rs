@@ -103,6 +103,8 @@ impl Splitter {
                 self.note(frame, payload, block);
                 payload.len()
             }
+            // Readers of spools pass these; they are not about lines.
+            Kind::Position => payload.len(),
         }
     }
 

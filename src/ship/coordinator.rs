@@ -56,6 +56,8 @@ pub(super) enum Done {
     Delivered,
     /// Stopped before that.
     Stopped,
+    /// All that there was is delivered, and the writer goes on.
+    CaughtUp,
     /// The store has other lines under a chunk's number: cuts have to be made anew.
     Conflict(u64),
 }
@@ -99,6 +101,8 @@ pub(super) struct Flow {
     proved: bool,
     /// Reading has ended because we were stopped.
     halted: bool,
+    /// Reading has ended because there is no more for now.
+    caught_up: bool,
     /// We were told to stop, and until when requests may still succeed.
     grace: Option<Instant>,
     /// The checkpoint lacks something, and by when it is to be written for that.
@@ -119,8 +123,12 @@ impl Flow {
 
     /// Nothing is left but to tell the store that this is all.
     fn is_at_end(&self) -> bool {
-        self.ending.is_some()
-            && self.open.is_empty()
+        self.ending.is_some() && self.is_all_acknowledged()
+    }
+
+    /// Nothing that was read is under way.
+    fn is_all_acknowledged(&self) -> bool {
+        self.open.is_empty()
             && self.ready.is_empty()
             && self.under_way.is_empty()
             && self.delivered.is_empty()
@@ -188,7 +196,7 @@ impl Coordinator<'_> {
             select! {
                 recv(events) -> event => match event {
                     Ok(event) => self.handle(event)?,
-                    Err(_) if self.flow.ending.is_some() || self.flow.halted => events = &silence,
+                    Err(_) if self.flow.ending.is_some() || self.flow.halted || self.flow.caught_up => events = &silence,
                     // They only go without a word by a panic; the scope they run in will tell.
                     Err(_) => return Ok(Done::Stopped),
                 },
@@ -229,6 +237,7 @@ impl Coordinator<'_> {
             Event::Ended(how) => match how? {
                 How::Finished(exit) => self.flow.ending = Some(WriterEnd { exit: Some(*exit) }),
                 How::Interrupted => self.flow.ending = Some(WriterEnd { exit: None }),
+                How::CaughtUp => self.flow.caught_up = true,
                 How::Stopped => self.flow.halted = true,
             },
         }
@@ -334,14 +343,23 @@ impl Coordinator<'_> {
         }
         self.depart(now);
         self.run_errands(now);
+        if self.flow.caught_up && self.is_idle() {
+            return Some(Done::CaughtUp);
+        }
         self.is_over(now).then_some(Done::Stopped)
     }
 
     /// We were told to stop, and nothing that may still be tried is under way.
     fn is_over(&self, now: Instant) -> bool {
         let flow = &self.flow;
-        let all_read = flow.open.is_empty() && (flow.halted || flow.ending.is_some());
+        let ended = flow.halted || flow.caught_up || flow.ending.is_some();
+        let all_read = flow.open.is_empty() && ended;
         flow.grace.is_some_and(|grace| now >= grace || (all_read && self.requests.running() == 0))
+    }
+
+    /// All chunks that there are have been acknowledged, and nothing is under way.
+    fn is_idle(&self) -> bool {
+        self.flow.is_all_acknowledged() && self.requests.running() == 0
     }
 
     /// Upkeep, and the end when all else is done.

@@ -55,7 +55,7 @@ pub use self::pipeline::{Delivery, Open, deliver};
 pub use self::settings::Settings;
 pub use self::source::{FrameSource, SourceError, SpoolSource};
 pub use self::spools::{SpoolError, Target, close, runtime, ship_spool};
-pub use self::stop::{Stop, Stopper, stop};
+pub use self::stop::{Stop, Stopper, Until, stop};
 use crate::stores::{EncodeError, Refused, StateError, Totals};
 use crate::words::counted;
 
@@ -64,6 +64,8 @@ use crate::words::counted;
 pub enum Outcome {
     /// Everything is in the store, and marked as complete.
     Delivered,
+    /// All that there was is delivered; the writer goes on, and has to be delivered on later.
+    CaughtUp,
     /// It was stopped before that; the rest is in the spool.
     Stopped,
 }

@@ -24,7 +24,7 @@ use super::request::Requests;
 use super::rest::{self, is_more};
 use super::retry::Backoff;
 use super::source::{FrameSource, SourceError};
-use super::stop::{self, Stop};
+use super::stop::{self, Stop, Until};
 use super::{Error, Outcome, Progress, Settings};
 use crate::line::{self, Block, Splitter};
 use crate::record::{GapReason, Nanos, Writer};
@@ -57,6 +57,8 @@ pub struct Delivery<'a> {
     pub runtime: &'a Handle,
     /// How far it is.
     pub progress: &'a Progress,
+    /// How long a writer that goes on is followed.
+    pub until: Until<'a>,
 }
 
 /// Opens the frames from a stream offset on.
@@ -102,6 +104,7 @@ fn try_to_deliver(
         }
         let conflict = match delivery.once(stored, open, stop)? {
             Done::Delivered => return Ok(Outcome::Delivered),
+            Done::CaughtUp => return Ok(Outcome::CaughtUp),
             Done::Stopped => return Ok(Outcome::Stopped),
             Done::Conflict(chunk) => chunk,
         };
@@ -208,6 +211,7 @@ impl Delivery<'_> {
                 allowance,
                 encoders,
                 released: &released,
+                until: self.until,
                 halt,
             };
             scope.spawn(|| reader.run());

@@ -14,7 +14,7 @@ use super::budget::Allowance;
 use super::cadence::Cadence;
 use super::encoder;
 use super::source::{FrameSource, SourceError};
-use super::stop::Stop;
+use super::stop::{Stop, Until};
 use crate::line::{Block, Splitter, State};
 use crate::record::Exit;
 use crate::spool::{Frame, Next};
@@ -54,6 +54,8 @@ pub(super) enum How {
     Finished(Box<Exit>),
     /// The writer died.
     Interrupted,
+    /// All that there was is read; the writer may go on.
+    CaughtUp,
     /// We were told to stop; the writer may go on.
     Stopped,
 }
@@ -96,6 +98,7 @@ pub(super) struct Reader<'scope, 'env> {
     pub(super) encoders: Encoders<'scope, 'env>,
     /// What all stores have acknowledged.
     pub(super) released: &'env (dyn Fn() -> u64 + Sync),
+    pub(super) until: Until<'env>,
     pub(super) halt: Stop,
 }
 
@@ -116,6 +119,7 @@ impl Reader<'_, '_> {
     fn follow(&mut self) -> Result<How, Failed> {
         let mut payload = Vec::new();
         let mut released = 0;
+        let mut quiet_since = Instant::now();
         loop {
             if self.halt.is_set() {
                 self.seal(false)?;
@@ -123,7 +127,19 @@ impl Reader<'_, '_> {
             }
             payload.clear();
             match self.source.next(&mut payload)? {
-                Next::Frame(frame) => self.feed(&frame, &payload)?,
+                Next::Frame(frame) => {
+                    self.feed(&frame, &payload)?;
+                    quiet_since = Instant::now();
+                }
+                // A chunk that was cut before ends there.
+                Next::Pending
+                    if let Until::Told(over) = self.until
+                        && self.cuts.is_empty()
+                        && over(quiet_since.elapsed()) =>
+                {
+                    self.seal(false)?;
+                    return Ok(How::CaughtUp);
+                }
                 Next::Pending => self.pause()?,
                 Next::Finished => {
                     self.end()?;

@@ -15,7 +15,7 @@ use super::gate::Gate;
 use super::keeper::Keeper;
 use super::pipeline::{Delivery, deliver};
 use super::source::{FrameSource, SpoolSource};
-use super::stop::Stop;
+use super::stop::{Stop, Until};
 use super::{Error, Outcome, Progress, Settings};
 use crate::spool::{self, LoadError, Meta, ShipLock};
 use crate::stores::LogStore;
@@ -103,8 +103,9 @@ pub fn runtime(settings: &Settings) -> io::Result<Runtime> {
         .build()
 }
 
-/// Delivers the spool in `dir` to all targets; follows it while its writer lives; removes it when
-/// all have everything. `spool_bytes` is the spool's limit.
+/// Delivers the spool in `dir` to all targets; follows it while its writer lives, as long as `until`
+/// says; removes it when all have everything. `spool_bytes` is the spool's limit.
+#[expect(clippy::too_many_arguments, reason = "each is another thing, and two callers name them")]
 pub fn ship_spool(
     dir: &Path,
     meta: &Meta,
@@ -112,6 +113,7 @@ pub fn ship_spool(
     settings: &Settings,
     spool_bytes: u64,
     runtime: &Handle,
+    until: Until<'_>,
     stop: &Stop,
 ) -> Result<Outcome, SpoolError> {
     let lock = match ShipLock::try_acquire(dir) {
@@ -132,6 +134,7 @@ pub fn ship_spool(
             keeper: &keeper,
             runtime,
             progress: &target.progress,
+            until,
         };
         let mut open = |from| {
             SpoolSource::open(dir, from).map(|source| Box::new(source) as Box<dyn FrameSource>)
@@ -147,10 +150,16 @@ pub fn ship_spool(
             joined.map(|joined| joined.unwrap_or(Ok(Outcome::Stopped))).collect()
         }),
     };
+    let mut caught_up = false;
     for outcome in outcomes {
-        if outcome? == Outcome::Stopped {
-            return Ok(Outcome::Stopped);
+        match outcome? {
+            Outcome::Stopped => return Ok(Outcome::Stopped),
+            Outcome::CaughtUp => caught_up = true,
+            Outcome::Delivered => {}
         }
+    }
+    if caught_up {
+        return Ok(Outcome::CaughtUp);
     }
     let removed = spool::remove(dir);
     let result = match removed {

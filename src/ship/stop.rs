@@ -4,6 +4,7 @@
 //! test. Hearing it works in a `select!`; nobody polls.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
@@ -16,6 +17,16 @@ pub struct Stopper {
 /// Hears it.
 #[derive(Clone, Debug)]
 pub struct Stop(Receiver<Infallible>);
+
+/// How long a writer that goes on is followed.
+#[derive(Clone, Copy)]
+pub enum Until<'a> {
+    /// To its end.
+    End,
+    /// Until this says so, which is asked, with the time since something came, whenever there is
+    /// nothing to read. What was read is delivered then, and that is it.
+    Told(&'a (dyn Fn(Duration) -> bool + Sync)),
+}
 
 /// The two ends.
 pub fn stop() -> (Stopper, Stop) {

@@ -25,6 +25,8 @@ pub(super) struct Active<F> {
     pub(super) granted: u64,
     /// A piece of a frame may stand behind `len`.
     torn: bool,
+    /// Position and header of a frame that has one: kept to be filled again.
+    lead: Vec<u8>,
 }
 
 impl<F: DiskFile> Active<F> {
@@ -41,7 +43,7 @@ impl<F: DiskFile> Active<F> {
         let file = disk.create(&temporary)?;
         append_all(&file, &header.encode(), &[])?;
         disk.rename(&temporary, &dir.join(segment::file_name(header.number)))?;
-        Ok(Self { file, header, len: HEADER_LEN as u64, granted, torn: false })
+        Ok(Self { file, header, len: HEADER_LEN as u64, granted, torn: false, lead: Vec::new() })
     }
 
     /// Whether there is no frame in it.
@@ -49,9 +51,11 @@ impl<F: DiskFile> Active<F> {
         self.len == HEADER_LEN as u64
     }
 
-    /// Writes one frame, whole or not at all.
+    /// Writes one frame, whole or not at all; before it, in the same call, the position of its bytes
+    /// if there is one.
     pub(super) fn write(
         &mut self,
+        position: &[u8],
         kind: Kind,
         time: Nanos,
         offset: u64,
@@ -59,13 +63,22 @@ impl<F: DiskFile> Active<F> {
     ) -> io::Result<()> {
         self.mend()?;
         let header = frame::encode(kind, time, offset, payload);
-        if let Err(error) = append_all(&self.file, &header, payload) {
+        let mut first = header.as_slice();
+        if !position.is_empty() {
+            self.lead.clear();
+            self.lead.extend(frame::encode(Kind::Position, time, offset, position));
+            self.lead.extend_from_slice(position);
+            self.lead.extend(header);
+            first = &self.lead;
+        }
+        let written = (first.len() + payload.len()) as u64;
+        if let Err(error) = append_all(&self.file, first, payload) {
             self.torn = true;
             // Tried again before the next frame if it fails now; the error to tell is the first.
             drop(self.mend());
             return Err(error);
         }
-        self.len += (frame::HEADER_LEN + payload.len()) as u64;
+        self.len += written;
         Ok(())
     }
 

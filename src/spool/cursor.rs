@@ -101,20 +101,41 @@ impl<F: DiskFile> Cursor<F> {
     }
 
     /// Says what is here, without passing it.
+    ///
+    /// A position and the frame that it belongs to are written as one: without that it is a part, which
+    /// the writer may yet cut off.
     pub(super) fn look(&mut self) -> io::Result<Here> {
-        match self.look_once()? {
-            Here::Part(_) | Here::Damage(_) => {
-                // Perhaps only what we remember: the writer cuts off a frame that it could not
-                // finish, and writes another in its place.
-                self.forget();
-                self.look_once()
+        let here = self.look_once()?;
+        let whole = match here {
+            Here::Frame(frame) if frame.kind == Kind::Position => {
+                matches!(self.look_behind(frame.whole_len())?, Here::Frame(_))
             }
-            here => Ok(here),
+            Here::Frame(_) | Here::Nothing => true,
+            Here::Part(_) | Here::Damage(_) => false,
+        };
+        if whole {
+            return Ok(here);
         }
+        // Perhaps only what we remember: the writer cuts off a frame that it could not finish, and
+        // writes another in its place.
+        self.forget();
+        let here = self.look_once()?;
+        if let Here::Frame(frame) = here
+            && frame.kind == Kind::Position
+            && matches!(self.look_behind(frame.whole_len())?, Here::Nothing | Here::Part(_))
+        {
+            return Ok(Here::Part(Some(frame)));
+        }
+        Ok(here)
     }
 
     fn look_once(&mut self) -> io::Result<Here> {
-        let bytes = self.peek(HEADER_LEN)?;
+        self.look_behind(0)
+    }
+
+    /// What is so many bytes behind the cursor.
+    fn look_behind(&mut self, skip: usize) -> io::Result<Here> {
+        let bytes = self.peek(skip + HEADER_LEN)?.get(skip..).unwrap_or_default();
         if bytes.is_empty() {
             return Ok(Here::Nothing);
         }
@@ -123,7 +144,7 @@ impl<F: DiskFile> Cursor<F> {
         }
         let Some(header) = frame::decode(bytes) else { return Ok(Here::Damage(None)) };
         let whole = header.whole_len();
-        Ok(match self.peek(whole)?.get(..whole) {
+        Ok(match self.peek(skip + whole)?.get(skip..skip + whole) {
             None => Here::Part(Some(header)),
             Some(bytes) if frame::is_intact(bytes) => Here::Frame(header),
             Some(_) => Here::Damage(Some(header)),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Meta;
 use super::disk::{Disk, DiskFile as _, RealDisk, append_all, read_all, remove_if_there};
-use super::segment;
+use super::{position, segment};
 use crate::record::Exit;
 
 pub(super) const META: &str = "meta.json";
@@ -89,7 +89,19 @@ pub enum MetaError {
 
 /// Every writer's directory below `root`, in order of name, which is the order of their starts. No root, no writers.
 pub fn list(root: &Path) -> io::Result<Vec<SpoolEntry>> {
-    writers(&RealDisk, root)?.into_iter().filter_map(|path| entry(&path).transpose()).collect()
+    writers_on(&RealDisk, root)?.into_iter().filter_map(|path| entry(&path).transpose()).collect()
+}
+
+/// The directories of all writers below `root`, in order of their starts, without a look into them.
+pub fn writers(root: &Path) -> io::Result<Vec<PathBuf>> {
+    writers_on(&RealDisk, root)
+}
+
+/// Whether more is to come from a writer, and something that grows with what it writes.
+pub fn growth(dir: &Path) -> io::Result<(SpoolState, u64)> {
+    let last = segments(&RealDisk, dir)?.last().copied().unwrap_or_default();
+    let len = RealDisk.stat(&dir.join(segment::file_name(last))).map_or(0, |stat| stat.len);
+    Ok((state(&RealDisk, dir)?, (u64::from(last) << 40) + len))
 }
 
 /// One writer's directory; `None` if it is gone.
@@ -118,7 +130,7 @@ pub fn read_meta(dir: &Path) -> Result<Meta, MetaError> {
     };
     // The version first: a later one may have other fields.
     match serde_json::from_slice::<Version>(&contents) {
-        Ok(Version { version: segment::VERSION }) => {
+        Ok(Version { version: 1..=segment::VERSION }) => {
             serde_json::from_slice(&contents).map_err(|source| MetaError::Damaged { path, source })
         }
         Ok(Version { version: found }) => Err(MetaError::Version { path, found }),
@@ -136,8 +148,10 @@ pub fn read_exit(dir: &Path) -> io::Result<Option<Exit>> {
 }
 
 /// Removes a writer's directory, of which all is delivered. A crash in its middle leaves either
-/// the whole directory or nothing that [`list`] shows.
+/// the whole directory or nothing that [`list`] shows. The last position of a writer that was
+/// interrupted is kept.
 pub fn remove(dir: &Path) -> io::Result<()> {
+    position::keep_last(&RealDisk, dir)?;
     let old = hidden(dir, OLD)?;
     RealDisk.rename(dir, &old)?;
     RealDisk.remove_dir(&old)
@@ -182,7 +196,7 @@ impl ShipLock {
 }
 
 /// The directories of writers below `root`, in order.
-pub(super) fn writers<D: Disk>(disk: &D, root: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn writers_on<D: Disk>(disk: &D, root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut names = match disk.names(root) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         names => names?,

@@ -18,6 +18,9 @@ pub const MAX_PAYLOAD: usize = 4 << 20;
 /// The largest payload of a gap frame: JSON with two numbers and a word.
 pub(super) const MAX_GAP_PAYLOAD: usize = 128;
 
+/// The largest payload of a position frame.
+pub const MAX_POSITION: usize = 8192;
+
 /// What the checksum covers starts here: everything but the length and the checksum itself.
 /// A wrong length makes the checksum cover other bytes, so it is found out too.
 const CHECKED_FROM: usize = 8;
@@ -56,6 +59,7 @@ pub(super) fn decode(header: &[u8]) -> Option<Frame> {
         Kind::Stdout | Kind::Stderr => MAX_PAYLOAD,
         Kind::Gap => MAX_GAP_PAYLOAD,
         Kind::Note => 2,
+        Kind::Position => MAX_POSITION,
     };
     if len as usize > longest {
         return None;
@@ -86,7 +90,7 @@ pub(super) fn decode_gap(payload: &[u8]) -> Option<Gap> {
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Stdout, Self::Stderr, Self::Gap, Self::Note]
+        [Self::Stdout, Self::Stderr, Self::Gap, Self::Note, Self::Position]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
@@ -96,12 +100,12 @@ impl Kind {
         matches!(self, Self::Stdout | Self::Stderr)
     }
 
-    /// Which descriptor the payload was written to; `None` for gaps and notes.
+    /// Which descriptor the payload was written to; `None` for all else.
     pub fn iostream(self) -> Option<IoStream> {
         match self {
             Self::Stdout => Some(IoStream::Stdout),
             Self::Stderr => Some(IoStream::Stderr),
-            Self::Gap | Self::Note => None,
+            Self::Gap | Self::Note | Self::Position => None,
         }
     }
 }
@@ -170,6 +174,7 @@ mod tests {
             (Kind::Stderr, &[0xff; 1000]),
             (Kind::Gap, b"{}"),
             (Kind::Note, &[0, 1]),
+            (Kind::Position, &[b'x'; MAX_POSITION]),
         ] {
             let frame = whole(kind, -5, u64::MAX, payload);
             let expected =
@@ -195,7 +200,7 @@ mod tests {
     #[test]
     fn headers_that_nobody_writes_are_refused() {
         let good = whole(Kind::Note, 0, 0, &[0, 0]);
-        for (position, value) in [(8, 4), (9, 1), (10, 1), (11, 1), (0, 3), (3, 1)] {
+        for (position, value) in [(8, 5), (9, 1), (10, 1), (11, 1), (0, 3), (3, 1)] {
             let mut bad = good.clone();
             bad[position] = value;
             assert_eq!(decode(&bad), None, "byte {position} = {value}");

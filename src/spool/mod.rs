@@ -38,6 +38,7 @@
 //!     exit.json        record::Exit, by rename: the mark of a finished writer
 //! <spool dir>/.<writer id>.new   a directory that is being made
 //! <spool dir>/.<writer id>.old   a directory that is being removed
+//! <spool dir>/.positions/<writer id>   the last position of a writer that has ended
 //! <spool dir>/.drop.lock         flock(2)ed by who drops segments of writers that are gone
 //!
 //! segment = header, frame*                                               all little-endian
@@ -47,6 +48,7 @@
 //! kind    = 0 stdout | 1 stderr         payload: what was read
 //!         | 2 gap                       payload: JSON of record::Gap; stands for `bytes` bytes at `offset`
 //!         | 3 note                      payload: 0 idle, 1 end of file | 0 stdout, 1 stderr
+//!         | 4 position                  payload: where the next frame's bytes come from; stands for none
 //! ```
 //!
 //! The checksum is CRC-32C (Castagnoli): in a header over all before it, in a frame over all
@@ -59,6 +61,7 @@
 //! Changelog of the version, which is in each segment and in meta.json:
 //!
 //! * 1: the first.
+//! * 2: position frames.
 //!
 //! # Operations
 //!
@@ -68,6 +71,14 @@
 //! **Append** is one writev(2) of header and payload at the end of the active segment. After a
 //! write that failed or came short, the file is cut back to the last whole frame, at once or
 //! before the next write.
+//!
+//! **Positions**: bytes that can be read again (a file's) come with a word on where they are from:
+//! [`SpoolWriter::append_at`] writes it as a frame of its own before theirs, in the same writev(2).
+//! Whoever reads lines never sees it. After a crash [`last_position`] says which was the last, and how
+//! many bytes of the stream came after it, so that the input is read on from exactly there. A spool
+//! that is delivered is removed, so the last position is put into a file beside the directories:
+//! before exit.json by the writer, before anything is removed or dropped by whoever removes what a
+//! dead writer has left. [`kept_positions`] are there until somebody [forgets](forget_position) them.
 //!
 //! **Rotate** when the next frame would not fit a segment (an eighth of the limit, 16 MiB at the
 //! most). The quota is asked then, once for the whole of the next segment, and looks at all
@@ -113,7 +124,7 @@
 //!
 //! | what | what follows |
 //! |---|---|
-//! | capture dies in the middle of a write | a torn frame at the very end: cut, [`Next::Interrupted`] |
+//! | capture dies in the middle of a write | a torn frame at the very end: cut, [`Next::Interrupted`]; so is a position without its bytes |
 //! | capture dies while making the directory | a hidden directory, which [`clean`] removes |
 //! | capture dies while dropping | both tombstones, or a hole: the reader skips the double, reports the hole as missing |
 //! | ship dies | nothing here changes; the next one resumes from the checkpoint |
@@ -142,6 +153,7 @@ mod tombstone;
 mod writer;
 
 mod cursor;
+mod position;
 mod reader;
 
 mod checkpoint;
@@ -150,11 +162,12 @@ mod disk;
 
 pub use checkpoint::{Checkpoint, Cut, LoadError, StoreCheckpoint};
 pub use dir::{
-    Durability, MetaError, ShipLock, SpoolEntry, SpoolState, clean, list, read_exit, read_meta,
-    remove,
+    Durability, MetaError, ShipLock, SpoolEntry, SpoolState, clean, growth, list, read_exit,
+    read_meta, remove, writers,
 };
 pub use disk::{Disk, DiskFile, RealDisk, RealFile, Stat};
-pub use frame::MAX_PAYLOAD;
+pub use frame::{MAX_PAYLOAD, MAX_POSITION};
+pub use position::{Kept, Position, forget_position, kept_positions, last_position};
 pub use reader::{Next, OpenError, ReadError, SpoolReader};
 pub use settings::{Settings, Sync, WhenFull};
 pub use writer::{Append, CreateError, Fault, FinishError, SpoolWriter};
@@ -178,6 +191,8 @@ pub enum Kind {
     Gap = 2,
     /// A [`Note`].
     Note = 3,
+    /// Where the bytes of the next frame come from, in words of the input that they come from.
+    Position = 4,
 }
 
 /// A frame without its payload.

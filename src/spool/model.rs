@@ -18,7 +18,7 @@ use super::simulated::{Fault, FaultKind, SimulatedDisk, User};
 use super::tests::meta;
 use super::{
     Append, Frame, Kind, Next, Note, ReadError, Settings, SpoolReader, SpoolWriter, Sync, WhenFull,
-    frame,
+    frame, position,
 };
 use crate::record::{Exit, Gap, GapReason, IoStream, Nanos};
 
@@ -77,6 +77,8 @@ struct Given {
 struct Model {
     disk: SimulatedDisk,
     settings: Settings,
+    /// What is appended can be read again.
+    from_file: bool,
     dir: PathBuf,
     writer: Option<SpoolWriter<SimulatedDisk>>,
     reader: Option<SpoolReader<SimulatedDisk>>,
@@ -84,6 +86,8 @@ struct Model {
     stream: Vec<u8>,
     fate: Vec<u8>,
     given: Vec<Given>,
+    /// Offsets of bytes that were offered with a position, whether or not they were taken.
+    positions: Vec<u64>,
     clock: i64,
     now: Instant,
     /// Where the reader stands, and whether it has handed out anything since it was opened.
@@ -94,6 +98,8 @@ struct Model {
     /// Where segments have begun.
     bases: Vec<u64>,
     flips: u32,
+    /// The last segment was cut, which no crash does where a disk fills up.
+    cut: bool,
     /// Something was written behind the last frame.
     garbage: bool,
     /// The directory was removed and the writer has not noticed.
@@ -104,7 +110,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: Settings, from_file: bool) -> Self {
         let disk = SimulatedDisk::new(1 << 20);
         let writer =
             SpoolWriter::create_on(disk.clone(), &settings, &meta(), Duration::ZERO).unwrap();
@@ -115,6 +121,7 @@ impl Model {
             stream: Vec::new(),
             fate: Vec::new(),
             given: Vec::new(),
+            positions: Vec::new(),
             clock: 0,
             now: Instant::now(),
             position: 0,
@@ -124,12 +131,14 @@ impl Model {
             bases: Vec::new(),
             flips: 0,
             garbage: false,
+            cut: false,
             vanished: false,
             vanished_ever: false,
             finished_at: None,
             limited: true,
             disk,
             settings,
+            from_file,
         };
         model.reopen(0);
         model
@@ -197,7 +206,12 @@ impl Model {
         assert_eq!(writer.offset(), offset);
         let payload: Vec<u8> = (offset..offset + len as u64).map(byte).collect();
         let time = Nanos(self.clock);
-        let outcome = writer.append(iostream, time, &payload);
+        let outcome = if self.from_file {
+            self.positions.push(offset);
+            writer.append_at(iostream, time, &position_of(offset), &payload)
+        } else {
+            writer.append(iostream, time, &payload)
+        };
         let crashed = self.disk.is_crashed();
         if outcome == Append::Full && !crashed {
             assert_eq!(self.settings.when_full, WhenFull::Block);
@@ -296,6 +310,7 @@ impl Model {
                 }
                 self.position = range.end;
             }
+            Kind::Position => panic!("a position was handed out"),
             Kind::Gap => {
                 let gap: Gap = serde_json::from_slice(payload).unwrap();
                 assert_eq!(frame.offset, self.position);
@@ -455,6 +470,7 @@ impl Model {
             (Ending::Finish | Ending::Die, _) | (_, None) => {}
             (Ending::TornTail(share), Some(last)) => {
                 let (contents, _) = self.disk.written_and_synced(&last);
+                self.cut = true;
                 let cut = contents.len() * usize::from(*share) / 256;
                 for (place, range) in frames(&contents) {
                     if place.end > cut {
@@ -488,6 +504,40 @@ impl Model {
         self.drain();
         self.reopen(self.released);
         self.drain();
+        self.check_position();
+    }
+
+    /// Of what was read to the end: the last position is that of the last bytes, and what follows it is
+    /// what was handed out or accounted for behind it.
+    fn check_position(&self) {
+        if self.flips > 0 || self.garbage || self.vanished_ever {
+            return;
+        }
+        let kept = position::kept_on(&self.disk, &self.dir);
+        let found = match self.finished_at {
+            Some(_) => {
+                assert_eq!(kept.is_some(), self.from_file && !self.given.is_empty());
+                kept
+            }
+            None => position::last(&self.disk, &self.dir).unwrap().or(kept),
+        };
+        let Some(found) = found else {
+            assert!(!self.from_file || self.cut || self.must_reach() <= self.released);
+            return;
+        };
+        let start: u64 = std::str::from_utf8(&found.payload).unwrap()[4..].parse().unwrap();
+        assert!(self.positions.contains(&start), "nobody gave this position");
+        let end = start + found.following;
+        if self.position > self.released {
+            assert_eq!(end, self.position, "read on from another place");
+        } else {
+            // What was cut off had been released, and the reader began behind it.
+            assert!(end <= self.position, "read on from another place");
+        }
+        let later = self.given.iter().filter(|given| given.range.start > start);
+        for later in later {
+            assert!(later.range.start >= end || !later.written, "not the last position");
+        }
     }
 
     fn drain(&mut self) {
@@ -518,6 +568,11 @@ impl Model {
 /// Longest payload in the test.
 const LARGEST: usize = 700;
 
+/// What the position of the bytes at this offset says.
+fn position_of(offset: u64) -> Vec<u8> {
+    format!("from{offset}").into_bytes()
+}
+
 /// What the step writes at this offset.
 fn byte(offset: u64) -> u8 {
     if offset.is_multiple_of(11) { b'\n' } else { (offset.wrapping_mul(2_654_435_761) >> 16) as u8 }
@@ -533,7 +588,7 @@ fn frames(contents: &[u8]) -> Vec<(Range<usize>, Range<u64>)> {
         let stands_for = match header.kind {
             Kind::Stdout | Kind::Stderr => u64::from(header.len),
             Kind::Gap => frame::decode_gap(payload).map_or(0, |gap| gap.bytes),
-            Kind::Note => 0,
+            Kind::Note | Kind::Position => 0,
         };
         found.push((at..end, header.offset..header.offset + stands_for));
         at = end;
@@ -558,8 +613,8 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn op() -> impl Strategy<Value = Op> {
     let user = prop_oneof![Just(User::Writer), Just(User::Reader)];
     prop_oneof![
-        30 => (iostream(), 1..=LARGEST).prop_map(|(iostream, len)| Op::Append { iostream, len }),
-        20 => (iostream(), 1..=40usize).prop_map(|(iostream, len)| Op::Append { iostream, len }),
+        30 => append(LARGEST),
+        20 => append(40),
         4 => iostream().prop_map(|iostream| Op::Note(Note::Idle(iostream))),
         4 => Just(Op::Tick),
         15 => (1..20usize).prop_map(Op::Read),
@@ -573,6 +628,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Vanish),
         4 => Just(Op::Mend),
     ]
+}
+
+fn append(largest: usize) -> impl Strategy<Value = Op> {
+    (iostream(), 1..=largest).prop_map(|(iostream, len)| Op::Append { iostream, len })
 }
 
 fn ending() -> impl Strategy<Value = Ending> {
@@ -614,10 +673,11 @@ proptest! {
     #[test]
     fn whatever_happens_every_byte_is_read_or_accounted_for(
         settings in settings(),
+        from_file in any::<bool>(),
         ops in prop::collection::vec(op(), 1..80),
         ending in ending(),
     ) {
-        let mut model = Model::new(settings);
+        let mut model = Model::new(settings, from_file);
         for op in &ops {
             model.run(op);
         }

@@ -8,10 +8,10 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::dir::{SpoolState, segments, state, writers};
+use super::dir::{SpoolState, segments, state, writers_on};
 use super::disk::Disk;
 use super::tombstone::{bury, is_tombstone};
-use super::{Settings, segment};
+use super::{Settings, position, segment};
 
 /// A segment is never larger (but for a single frame that is).
 const MAX_SEGMENT_BYTES: u64 = 16 << 20;
@@ -57,7 +57,7 @@ impl Quota {
     pub(super) fn room<D: Disk>(&self, disk: &D, wanted: u64, active: u32) -> io::Result<Room> {
         let mut used = 0;
         let mut own_closed = false;
-        for dir in writers(disk, &self.root)? {
+        for dir in writers_on(disk, &self.root)? {
             // What we may not look into counts for nothing.
             for number in segments(disk, &dir).unwrap_or_default() {
                 let path = dir.join(segment::file_name(number));
@@ -93,7 +93,7 @@ impl Quota {
         let lock = disk.try_lock(&self.root.join(DROP_LOCK)).ok().flatten();
         let mut dirs = vec![(self.own.clone(), active)];
         if lock.is_some() {
-            let others = writers(disk, &self.root)?.into_iter().filter(|dir| {
+            let others = writers_on(disk, &self.root)?.into_iter().filter(|dir| {
                 *dir != self.own && state(disk, dir).is_ok_and(|state| state != SpoolState::Live)
             });
             dirs.extend(others.map(|dir| (dir, u32::MAX)));
@@ -102,6 +102,11 @@ impl Quota {
         let mut freed = 0;
         while freed < wanted {
             let Some((dir, number)) = oldest(disk, &dirs) else { break };
+            if dir != self.own && segments(disk, &dir).is_ok_and(|all| all.last() == Some(&number))
+            {
+                // Where it cannot be kept, its input may be read again: better than no room.
+                drop(position::keep_last(disk, &dir));
+            }
             match bury(disk, &dir, number, tombstone_bytes) {
                 Ok(bytes) => freed += bytes,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

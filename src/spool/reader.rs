@@ -358,7 +358,12 @@ impl<D: Disk> SpoolReader<D> {
             return self.take_gap(found, into);
         }
         let end = found.offset + if found.kind.is_data() { u64::from(found.len) } else { 0 };
-        let fresh = if found.kind.is_data() { end > self.expected } else { end == self.expected };
+        let fresh = match found.kind {
+            Kind::Stdout | Kind::Stderr => end > self.expected,
+            Kind::Note | Kind::Gap => end == self.expected,
+            // Says nothing of lines.
+            Kind::Position => false,
+        };
         if fresh {
             into.extend_from_slice(current.cursor.payload(found)?);
             self.expected = end;

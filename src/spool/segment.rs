@@ -11,7 +11,7 @@ use crate::record::Nanos;
 pub(super) const HEADER_LEN: usize = 36;
 
 /// The version this code writes. See the changelog in [`spool`](super).
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"STPLSEG\0";
 const EXTENSION: &str = ".seg";
@@ -60,7 +60,7 @@ impl Header {
             return Err(HeaderError::Damaged);
         }
         match u32_at(8)? {
-            VERSION => {
+            1..=VERSION => {
                 let time = Nanos(u64_at(24)? as i64);
                 Ok(Self { number: u32_at(12)?, base: u64_at(16)?, time })
             }
@@ -113,18 +113,27 @@ mod tests {
     fn a_header_has_exactly_these_bytes() {
         let bytes = HEADER.encode();
         assert_eq!(bytes[..8], *b"STPLSEG\0");
-        assert_eq!(bytes[8..16], [1, 0, 0, 0, 7, 0, 0, 0]);
+        assert_eq!(bytes[8..16], [2, 0, 0, 0, 7, 0, 0, 0]);
         assert_eq!(bytes[16..24], [4, 3, 2, 1, 0, 0, 0, 0]);
         assert_eq!(bytes[24..32], (-9i64).to_le_bytes());
     }
 
     #[test]
-    fn a_later_version_is_not_taken_for_damage() {
+    fn the_first_version_is_still_read() {
         let mut bytes = HEADER.encode();
-        bytes[8] = 2;
+        bytes[8] = 1;
         let sum = crc(&bytes[..32]).to_le_bytes();
         bytes[32..].copy_from_slice(&sum);
-        assert_eq!(Header::decode(&bytes), Err(HeaderError::Version(2)));
+        assert_eq!(Header::decode(&bytes), Ok(HEADER));
+    }
+
+    #[test]
+    fn a_later_version_is_not_taken_for_damage() {
+        let mut bytes = HEADER.encode();
+        bytes[8] = 3;
+        let sum = crc(&bytes[..32]).to_le_bytes();
+        bytes[32..].copy_from_slice(&sum);
+        assert_eq!(Header::decode(&bytes), Err(HeaderError::Version(3)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,10 @@ use crate::pages;
 /// that few descriptors are held.
 const MAX_CLOSED: usize = 8;
 
-/// The thread's stack: it makes system calls and nothing else.
+/// Threads of all writers of this process together: one a writer would be thousands in an agent.
+const MAX_THREADS: usize = 4;
+
+/// A thread's stack: it makes system calls and nothing else.
 const STACK_BYTES: usize = 64 << 10;
 
 /// See the module.
@@ -34,7 +38,7 @@ pub(super) struct Syncer<D: Disk> {
     /// What the next job syncs besides the segment that is being written.
     next: Job<D>,
     /// Started when first needed: a short step never needs it.
-    worker: Option<Worker<D>>,
+    worker: Option<Worker>,
 }
 
 /// What a tick has done.
@@ -51,8 +55,8 @@ struct Job<D: Disk> {
     dirs: Vec<PathBuf>,
 }
 
-struct Worker<D: Disk> {
-    jobs: Sender<Job<D>>,
+struct Worker {
+    done: Sender<io::Result<()>>,
     results: Receiver<io::Result<()>>,
     busy: bool,
 }
@@ -154,7 +158,7 @@ impl<D: Disk> Syncer<D> {
         }
         if self.worker.is_none() && D::SYNC_IN_BACKGROUND {
             pages::give_back();
-            self.worker = Worker::spawn(self.disk.clone());
+            self.worker = Some(Worker::new());
         }
         self.collect()?;
         match &self.worker {
@@ -169,10 +173,19 @@ impl<D: Disk> Syncer<D> {
         }
         let job = self.take(active);
         match &mut self.worker {
-            Some(worker) => match worker.jobs.send(job) {
-                Ok(()) => worker.busy = true,
-                Err(unsent) => unsent.0.run(&self.disk)?,
-            },
+            Some(worker) => {
+                let (disk, done) = (self.disk.clone(), worker.done.clone());
+                // A writer that has ended meanwhile has synced everything itself.
+                let task = move || drop(done.send(job.run(&disk)));
+                match in_background(Box::new(task)) {
+                    Ok(()) => worker.busy = true,
+                    Err(task) => {
+                        task();
+                        worker.busy = true;
+                        self.collect()?;
+                    }
+                }
+            }
             None => job.run(&self.disk)?,
         }
         Ok(())
@@ -209,20 +222,39 @@ impl<D: Disk> Job<D> {
     }
 }
 
-impl<D: Disk> Worker<D> {
-    /// `None` if there can be no thread; then the writer syncs by itself.
-    fn spawn(disk: D) -> Option<Self> {
-        let (jobs, todo) = channel::<Job<D>>();
+impl Worker {
+    fn new() -> Self {
         let (done, results) = channel();
-        let work = move || {
-            for job in todo {
-                if done.send(job.run(&disk)).is_err() {
-                    return;
-                }
-            }
-        };
-        let builder = thread::Builder::new().name("spool-sync".into()).stack_size(STACK_BYTES);
-        builder.spawn(work).ok()?;
-        Some(Self { jobs, results, busy: false })
+        Self { done, results, busy: false }
     }
+}
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// The threads that sync, and how much they have to do.
+struct Pool {
+    tasks: crossbeam_channel::Sender<Task>,
+    todo: crossbeam_channel::Receiver<Task>,
+    threads: usize,
+}
+
+/// Gives a task to the threads of the process, of which another is started when those there are busy;
+/// gives it back if there can be none.
+fn in_background(task: Task) -> Result<(), Task> {
+    static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    let pool = pool.get_or_insert_with(|| {
+        let (tasks, todo) = crossbeam_channel::unbounded();
+        Pool { tasks, todo, threads: 0 }
+    });
+    if pool.threads == 0 || (!pool.todo.is_empty() && pool.threads < MAX_THREADS) {
+        let todo = pool.todo.clone();
+        let work = move || todo.iter().for_each(|task: Task| task());
+        let builder = thread::Builder::new().name("spool-sync".into()).stack_size(STACK_BYTES);
+        pool.threads += usize::from(builder.spawn(work).is_ok());
+    }
+    if pool.threads == 0 {
+        return Err(task);
+    }
+    pool.tasks.send(task).map_err(|unsent| unsent.0)
 }

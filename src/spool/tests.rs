@@ -53,6 +53,7 @@ fn drain(reader: &mut SpoolReader) -> (Vec<String>, Next) {
                 format!("{:?}: {} bytes, {} lines", gap.reason, gap.bytes, gap.lines)
             }
             Kind::Note => format!("{:?}", Note::from_payload(&payload).unwrap()),
+            Kind::Position => panic!("a position was handed out"),
         });
     }
 }
@@ -401,4 +402,63 @@ fn a_disk_that_fills_up_is_a_full_spool() {
             }
         }
     }
+}
+
+/// A file's bytes, as an agent would hand them over.
+fn from_file(writer: &mut SpoolWriter, text: &str) {
+    let position = format!("{{\"from\":{}}}", writer.offset());
+    let appended =
+        writer.append_at(IoStream::Stdout, Nanos::now(), position.as_bytes(), text.as_bytes());
+    assert_eq!(appended, Append::Written);
+}
+
+#[test]
+fn a_position_is_found_after_a_crash_and_kept_when_the_spool_is_removed() {
+    let root = tempfile::tempdir().unwrap();
+    let mut writer = SpoolWriter::create(&settings(root.path()), &meta()).unwrap();
+    let dir = writer.dir().to_owned();
+    assert_eq!(last_position(&dir).unwrap(), None);
+    from_file(&mut writer, "one\n");
+    from_file(&mut writer, "two\n");
+    writer.append(IoStream::Stdout, Nanos::now(), b"three\n");
+    writer.note(Nanos::now(), Note::Idle(IoStream::Stdout));
+    drop(writer);
+    let found = last_position(&dir).unwrap().unwrap();
+    assert_eq!((found.payload.as_slice(), found.following), (&b"{\"from\":4}"[..], 10));
+    let mut reader = SpoolReader::open(&dir, 0).unwrap();
+    let (lines, _) = drain(&mut reader);
+    assert_eq!(lines, ["one\n", "two\n", "three\n", "Idle(Stdout)"]);
+
+    assert_eq!(kept_positions(root.path()).unwrap(), []);
+    let writer: WriterId = dir.file_name().unwrap().to_str().unwrap().parse().unwrap();
+    remove(&dir).unwrap();
+    assert!(list(root.path()).unwrap().is_empty());
+    assert_eq!(kept_positions(root.path()).unwrap(), [Kept { writer, position: found }]);
+    forget_position(root.path(), writer).unwrap();
+    assert_eq!(kept_positions(root.path()).unwrap(), []);
+}
+
+#[test]
+fn a_position_is_kept_before_the_exit_record() {
+    let root = tempfile::tempdir().unwrap();
+    let mut writer = SpoolWriter::create(&settings(root.path()), &meta()).unwrap();
+    let dir = writer.dir().to_owned();
+    from_file(&mut writer, "one\n");
+    from_file(&mut writer, "two\n");
+    // A folder that cannot be made: a file has its name.
+    fs::write(root.path().join(".positions"), "").unwrap();
+    assert!(matches!(writer.finish(&Exit::default()), Err(FinishError::Exit { .. })));
+    assert_eq!(list(root.path()).unwrap()[0].state, SpoolState::Interrupted);
+    assert_eq!(last_position(&dir).unwrap().unwrap().following, 4);
+    fs::remove_file(root.path().join(".positions")).unwrap();
+
+    let mut writer = SpoolWriter::create(&settings(root.path()), &meta()).unwrap();
+    from_file(&mut writer, "one\n");
+    from_file(&mut writer, "two\n");
+    writer.finish(&Exit::default()).unwrap();
+    let [kept] = &kept_positions(root.path()).unwrap()[..] else { panic!("one is kept") };
+    assert_eq!(
+        (kept.position.payload.as_slice(), kept.position.following),
+        (&b"{\"from\":4}"[..], 4)
+    );
 }

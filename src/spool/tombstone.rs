@@ -121,7 +121,7 @@ fn survey<F: DiskFile>(file: &F, next_base: Option<u64>) -> io::Result<Grave> {
                 lines += gap.lines;
                 gap.bytes
             }),
-            Kind::Note => 0,
+            Kind::Note | Kind::Position => 0,
         };
         start.get_or_insert(found.offset);
         end = Some(found.offset.saturating_add(bytes));

@@ -109,6 +109,21 @@ pub(crate) fn of_section(section: &str) -> Vec<KeyInfo> {
     keys
 }
 
+/// The keys of a table of `[[inputs]]`.
+pub(crate) fn of_inputs() -> Vec<KeyInfo> {
+    let mut keys = gather("inputs", |table| {
+        let mut document = Table::default();
+        let place = Place { layer: Layer::Default, offset: 0 };
+        let input = Node { value: Value::Table(table.clone()), place };
+        push(&mut document, "inputs", Value::List(vec![input]));
+        record(|context| drop(sections::read(context, &document, Secrets::Unread)))
+    });
+    for key in &mut keys {
+        key.about = manual::about_section_key("[inputs]", &key.name);
+    }
+    keys
+}
+
 /// A configuration of this flavor from an empty table; of no use but to be asked what it can do.
 #[cfg(test)]
 pub(crate) fn log_store_example(flavor: &Flavor) -> Option<crate::stores::Config> {
@@ -231,7 +246,10 @@ mod tests {
                 assert!(!key.about.is_empty(), "{name} is in no table of the manual");
             }
         }
-        for section in ["metadata", "capture", "redact", "spool", "ship"] {
+        for key in of_inputs() {
+            assert!(!key.about.is_empty(), "inputs.{} is in no table of the manual", key.name);
+        }
+        for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
             for key in of_section(section) {
                 let name = format!("{section}.{}", key.name);
                 assert!(!key.about.is_empty(), "{name} is in no table of the manual");
@@ -248,7 +266,7 @@ mod tests {
         assert!(endpoint.required && !endpoint.secret);
         let size = key(&http, "max_export_batch_size");
         assert_eq!(*size.kind(), Kind::Count { least: 1, most: 100_000 });
-        assert!(matches!(size.default, Some(Value::Integer(10_000))), "{:?}", size.default);
+        assert!(matches!(size.default, Some(Value::Integer(2_000))), "{:?}", size.default);
         let format = key(&http, "format");
         assert_eq!(*format.kind(), Kind::Choice(vec!["ndjson".into(), "json".into()]));
         assert!(matches!(&format.default, Some(Value::Text(word)) if word == "ndjson"));

@@ -23,6 +23,7 @@
 mod document;
 pub(crate) mod edit;
 mod env;
+mod inputs;
 pub(crate) mod keys;
 pub(crate) mod kind;
 mod kinds;
@@ -44,6 +45,7 @@ pub(crate) use kind::{Type, size, span};
 pub(crate) use problem::suggest;
 pub use problem::{Errors, Problem};
 pub(crate) use reader::{Reader, Secret};
+pub(crate) use resolve::is_name;
 pub(crate) use schema::schema;
 pub use view::{MASK, StackLine, View};
 pub(crate) use view::{StoreLine, json as to_json, spelled};
@@ -56,7 +58,7 @@ use reader::Secrets;
 use resolve::{Choose, Source};
 
 use crate::stores::{self, Component, artifact};
-use crate::{capture, enrich, line, redact, ship, spool};
+use crate::{agent, capture, enrich, line, redact, ship, spool};
 
 /// The built-in default: the layer below every stack file, and what `stack init` writes.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -84,6 +86,10 @@ pub struct Stack {
     pub spool: spool::Settings,
     /// How delivery works.
     pub ship: ship::Settings,
+    /// How the agent works.
+    pub agent: agent::Settings,
+    /// What the agent reads.
+    pub inputs: Vec<agent::Input>,
 }
 
 /// An artifact store and its name.

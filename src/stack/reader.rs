@@ -203,6 +203,33 @@ impl<'a, 'c, 'd> Reader<'a, 'c, 'd> {
         }
     }
 
+    /// The tables of the list below `key`, each to be read in turn. A path names no number: two
+    /// tables of a list have the same keys, and the line says which is meant.
+    pub(crate) fn tables(&mut self, key: &str, mut each: impl FnMut(&mut Reader<'_, 'c, 'd>)) {
+        self.asked.push(key.to_owned());
+        let path = self.path_of(key);
+        let Some(entry) = self.table.get(key) else {
+            if self.context.recorder.is_some() {
+                each(&mut Reader::new(self.context, &EMPTY, &path, None, self.secrets));
+            }
+            return;
+        };
+        let Value::List(nodes) = &entry.node.value else {
+            self.unexpected(key, &entry.node, &format!("a list of tables: [[{path}]]"));
+            return;
+        };
+        for node in nodes {
+            let Value::Table(table) = &node.value else {
+                self.unexpected(key, node, "a table");
+                continue;
+            };
+            let mut reader =
+                Reader::new(self.context, table, &path, Some(node.place), self.secrets);
+            each(&mut reader);
+            reader.finish();
+        }
+    }
+
     /// The table that `entry` of this one should be.
     pub(crate) fn below(&mut self, entry: &'d Entry, expected: &str) -> Option<Reader<'_, 'c, 'd>> {
         let path = self.path_of(&entry.key);

@@ -130,6 +130,8 @@ pub(super) fn resolve(
         redact: sections.redact,
         spool: sections.spool,
         ship: sections.ship,
+        agent: sections.agent,
+        inputs: sections.inputs,
     };
     let view = View {
         name: stack.name.clone(),
@@ -260,7 +262,7 @@ fn read_top(context: &mut Context<'_>, document: &Table, only: OnlyStack) -> Opt
     for section in ["stacks", "artifact_stores", "log_stores", "flavors"] {
         drop(top.table(section));
     }
-    top.ask(&["metadata", "capture", "redact", "spool", "ship"]);
+    top.ask(&["metadata", "capture", "redact", "spool", "ship", "agent", "inputs"]);
     top.finish();
     active
 }
@@ -426,7 +428,7 @@ fn each(
 }
 
 /// Names stand in file names and on command lines.
-pub(super) fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     (1..=64).contains(&name.len()) && name.chars().all(plain) && !name.starts_with(['.', '-'])
 }

@@ -42,7 +42,7 @@ pub(crate) fn schema() -> Value {
         described("where logs are kept, by name", named(stores(Component::LogStore))),
     );
     add("flavors", described("flavors of log stores of your own, by name", named(flavor())));
-    for section in ["metadata", "capture", "redact", "spool", "ship"] {
+    for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
         let mut schema = object(&keys::of_section(section), Map::new());
         if section == "metadata" {
             set(&mut schema, "attributes", attributes());
@@ -50,6 +50,12 @@ pub(crate) fn schema() -> Value {
         let about = manual::about_section(section);
         add(section, described(&about, schema));
     }
+    let mut input = object(&keys::of_inputs(), Map::new());
+    if let Some(metadata) = input.pointer_mut("/properties/metadata") {
+        set(metadata, "attributes", any_text());
+    }
+    let inputs = json!({ "type": "array", "items": input });
+    add("inputs", described(&manual::about_section("[inputs]"), inputs));
     json!({
         "$schema": DRAFT,
         "title": "steplog stack file",
@@ -252,6 +258,15 @@ fn attributes() -> Value {
         "additionalProperties": {
             "oneOf": [one("env", "from this environment variable"), one("value", "this text")],
         },
+    })
+}
+
+/// Texts by names of the user's.
+fn any_text() -> Value {
+    json!({
+        "description": "more metadata, by name",
+        "type": "object",
+        "additionalProperties": scalar(),
     })
 }
 

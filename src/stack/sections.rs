@@ -1,4 +1,4 @@
-//! The settings tables: `[metadata]`, `[capture]`, `[redact]`, `[spool]`, `[ship]`.
+//! The settings tables: `[metadata]`, `[capture]`, `[redact]`, `[spool]`, `[ship]`, `[agent]`.
 //!
 //! One function a table, one line a key, in the order of the default file. The stages own the
 //! settings; here is only how they are written and between which bounds they make sense.
@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use super::document::Table;
+use super::inputs;
 use super::kind::size;
 use super::reader::{Context, Reader, Secrets};
-use crate::{capture, enrich, line, pages, redact, ship, spool};
+use crate::{agent, capture, enrich, line, pages, redact, ship, spool};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -29,6 +30,8 @@ pub(super) struct Sections {
     pub(super) redact: redact::Settings,
     pub(super) spool: spool::Settings,
     pub(super) ship: ship::Settings,
+    pub(super) agent: agent::Settings,
+    pub(super) inputs: Vec<agent::Input>,
 }
 
 /// Reads them all; a table that is missing or wrong keeps its defaults.
@@ -42,6 +45,8 @@ pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets
         redact: redact::Settings::default(),
         spool: spool::Settings { dir: spool_dir, ..spool::Settings::default() },
         ship: ship::Settings::default(),
+        agent: agent::Settings::default(),
+        inputs: Vec::new(),
     };
     sections.ship.dead_letter.dir = dead_letter_dir;
     let mut top = Reader::new(context, document, "", None, secrets);
@@ -61,6 +66,12 @@ pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets
     if let Some(reader) = top.table("ship") {
         ship(reader, &mut sections.ship);
     }
+    // Where every wrapper that uses the same spool finds it, also from another container.
+    sections.agent.control = sections.spool.dir.join(agent::CONTROL);
+    if let Some(reader) = top.table("agent") {
+        agent(reader, &mut sections.agent);
+    }
+    sections.inputs = inputs::read(&mut top);
     sections
 }
 
@@ -200,5 +211,13 @@ fn ship(mut reader: Reader<'_, '_, '_>, settings: &mut ship::Settings) {
     reader.path("dead_letter", &mut settings.dead_letter.dir);
     reader.bytes("dead_letter_bytes", 0..=1024 * TIB, &mut settings.dead_letter.max_bytes);
     settings.retry_initial = settings.retry_initial.min(settings.retry_max);
+    reader.finish();
+}
+
+fn agent(mut reader: Reader<'_, '_, '_>, settings: &mut agent::Settings) {
+    reader.path("control", &mut settings.control);
+    reader.count("deliveries", 1..=256, &mut settings.deliveries);
+    reader.count("max_inputs", 1..=1_000_000, &mut settings.max_inputs);
+    reader.duration("scan_interval", 100 * MILLISECOND..=HOUR, &mut settings.scan_interval);
     reader.finish();
 }

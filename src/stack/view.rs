@@ -174,12 +174,15 @@ impl View {
             }
             push(&mut top, section, Value::Table(tables));
         }
-        for section in ["metadata", "capture", "redact", "spool", "ship"] {
+        for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
             let mut table = self.document.table(section).map(|it| self.masked(it));
             if let (Some(table), "spool") = (&mut table, section) {
                 fill_path(table, "dir", &self.spool_dir);
             }
             push(&mut top, section, Value::Table(table.unwrap_or_default()));
+        }
+        if let Some(inputs) = self.document.get("inputs") {
+            push(&mut top, "inputs", self.masked_node(&inputs.node).value);
         }
         top
     }

@@ -59,7 +59,7 @@ impl Supervisor<'_> {
         match &mut self.courier {
             Courier::Process(shipper) => shipper.pid().is_some(),
             Courier::Thread(thread) => thread.delivered().is_none(),
-            Courier::Nobody => false,
+            Courier::Agent | Courier::Nobody => false,
         }
     }
 
@@ -67,7 +67,7 @@ impl Supervisor<'_> {
         match &mut self.courier {
             Courier::Process(shipper) => shipper.is_delivered(),
             Courier::Thread(thread) => thread.delivered() == Some(true),
-            Courier::Nobody => false,
+            Courier::Agent | Courier::Nobody => false,
         }
     }
 
@@ -144,6 +144,7 @@ impl Supervisor<'_> {
             Courier::Thread(thread) => thread
                 .delivered()
                 .map(|delivered| if delivered { Delivery::Delivered } else { Delivery::Failed }),
+            Courier::Agent => Some(Delivery::Agent),
             Courier::Nobody => Some(Delivery::Deadline),
             Courier::Process(_) => None,
         };
@@ -161,7 +162,7 @@ impl Supervisor<'_> {
         match &mut self.courier {
             Courier::Process(shipper) => shipper.stop(Signal::TERM),
             Courier::Thread(thread) => thread.stop(),
-            Courier::Nobody => {}
+            Courier::Agent | Courier::Nobody => {}
         }
         self.phase = Phase::Leaving { delivery, kill_at: now + STOPPING };
         if !self.is_shipping() {

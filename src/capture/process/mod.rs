@@ -35,7 +35,7 @@ mod memory_events;
 mod reap;
 mod relay;
 mod signals;
-mod spawn;
+pub(crate) mod spawn;
 mod supervise;
 mod terminal;
 
@@ -98,6 +98,8 @@ pub enum Delivery {
     Interrupted,
     /// Ship cannot work.
     Failed,
+    /// The agent delivers; it is not waited for.
+    Agent,
 }
 
 impl Delivery {
@@ -108,6 +110,7 @@ impl Delivery {
             Self::Deadline => "deadline",
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
+            Self::Agent => "agent",
         }
     }
 }
@@ -147,6 +150,8 @@ pub(crate) enum Courier {
     Process(Shipper),
     /// A thread of this process that empties the channel.
     Thread(memory::Courier),
+    /// The agent of this machine, which finds the spool.
+    Agent,
     /// Somebody else, later.
     Nobody,
 }

@@ -248,7 +248,7 @@ fn pipe(bytes: usize) -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Gives a pipe the largest buffer up to `bytes` that the system grants. What is no pipe, or is as
 /// large already, stays as it is.
-pub(super) fn grow_pipe(pipe: &OwnedFd, bytes: usize) {
+pub(crate) fn grow_pipe(pipe: &OwnedFd, bytes: usize) {
     let Ok(mut least) = fcntl(pipe, FcntlArg::F_GETPIPE_SZ) else { return };
     least *= 2;
     let mut wanted = i32::try_from(bytes).unwrap_or(i32::MAX);

@@ -147,7 +147,7 @@ impl<'a> Supervisor<'a> {
                     self.exit.bytes_delivered = Some(self.exit.bytes_spooled);
                 }
                 let words = match (&mut self.courier, delivery) {
-                    (Courier::Nobody, _) => String::new(),
+                    (Courier::Agent | Courier::Nobody, _) => String::new(),
                     (Courier::Process(shipper), Delivery::Delivered) if !shipper.has_refused() => {
                         String::new()
                     }
@@ -417,7 +417,7 @@ impl<'a> Supervisor<'a> {
         due = match &self.courier {
             Courier::Process(shipper) => earlier(due, shipper.due()),
             Courier::Thread(_) if self.pump.is_none() => earlier(due, Some(now + ASK_THREAD)),
-            Courier::Thread(_) | Courier::Nobody => due,
+            Courier::Thread(_) | Courier::Agent | Courier::Nobody => due,
         };
         match &self.phase {
             Phase::Running => earlier(due, self.ladder.due()),

@@ -146,6 +146,7 @@ fn reaches((frame, payload): &Fed, from: u64) -> bool {
     match frame.kind {
         Kind::Stdout | Kind::Stderr => frame.offset + u64::from(frame.len) > from,
         Kind::Note => frame.offset >= from,
+        Kind::Position => false,
         Kind::Gap => {
             let gap: Gap = serde_json::from_slice(payload).unwrap();
             frame.offset + gap.bytes > from

@@ -38,6 +38,7 @@ impl Model {
                     let (text, time) = (b"gap".to_vec(), model.last_time);
                     model.lines.push((IoStream::Stdout, text, Eol::None, time, None));
                 }
+                Kind::Position => {}
                 Kind::Note => {
                     let iostream = IoStream::ALL[usize::from(payload[1])];
                     if payload[0] == 1 {

@@ -107,7 +107,7 @@ fn stands_for(frame: &Frame, payload: &[u8]) -> u64 {
     match frame.kind {
         Kind::Stdout | Kind::Stderr => u64::from(frame.len),
         Kind::Gap => serde_json::from_slice::<Gap>(payload).unwrap().bytes,
-        Kind::Note => 0,
+        Kind::Note | Kind::Position => 0,
     }
 }
 
@@ -234,6 +234,7 @@ impl Bench {
             keeper: &keeper,
             runtime: self.runtime.handle(),
             progress: &progress,
+            until: Until::End,
         };
         deliver(&delivery, open, stop)
     }

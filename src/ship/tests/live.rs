@@ -63,7 +63,7 @@ fn ship_to(
     stop: &Stop,
 ) -> Result<Outcome, SpoolError> {
     let runtime = bench.runtime.handle();
-    ship_spool(dir, &meta(bench), targets, &bench.settings, max_bytes, runtime, stop)
+    ship_spool(dir, &meta(bench), targets, &bench.settings, max_bytes, runtime, Until::End, stop)
 }
 
 #[test]

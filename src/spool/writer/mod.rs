@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::active::Active;
-use super::dir::{META, make};
-use super::disk::{Disk, RealDisk};
-use super::frame::MAX_PAYLOAD;
+use super::dir::{META, RESERVE, make};
+use super::disk::{Disk, RealDisk, remove_if_there};
+use super::frame::{MAX_PAYLOAD, MAX_POSITION};
 use super::quota::{Quota, Room};
 use super::segment::Header;
 use super::syncer::{Syncer, Tick};
 use super::{Kind, Meta, Note, Settings, Sync, WhenFull};
 use crate::pages;
-use crate::record::{Exit, Gap, IoStream, Nanos};
+use crate::record::{Exit, Gap, GapReason, IoStream, Nanos};
 use room::Refusal;
 
 /// The quota is first asked when the spool is this large, so that a small step, and there are
@@ -43,6 +43,10 @@ pub struct SpoolWriter<D: Disk = RealDisk> {
     offset: u64,
     /// What was dropped since the last frame; a gap frame is owed for it.
     owed: Option<Owed>,
+    /// The last position that was given, and the offset of the bytes that it is about.
+    position: Option<(Vec<u8>, u64)>,
+    /// The segment with the last position.
+    positioned: Option<u32>,
     /// A sync has failed: nobody knows what is on the disk, so nothing more is accepted.
     stopped: bool,
     /// When it was found full, and until when that is believed.
@@ -149,7 +153,8 @@ pub enum FinishError {
         /// Why.
         source: io::Error,
     },
-    /// The exit record could not be written: the spool looks interrupted.
+    /// The exit record, or the position that goes before it, could not be written: the spool looks
+    /// interrupted.
     #[error("failed to write the exit record to {}", dir.display())]
     Exit {
         /// The writer's directory.
@@ -215,6 +220,8 @@ impl<D: Disk> SpoolWriter<D> {
             active,
             offset: 0,
             owed: None,
+            position: None,
+            positioned: None,
             stopped: false,
             full_until: None,
             recheck,
@@ -242,11 +249,38 @@ impl<D: Disk> SpoolWriter<D> {
     /// Adds bytes that were read from `iostream` at `time`: one frame, one system call, as long
     /// as they are not more than [`MAX_PAYLOAD`].
     pub fn append(&mut self, iostream: IoStream, time: Nanos, payload: &[u8]) -> Append {
+        self.take(iostream, time, &[], payload)
+    }
+
+    /// As [`append`](Self::append), of bytes that can be read again: `position`, which is not longer
+    /// than [`MAX_POSITION`], says where from. After a crash it is found with
+    /// [`last_position`](super::last_position).
+    pub fn append_at(
+        &mut self,
+        iostream: IoStream,
+        time: Nanos,
+        position: &[u8],
+        payload: &[u8],
+    ) -> Append {
+        debug_assert!(position.len() <= MAX_POSITION);
+        let offset = self.offset;
+        let outcome = self.take(iostream, time, position, payload);
+        if outcome != Append::Full && !payload.is_empty() {
+            let (kept, at) = self.position.get_or_insert_default();
+            kept.clear();
+            kept.extend_from_slice(position);
+            *at = offset;
+        }
+        outcome
+    }
+
+    fn take(&mut self, iostream: IoStream, time: Nanos, position: &[u8], payload: &[u8]) -> Append {
         let mut rest = payload;
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(rest.len().min(MAX_PAYLOAD));
             let first = rest.len() == payload.len();
-            match self.append_frame(Kind::from(iostream), time, piece) {
+            let position = if first { position } else { &[] };
+            match self.append_frame(position, Kind::from(iostream), time, piece) {
                 Ok(()) => {
                     self.offset += piece.len() as u64;
                     if let Err(refusal) = self.confirm() {
@@ -268,9 +302,17 @@ impl<D: Disk> SpoolWriter<D> {
         Append::Written
     }
 
+    /// So many bytes that belong here cannot be had any more: a gap frame will stand for them.
+    pub fn lost(&mut self, bytes: u64) {
+        let gap = Gap { bytes: 0, lines: 0, reason: GapReason::Missing };
+        let owed = self.owed.get_or_insert(Owed { offset: self.offset, gap });
+        owed.gap.bytes += bytes;
+        self.offset += bytes;
+    }
+
     /// Adds a note. One that there is no room for is lost: it says only how to cut lines.
     pub fn note(&mut self, time: Nanos, note: Note) {
-        let noted = self.append_frame(Kind::Note, time, &note.to_payload());
+        let noted = self.append_frame(&[], Kind::Note, time, &note.to_payload());
         if let Err(refusal) = noted.and_then(|()| self.confirm()) {
             self.report(refusal);
         }
@@ -323,6 +365,15 @@ impl<D: Disk> SpoolWriter<D> {
         // If this fails, the exit record says how much is missing.
         drop(self.pay(exit.ended));
         let exit = Exit { bytes_spooled: self.offset, ..exit.clone() };
+        if self.position.is_some() {
+            // Its room is kept with that for the exit record. It comes first, since who delivers may
+            // remove the spool as soon as there is an exit record.
+            let reserve = self.dir.join(RESERVE);
+            let kept = remove_if_there(&self.disk, &reserve).and_then(|()| self.keep_position());
+            if let Err(source) = kept {
+                return Err(FinishError::Exit { dir: self.dir, source });
+            }
+        }
         if let Err(source) = self.write_exit(&exit) {
             return Err(FinishError::Exit { dir: self.dir, source });
         }

@@ -17,6 +17,7 @@ use crate::spool::active::Active;
 use crate::spool::dir::{EXIT, META, RESERVE, WRITER_LOCK, make, replace_file, write_file};
 use crate::spool::disk::{Disk, DiskFile as _, is_full, remove_if_there};
 use crate::spool::frame::{self, MAX_GAP_PAYLOAD};
+use crate::spool::position::{self, Position};
 use crate::spool::quota::Room;
 use crate::spool::segment::{self, Header};
 use crate::spool::{Kind, WhenFull};
@@ -40,9 +41,10 @@ impl From<io::Error> for Refusal {
 }
 
 impl<D: Disk> SpoolWriter<D> {
-    /// Writes one frame, after the gap frame that is owed.
+    /// Writes one frame with its position, after the gap frame that is owed.
     pub(super) fn append_frame(
         &mut self,
+        position: &[u8],
         kind: Kind,
         time: Nanos,
         payload: &[u8],
@@ -54,12 +56,13 @@ impl<D: Disk> SpoolWriter<D> {
             return Err(Refusal::Full);
         }
         let gap_len = self.owed.as_ref().map_or(0, |_| frame::HEADER_LEN + MAX_GAP_PAYLOAD);
-        let need = (gap_len + frame::HEADER_LEN + payload.len()) as u64;
+        let position_len = if position.is_empty() { 0 } else { frame::HEADER_LEN + position.len() };
+        let need = (gap_len + position_len + frame::HEADER_LEN + payload.len()) as u64;
         loop {
-            let written = self
-                .ensure_room(need, time)
-                .and_then(|()| self.pay(time))
-                .and_then(|()| Ok(self.active.write(kind, time, self.offset, payload)?));
+            let written =
+                self.ensure_room(need, time).and_then(|()| self.pay(time)).and_then(|()| {
+                    Ok(self.active.write(position, kind, time, self.offset, payload)?)
+                });
             match written {
                 Ok(()) => break,
                 Err(Refusal::Full) if self.make_room(need, time)? => {}
@@ -71,6 +74,9 @@ impl<D: Disk> SpoolWriter<D> {
             }
         }
         self.full_until = None;
+        if !position.is_empty() {
+            self.positioned = Some(self.active.header.number);
+        }
         Ok(())
     }
 
@@ -82,7 +88,7 @@ impl<D: Disk> SpoolWriter<D> {
     /// Writes the gap frame that is owed.
     pub(super) fn pay(&mut self, time: Nanos) -> Result<(), Refusal> {
         if let Some(Owed { offset, gap }) = &self.owed {
-            self.active.write(Kind::Gap, time, *offset, &frame::encode_gap(gap))?;
+            self.active.write(&[], Kind::Gap, time, *offset, &frame::encode_gap(gap))?;
             self.owed = None;
         }
         Ok(())
@@ -163,7 +169,7 @@ impl<D: Disk> SpoolWriter<D> {
                 return Err(Refusal::Full);
             }
             self.report(Refusal::Full);
-            self.quota.drop_oldest(&self.disk, lacking, number)?;
+            self.drop_oldest(lacking)?;
             self.syncer.let_go();
         }
         if fits {
@@ -183,8 +189,7 @@ impl<D: Disk> SpoolWriter<D> {
             return Ok(false);
         }
         self.report(Refusal::Full);
-        let number = self.active.header.number;
-        if self.quota.drop_oldest(&self.disk, need, number)? > 0 {
+        if self.drop_oldest(need)? > 0 {
             self.syncer.let_go();
             return Ok(true);
         }
@@ -194,6 +199,23 @@ impl<D: Disk> SpoolWriter<D> {
         // All that is left is the segment that is being written.
         self.rotate(need, time)?;
         Ok(true)
+    }
+
+    fn drop_oldest(&mut self, wanted: u64) -> io::Result<u64> {
+        if self.positioned != Some(self.active.header.number) {
+            // The last position is in a segment that may go now. Where it cannot be kept, its input
+            // may be read again if we die before the next frame.
+            drop(self.keep_position());
+        }
+        self.quota.drop_oldest(&self.disk, wanted, self.active.header.number)
+    }
+
+    /// Keeps the last position where nobody drops it.
+    pub(super) fn keep_position(&self) -> io::Result<()> {
+        let Some((payload, offset)) = &self.position else { return Ok(()) };
+        let following = self.offset - offset;
+        let position = Position { payload: payload.clone(), following };
+        position::keep(&self.disk, &self.dir, &position, self.syncer.durability())
     }
 
     /// Begins the next segment.

@@ -30,6 +30,26 @@ macro_rules! bad {
 }
 
 bad! {
+    input_without_anything: "[[inputs]]\n" => r#"
+        1:1: inputs.name: missing
+        help: add name = "trainer"
+        1:1: inputs.kind: missing
+        help: add kind = "fifo""#;
+    input_of_no_kind: "[[inputs]]\nname = 'a'\nkind = 'fife'\n" => r#"
+        3:8: inputs.kind: expected one of "fifo", "file", "cri", "steps", "socket", "stdin", found "fife""#;
+    input_without_path: "[[inputs]]\nname = 'a'\nkind = 'fifo'\npaht = '/a'\n" => r#"
+        1:1: inputs.path: missing
+        help: add path = "/steps/{pipeline_run_id}/{step_id}.log"
+        4:1: inputs.paht: unknown key
+        help: did you mean "path"?"#;
+    inputs_of_one_name: "[[inputs]]\nname = 'a'\nkind = 'stdin'\n[[inputs]]\nname = 'a'\nkind = 'cri'\n" => r#"
+        5:8: inputs.name: another input is called "a"
+        help: give each its own name"#;
+    input_with_a_relative_template: "[[inputs]]\nname = 'a'\nkind = 'file'\npath = '*.log'\nmode = 'rw'\n" => r#"
+        4:8: inputs.path: a path with wildcards has to begin with `/`, such as `/steps/{pipeline_run_id}/{step_id}.log`
+        5:8: inputs.mode: expected octal digits from "0000" to "0777", found "rw""#;
+    inputs_that_are_no_list: "[inputs]\nname = 'a'\n" => r"
+        1:2: inputs: expected a list of tables: [[inputs]], found a table";
     unknown_key: "[capture]\ndrian_idle = '1s'\n" => r#"
         2:1: capture.drian_idle: unknown key
         help: did you mean "drain_idle"?"#;

@@ -41,6 +41,9 @@ fn the_default_file_says_what_the_defaults_are() {
     assert_eq!(stack.capture, capture::Settings::default());
     assert_eq!(stack.lines, line::Settings::default());
     assert_eq!(stack.redact, redact::Settings::default());
+    let control = dir.join(".agent.sock");
+    assert_eq!(stack.agent, agent::Settings { control, ..agent::Settings::default() });
+    assert!(stack.inputs.is_empty());
     assert_eq!(stack.spool, spool::Settings { dir, ..spool::Settings::default() });
     let dead_letter = dead_letter::Settings {
         dir: PathBuf::from("/home/ada/.local/state/steplog/dead-letter"),
@@ -98,6 +101,27 @@ fn what_a_file_says_stands_over_the_default() {
     assert_eq!(config.location, Location::Local { path: "/etc/steplog/store".into() });
     assert_eq!(config.codec, Codec::Gzip);
     assert_eq!(stack.log_stores[0].config, stores::Config::Artifact(config.clone()));
+}
+
+#[test]
+fn inputs_are_read() {
+    let (stack, view) = resolved(
+        "[[inputs]]\nname = 'steps'\nkind = 'file'\npath = '/steps/{pipeline_run_id}/{step_id}.log'\n\
+         ends_after_idle = '10m'\n\
+         metadata = { attempt = 2, source = 'hook', attributes = { team = 'x', rank = 7 } }\n\
+         [[inputs]]\nname = 'pipe'\nkind = 'fifo'\npath = 'pipe'\nmode = '0600'\n\
+         [agent]\ndeliveries = 2\n[spool]\ndir = '/spool'\n",
+    );
+    let [steps, pipe] = &stack.inputs[..] else { panic!("two inputs") };
+    assert_eq!((steps.name.as_str(), steps.kind, steps.mode), ("steps", agent::Kind::File, 0o622));
+    assert_eq!(steps.ends_after_idle, Some(Duration::from_secs(600)));
+    assert_eq!((steps.metadata.attempt, steps.metadata.source.as_deref()), (Some(2), Some("hook")));
+    assert_eq!(steps.metadata.attributes["rank"], "7");
+    assert_eq!((pipe.path.as_str(), pipe.mode), ("/etc/steplog/pipe", 0o600));
+    assert_eq!((pipe.ends_after_idle, pipe.metadata.attempt), (None, None));
+    assert_eq!(stack.agent.control, Path::new("/spool/.agent.sock"));
+    assert_eq!(stack.agent.deliveries, 2);
+    assert_eq!(resolved(&view.to_toml()).0, stack);
 }
 
 /// Two stacks, of which only the first one's secrets can be had; some secrets stand in the file.
@@ -411,7 +435,10 @@ fn every_key_is_in_the_reference() {
     };
     let named = |name: &str| named_in(&[&reference], name);
     let default = document::parse(DEFAULT, document::Layer::Default).unwrap();
-    for section in ["metadata", "capture", "redact", "spool", "ship"] {
+    for key in keys::of_inputs() {
+        named(&key.name);
+    }
+    for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
         for entry in &default.table(section).unwrap().entries {
             named(&entry.key);
         }

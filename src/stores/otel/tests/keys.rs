@@ -110,7 +110,7 @@ fn defaults() {
     assert_eq!(found.protocol, Protocol::HttpProtobuf);
     assert_eq!(found.batching.compression, Compression::Gzip);
     assert_eq!(found.batching.timeout, None);
-    assert_eq!((found.batching.records, found.batching.bytes), (5000, 3 << 20));
+    assert_eq!((found.batching.records, found.batching.bytes), (2000, 3 << 20));
     assert_eq!((found.service_name, found.service_version), (None, None));
     let zero = config("", [("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]).unwrap();
     assert_eq!(zero.batching.timeout, None);
@@ -140,17 +140,17 @@ fn what_cannot_be_understood_is_said() {
     );
     check_bad("", [("OTEL_EXPORTER_OTLP_HEADERS", "=hunter2")], &["headers"]);
     check_bad("", [("OTEL_EXPORTER_OTLP_HEADERS", "a=%ffhunter2")], &["headers"]);
-    check_bad("max_queue_size = 4999", [], &["less than max_export_batch_size, which is 5000"]);
+    check_bad("max_queue_size = 1999", [], &["less than max_export_batch_size, which is 2000"]);
 }
 
 #[test]
 fn the_queue_size_bounds_the_records_under_way() {
     for (keys, concurrency) in [
-        ("", 20),
+        ("", 50),
         ("max_export_batch_size = 100", 64),
         ("max_export_batch_size = 100\nmax_queue_size = 250", 2),
         ("max_export_batch_size = 100000", 1),
-        ("max_queue_size = 5000", 1),
+        ("max_queue_size = 2000", 1),
         ("max_queue_size = 50000\nmax_concurrent_exports = 3", 3),
     ] {
         let service = Otel::open(config(keys, []).unwrap()).unwrap();

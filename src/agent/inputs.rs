@@ -1,0 +1,646 @@
+//! Which streams there are: `[[inputs]]` and what was attached, opened, looked for, ended.
+//!
+//! | kind | streams | one ends by |
+//! |---|---|---|
+//! | `fifo` | one | an exit record beside it; detach |
+//! | `socket` | one a connection | the connection's end |
+//! | `stdin` | one | end of file |
+//! | `file`, `cri` | one a path that matches | the file's removal |
+//! | `steps` | one a FIFO or file in the folder | an exit record beside it |
+//!
+//! Apart from [`intake`](super::intake), which reads them and does not know why they are there.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::identity::{Known, environ, filled, variables};
+use super::intake::{Event, Intake, Token};
+use super::log::Log;
+use super::position::{Last, Positions};
+use super::source::{
+    self, Connection, EXIT_RECORD, Followed, Head, Source, listen, open_fifo, open_stdin, read_exit,
+};
+use super::status::{InputStatus, StreamStatus};
+use super::stream::Stream;
+use super::{Input, Kind, Metadata, Settings};
+use crate::capture::file::{self, Follower, Format, Globs, Start, Take, Template, Watch};
+use crate::record::{Exit, IoStream};
+use crate::redact;
+
+/// The largest env file.
+const MAX_ENV_FILE: u64 = 256 << 10;
+
+/// See the module.
+pub(super) struct Inputs {
+    all: BTreeMap<String, State>,
+    listeners: Vec<Option<Listener>>,
+    watch: Option<Watch>,
+    positions: Positions,
+    /// The agent's own variables: what nobody else says.
+    environment: BTreeMap<String, String>,
+    settings: Settings,
+    log: Log,
+}
+
+struct State {
+    input: Input,
+    attached: bool,
+    error: Option<String>,
+    ended: u64,
+    /// Their exit record has been seen, or their end.
+    over: HashSet<PathBuf>,
+    globs: Option<Globs>,
+    /// Standard input has been opened.
+    opened: bool,
+}
+
+struct Listener {
+    input: String,
+    listener: UnixListener,
+}
+
+impl Inputs {
+    pub(super) fn new(
+        positions: Positions,
+        environment: BTreeMap<String, String>,
+        settings: Settings,
+        log: Log,
+        intake: &Intake,
+    ) -> io::Result<Self> {
+        // Without hints there are looks.
+        let watch = Watch::new().ok();
+        if let Some(watch) = &watch {
+            use std::os::fd::AsFd as _;
+            intake.watch(Token::Watch, watch.as_fd())?;
+        }
+        let (all, listeners) = (BTreeMap::new(), Vec::new());
+        Ok(Self { all, listeners, watch, positions, environment, settings, log })
+    }
+
+    pub(super) fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<(&Input, bool)> {
+        self.all.get(name).map(|state| (&state.input, state.attached))
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.all.keys().cloned().collect()
+    }
+
+    /// Adds an input; it is opened by the next [`scan`](Self::scan).
+    pub(super) fn add(&mut self, input: Input, attached: bool, intake: &Intake) {
+        let mut state = State {
+            attached,
+            error: None,
+            ended: 0,
+            over: HashSet::new(),
+            globs: None,
+            opened: false,
+            input,
+        };
+        match state.input.kind {
+            Kind::File | Kind::Cri => match Template::new(&state.input.path) {
+                Ok(template) => {
+                    state.globs = Some(Globs::new(template, self.settings.max_inputs, false));
+                }
+                Err(error) => state.error = Some(error.to_string()),
+            },
+            Kind::Socket => match listen(Path::new(&state.input.path), state.input.mode) {
+                Ok(listener) => self.listen(&state.input.name, listener, intake),
+                Err(error) => state.error = Some(error.to_string()),
+            },
+            Kind::Fifo | Kind::Stdin | Kind::Steps => {}
+        }
+        if let Some(error) = &state.error {
+            self.log.warn(&format!("input {}: {}: {error}", state.input.name, state.input.path));
+        }
+        self.all.insert(state.input.name.clone(), state);
+    }
+
+    fn listen(&mut self, input: &str, listener: UnixListener, intake: &Intake) {
+        use std::os::fd::AsFd as _;
+        let number = self.listeners.len();
+        if let Err(error) = intake.watch(Token::Listener(number), listener.as_fd()) {
+            self.log.warn(&format!("input {input}: {error}"));
+        }
+        self.listeners.push(Some(Listener { input: input.to_owned(), listener }));
+    }
+
+    /// Ends an input with all its streams.
+    pub(super) fn remove(&mut self, name: &str, reason: &str, intake: &mut Intake) {
+        let Some(state) = self.all.remove(name) else { return };
+        for slot in &mut self.listeners {
+            if slot.as_ref().is_some_and(|listener| listener.input == name) {
+                *slot = None;
+                drop(fs::remove_file(&state.input.path));
+            }
+        }
+        let mut told = Vec::new();
+        for index in streams(intake, name) {
+            let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
+            if let Some(place) = intake.end(index, exit, Take::Lines, &mut told) {
+                self.positions.put(place);
+            }
+        }
+    }
+
+    /// Looks for what has come and what has ended.
+    pub(super) fn scan(&mut self, intake: &mut Intake, told: &mut Vec<Event>) {
+        let mut folders = BTreeSet::new();
+        for name in self.names() {
+            let Some(mut state) = self.all.remove(&name) else { continue };
+            match state.input.kind {
+                Kind::Stdin => self.scan_stdin(&mut state, intake),
+                Kind::Fifo => {
+                    let path = PathBuf::from(&state.input.path);
+                    folders.extend(path.parent().map(Path::to_owned));
+                    self.scan_fifo(&mut state, &path, intake, told);
+                }
+                Kind::Steps => {
+                    folders.insert(PathBuf::from(&state.input.path));
+                    self.scan_steps(&mut state, intake, told);
+                }
+                Kind::File | Kind::Cri => folders.extend(self.scan_files(&mut state, intake, told)),
+                Kind::Socket => {}
+            }
+            self.all.insert(name, state);
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.set(folders.iter().map(PathBuf::as_path));
+        }
+    }
+
+    /// Hints have come. True: a scan is worth it.
+    pub(super) fn hinted(&mut self, intake: &mut Intake, told: &mut Vec<Event>) -> bool {
+        let Some(watch) = &mut self.watch else { return false };
+        let mut changed = HashSet::new();
+        let scan = watch.drain(|path| _ = changed.insert(path));
+        for path in &changed {
+            if let Some(index) = intake.file(path) {
+                intake.read(index, told);
+            }
+        }
+        scan
+    }
+
+    fn scan_stdin(&mut self, state: &mut State, intake: &mut Intake) {
+        if state.opened {
+            return;
+        }
+        state.opened = true;
+        match open_stdin() {
+            Ok(descriptor) => {
+                let known = self.known(&state.input, Metadata::default(), None, "stdin");
+                let source = Source::Stdin(descriptor);
+                Self::open(state, "stdin".to_owned(), known, source, None, intake);
+            }
+            Err(error) => self.failed(state, &error),
+        }
+    }
+
+    fn scan_fifo(
+        &mut self,
+        state: &mut State,
+        path: &Path,
+        intake: &mut Intake,
+        told: &mut Vec<Event>,
+    ) {
+        let exit = read_exit(path);
+        let open = streams(intake, &state.input.name).first().copied();
+        match (open, exit) {
+            (None, None) => {
+                state.over.clear();
+                if let Some(descriptor) = self.open_fifo(state, path, intake) {
+                    let known =
+                        self.known(&state.input, Metadata::default(), None, &state.input.name);
+                    Self::open_pipe(state, path, known, descriptor, intake);
+                }
+            }
+            // It has ended before we came: what is in the pipe is its.
+            (None, Some(_)) if !state.over.contains(path) => {
+                if let Some(descriptor) = self.open_fifo(state, path, intake) {
+                    let known =
+                        self.known(&state.input, Metadata::default(), None, &state.input.name);
+                    Self::open_pipe(state, path, known, descriptor, intake);
+                    self.scan_fifo(state, path, intake, told);
+                }
+            }
+            (Some(index), Some(exit)) => {
+                intake.end(index, exit, Take::Everything, told);
+                state.over.insert(path.to_owned());
+            }
+            (None | Some(_), _) => {}
+        }
+    }
+
+    fn open_fifo(&self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
+        if intake.len() >= self.settings.max_inputs {
+            self.too_many(state);
+            return None;
+        }
+        let pipe_bytes = intake.common.stack.capture.pipe_bytes;
+        match open_fifo(path, state.input.mode, pipe_bytes) {
+            Ok(descriptor) => {
+                state.error = None;
+                Some(descriptor)
+            }
+            Err(error) => {
+                self.failed(state, &format_args!("{}: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn open_pipe(
+        state: &mut State,
+        path: &Path,
+        known: Known,
+        descriptor: OwnedFd,
+        intake: &mut Intake,
+    ) {
+        let label = path.display().to_string();
+        let source = Source::Fifo(descriptor);
+        Self::open(state, label, known, source, Some(path.to_owned()), intake);
+    }
+
+    fn scan_steps(&mut self, state: &mut State, intake: &mut Intake, told: &mut Vec<Event>) {
+        let folder = PathBuf::from(&state.input.path);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.failed(state, &format_args!("{}: {error}", folder.display()));
+                return;
+            }
+        };
+        state.error = None;
+        let mut open: BTreeMap<PathBuf, usize> = intake
+            .slots()
+            .filter(|(_, slot)| slot.stream.input == state.input.name)
+            .filter_map(|(index, slot)| Some((slot.path.clone()?, index)))
+            .collect();
+        let mut there = HashSet::new();
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let Ok(kind) = entry.file_type() else { continue };
+            if !is_step(name) || !(kind.is_fifo() || kind.is_file()) || state.over.contains(&path) {
+                there.insert(path);
+                continue;
+            }
+            there.insert(path.clone());
+            if !open.contains_key(&path) {
+                if intake.len() >= self.settings.max_inputs {
+                    self.too_many(state);
+                    continue;
+                }
+                let step = step_name(name).to_owned();
+                let own = Metadata { step_id: Some(step.clone()), ..Metadata::default() };
+                if let Err(why) = own.check() {
+                    self.log.limited(&format!("{}: {why}", path.display()));
+                    state.over.insert(path);
+                    continue;
+                }
+                let env_file = folder.join(format!("{step}.env"));
+                let known = self.known(&state.input, own, Some(&env_file), &step);
+                let index = if kind.is_fifo() {
+                    let Some(descriptor) = self.open_fifo(state, &path, intake) else { continue };
+                    let label = path.display().to_string();
+                    let source = Source::Fifo(descriptor);
+                    Some(Self::open(state, label, known, source, Some(path.clone()), intake))
+                } else {
+                    self.follow(state, &path, known, Some(&folder), intake)
+                };
+                open.extend(index.map(|index| (path.clone(), index)));
+            }
+            if let Some(index) = open.get(&path)
+                && let Some(exit) = read_exit(&path)
+            {
+                if let Some(place) = intake.end(*index, exit, Take::Everything, told) {
+                    self.positions.put(place);
+                }
+                state.over.insert(path);
+            }
+        }
+        state.over.retain(|path| there.contains(path));
+    }
+
+    fn scan_files(
+        &mut self,
+        state: &mut State,
+        intake: &mut Intake,
+        told: &mut Vec<Event>,
+    ) -> BTreeSet<PathBuf> {
+        let Some(globs) = &mut state.globs else { return BTreeSet::new() };
+        let scan = globs.scan();
+        let root = globs.root().map(Path::to_owned);
+        for (path, why) in &scan.refused {
+            self.log.limited(&format!("{}: {why}", path.display()));
+        }
+        if scan.over_limit > 0 {
+            self.too_many(state);
+        }
+        let there: HashSet<&PathBuf> = scan.files.iter().map(|found| &found.path).collect();
+        let gone: Vec<usize> = intake
+            .slots()
+            .filter(|(_, slot)| slot.stream.input == state.input.name)
+            .filter(|(_, slot)| {
+                let missing = matches!(&slot.source, Source::File(file) if file.missing);
+                missing && slot.path.as_ref().is_some_and(|path| !there.contains(path))
+            })
+            .map(|(index, _)| index)
+            .collect();
+        for index in gone {
+            let exit = Exit { reason: Some("the file was removed".into()), ..Exit::default() };
+            intake.end(index, exit, Take::Everything, told);
+        }
+        for found in scan.files {
+            if let Some(index) = intake.file(&found.path) {
+                // Hints may have been lost.
+                intake.read(index, told);
+                continue;
+            }
+            if state.over.contains(&found.path) {
+                continue;
+            }
+            if intake.len() >= self.settings.max_inputs {
+                self.too_many(state);
+                break;
+            }
+            let own = Metadata::from(found.captures);
+            let env_file = state.input.env_file.as_ref().map(|path| filled(path, &own));
+            let what = found.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let known = self.known(&state.input, own, env_file.as_deref().map(Path::new), what);
+            self.follow(state, &found.path, known, root.as_deref(), intake);
+        }
+        scan.folders
+    }
+
+    /// Follows a file, from where it was left.
+    fn follow(
+        &mut self,
+        state: &mut State,
+        path: &Path,
+        mut known: Known,
+        root: Option<&Path>,
+        intake: &mut Intake,
+    ) -> Option<usize> {
+        let settings = file::Settings {
+            format: match state.input.kind {
+                Kind::Cri => Format::CRI,
+                _ => Format::Plain(IoStream::Stdout),
+            },
+            start: Start::Beginning,
+            root: root.map(Path::to_owned),
+            ..file::Settings::default()
+        };
+        let last = self.positions.take(&state.input.name, path);
+        let follower = match &last {
+            Some(Last { written, following, .. }) => {
+                Follower::resume(path, settings, &written.position, *following)
+            }
+            None => Follower::new(path, settings),
+        };
+        let follower = match follower {
+            Ok(follower) => follower,
+            Err(error) => {
+                if let Some(last) = last {
+                    self.positions.put(last);
+                }
+                self.failed(state, &crate::delivery::chain(&error));
+                return None;
+            }
+        };
+        let label = path.display().to_string();
+        known.attributes.insert("log.file.path".to_owned(), label.clone());
+        let followed = Followed {
+            follower,
+            generation: 0,
+            partial_since: None,
+            missing: false,
+            before: last.as_ref().map(|last| last.writer),
+        };
+        let source = Source::File(Box::new(followed));
+        let doubled = last.map(|last| (last.written.iostream, last.doubled()));
+        let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
+        stream.comes_from(path, doubled);
+        Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
+    }
+
+    /// Everybody who has connected to a socket.
+    pub(super) fn accept(&mut self, number: usize, intake: &mut Intake) {
+        loop {
+            let Some(Some(listener)) = self.listeners.get(number) else { return };
+            let Ok((stream, _)) = listener.listener.accept() else { return };
+            let name = listener.input.clone();
+            let Some(mut state) = self.all.remove(&name) else { return };
+            if intake.len() >= self.settings.max_inputs {
+                self.too_many(&mut state);
+            } else if stream.set_nonblocking(true).is_ok()
+                && let Ok(peer) = source::peer(&stream)
+            {
+                let mut known = self.known(&state.input, Metadata::default(), None, &name);
+                let variables = environ(&source::environ(peer));
+                if !variables.is_empty() {
+                    // What is secret there may be printed by who has it.
+                    let names = &intake.common.stack.redact.env;
+                    let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
+                    intake.common.redactor.add(secrets);
+                    known.environment = variables;
+                }
+                known.attributes.insert("process.pid".to_owned(), peer.pid.to_string());
+                let label = format!("{} pid {} uid {}", state.input.path, peer.pid, peer.uid);
+                let connection = Connection { descriptor: stream.into(), head: Some(Vec::new()) };
+                let source = Source::Connection(connection);
+                Self::open(&mut state, label, known, source, None, intake);
+            }
+            self.all.insert(name, state);
+        }
+    }
+
+    /// A connection's first bytes have come.
+    pub(super) fn header(&mut self, index: usize, intake: &mut Intake) {
+        match intake.head(index) {
+            Head::Undecided => return,
+            Head::Header(metadata) => {
+                if let Some(slot) = intake.slot_mut(index) {
+                    slot.stream.is_said(metadata);
+                }
+            }
+            Head::Plain(None) => {}
+            Head::Plain(Some(why)) => {
+                if let Some(slot) = intake.slot_mut(index) {
+                    let label = &slot.stream.label;
+                    self.log.limited(&format!("{label}: its first line is not used: {why}"));
+                }
+            }
+        }
+        intake.go_on(index);
+    }
+
+    /// A stream has ended.
+    pub(super) fn ended(&mut self, input: &str, path: Option<PathBuf>) {
+        let Some(state) = self.all.get_mut(input) else { return };
+        state.ended += 1;
+        // Of files and FIFOs that ended by themselves there is nothing more to read.
+        if let Some(path) = path
+            && matches!(state.input.kind, Kind::Fifo | Kind::Steps)
+        {
+            state.over.insert(path);
+        }
+    }
+
+    /// Whether there was something to read, and all of it has ended.
+    pub(super) fn is_done(&self, intake: &Intake) -> bool {
+        let over = |state: &State| {
+            let mut open = intake.slots().filter(|(_, slot)| slot.stream.input == state.input.name);
+            match state.input.kind {
+                // A file that nobody writes any more stays open: its writer has ended.
+                Kind::File | Kind::Cri => {
+                    state.ended > 0 && open.all(|(_, slot)| slot.stream.spool().is_none())
+                }
+                _ => state.ended > 0 && open.next().is_none(),
+            }
+        };
+        self.all.values().all(over)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    fn open(
+        state: &mut State,
+        label: String,
+        known: Known,
+        source: Source,
+        path: Option<PathBuf>,
+        intake: &mut Intake,
+    ) -> usize {
+        let stream = Stream::new(&state.input.name, label, known, Instant::now());
+        intake.add(stream, source, path, state.input.ends_after_idle)
+    }
+
+    /// What is known of a stream.
+    fn known(&self, input: &Input, own: Metadata, env_file: Option<&Path>, what: &str) -> Known {
+        let mut environment = self.environment.clone();
+        if let Some(said) = env_file.and_then(|path| self.read_env_file(path)) {
+            environment.extend(said);
+        }
+        Known {
+            table: input.metadata.clone(),
+            own,
+            environment,
+            what: what.to_owned(),
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    fn read_env_file(&self, path: &Path) -> Option<BTreeMap<String, String>> {
+        let metadata = fs::symlink_metadata(path).ok()?;
+        if !metadata.is_file() || metadata.len() > MAX_ENV_FILE {
+            let why = "not used: it is no file, or a large one";
+            self.log.limited(&format!("{}: {why}", path.display()));
+            return None;
+        }
+        fs::read_to_string(path).ok().map(|text| variables(&text))
+    }
+
+    fn too_many(&self, state: &mut State) {
+        let most = self.settings.max_inputs;
+        self.failed(state, &format_args!("there are {most} streams already ([agent] max_inputs)"));
+    }
+
+    fn failed(&self, state: &mut State, error: &dyn std::fmt::Display) {
+        let error = error.to_string();
+        self.log.limited(&format!("input {}: {error}", state.input.name));
+        state.error = Some(error);
+    }
+
+    /// How they are doing.
+    pub(super) fn status(
+        &self,
+        intake: &Intake,
+        lag: impl Fn(&Path, u64) -> (u64, f64),
+    ) -> Vec<InputStatus> {
+        let now = Instant::now();
+        let stream = |slot: &super::intake::Slot| {
+            let origin = slot.stream.writer();
+            let (lag_bytes, lag_seconds) =
+                slot.stream.spool().map_or((0, 0.0), |(dir, offset)| lag(dir, offset));
+            StreamStatus {
+                label: slot.stream.label.clone(),
+                pipeline_run_id: origin.map(|writer| writer.origin.pipeline_run_id.clone()),
+                step_id: origin.map(|writer| writer.origin.step_id.clone()),
+                writer: origin.map(|writer| writer.id.to_string()),
+                bytes: slot.stream.captured,
+                idle_seconds: now.saturating_duration_since(slot.stream.last).as_secs_f64(),
+                lag_bytes,
+                lag_seconds,
+                unread_bytes: match &slot.source {
+                    Source::File(followed) => followed.follower.lag(),
+                    _ => 0,
+                },
+            }
+        };
+        let input = |state: &State| InputStatus {
+            name: state.input.name.clone(),
+            kind: state.input.kind.as_str().to_owned(),
+            path: state.input.path.clone(),
+            attached: state.attached,
+            error: state.error.clone(),
+            ended: state.ended,
+            streams: intake
+                .slots()
+                .filter(|(_, slot)| slot.stream.input == state.input.name)
+                .map(|(_, slot)| stream(slot))
+                .collect(),
+        };
+        self.all.values().map(input).collect()
+    }
+}
+
+fn streams(intake: &Intake, input: &str) -> Vec<usize> {
+    let own = intake.slots().filter(|(_, slot)| slot.stream.input == input);
+    own.map(|(index, _)| index).collect()
+}
+
+/// Whether a name in a folder of steps is that of a step.
+fn is_step(name: &str) -> bool {
+    let other = [EXIT_RECORD, ".env", ".tmp"].iter().any(|end| name.ends_with(end));
+    !other && !name.starts_with('.')
+}
+
+/// The step that a FIFO or file belongs to.
+fn step_name(name: &str) -> &str {
+    let ends = [".log", ".fifo"];
+    ends.iter()
+        .find_map(|end| name.strip_suffix(end))
+        .filter(|name| !name.is_empty())
+        .unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::source::exit_record;
+    use super::*;
+
+    #[test]
+    fn names_in_a_folder_of_steps() {
+        for (name, step) in [("train", "train"), ("train.log", "train"), ("a.b.fifo", "a.b")] {
+            assert!(is_step(name));
+            assert_eq!(step_name(name), step);
+        }
+        for other in ["train.exit.json", "train.env", ".train", "x.tmp"] {
+            assert!(!is_step(other), "{other}");
+        }
+        assert_eq!(exit_record(Path::new("/s/train")), Path::new("/s/train.exit.json"));
+    }
+}

@@ -1,0 +1,548 @@
+//! The daemon: reads many streams into spools, and delivers every spool of its folder.
+//!
+//! ```text
+//! inputs ──► intake (one thread, epoll) ──► Stream: mask ──► spools ──► courier: a few at a time ──► log stores
+//! fifo · socket · stdin · file · cri · steps                 ▲
+//!                ▲ control socket: attach, detach,            └── `steplog run --via agent`
+//!                  status, reload
+//! ```
+//!
+//! The only part that knows inputs, spools and delivery; each of those knows nothing of it.
+//!
+//! # Invariants
+//!
+//! 1. One thread reads. It waits for nothing but the descriptors, and for the spool's disk as little as
+//!    `steplog run` does; exit records are written elsewhere (`finisher`), deliveries elsewhere (`courier`).
+//! 2. Bytes that were read are in the spool before the next are read. Nothing is kept in memory but
+//!    what a mask holds back and a block that a full spool has no room for.
+//! 3. A stream has a spool only from its first byte on, and a spool has a delivery only while there is
+//!    something to deliver. An idle input costs a descriptor and a few hundred bytes, no thread and no timer.
+//! 4. Of a file no line is lost or doubled, whatever kills the agent: each frame says where it comes from
+//!    (`position`). Of a FIFO a kill loses at most the block between its read and its append; what was not
+//!    read stays in the pipe while a writer has it open.
+//! 5. What the stack file fixes of a stream's metadata nobody else can say (`identity`).
+//! 6. A stack file that is wrong changes nothing: the agent goes on as it was, and says why.
+//!
+//! # Start, reload, stop
+//!
+//! **Start**: the spool folder's leftovers are cleaned; the courier begins with what is there;
+//! the last positions are looked up before any file is opened; inputs of the stack file and
+//! attached ones are opened; then the agent is ready.
+//!
+//! **Reload** (SIGHUP, `steplog agent --reload`): the stack file is read again. Inputs that are the same are not
+//! touched, others end or open. New streams and new deliveries use the new settings.
+//!
+//! **Stop** (TERM, INT): what is there is read, writers end, and the courier has `[ship] deadline` to deliver;
+//! a second signal ends that wait. What is left stays in the spools for whoever comes next.
+//!
+//! | what dies | what follows |
+//! |---|---|
+//! | the agent, at any moment | its spools are interrupted writers: the next agent delivers them, and files go on behind the last byte that is in one of them |
+//! | a delivery | the agent with it: the same |
+//! | a step's writer | nothing: its FIFO stays open for the next one |
+//! | the machine | as the spool has it: at most `[spool] sync_interval` of a FIFO; files are read again from there |
+
+mod settings;
+
+mod control;
+mod courier;
+mod finisher;
+mod identity;
+mod inputs;
+mod intake;
+mod log;
+mod position;
+mod source;
+mod status;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::select;
+
+pub use control::{Answer, AskError, Request, ask, is_there};
+pub use log::Said;
+pub use settings::{Input, Kind, Metadata, Settings};
+pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
+
+use self::control::{Client, Control};
+use self::courier::Courier;
+use self::finisher::Finisher;
+use self::inputs::Inputs;
+use self::intake::{Event, Intake, Token};
+use self::log::Log;
+use self::position::Positions;
+use self::stream::Common;
+use crate::capture::file::Take;
+use crate::capture::process::{Signal, Signals};
+use crate::delivery::OpenStacks;
+use crate::record::Exit;
+use crate::redact::Redactor;
+use crate::ship::Mark;
+use crate::spool::{self, Checkpoint, SpoolState};
+use crate::stack::Stack;
+
+/// The control socket's name in the folder of the spools.
+pub const CONTROL: &str = ".agent.sock";
+
+/// The folder of attached inputs, in the folder of the spools.
+const ATTACHED: &str = ".inputs";
+
+/// Between looks whether everything is over.
+const DONE_LOOK: Duration = Duration::from_millis(200);
+
+/// What the agent is started with.
+pub struct Start {
+    /// The stack.
+    pub stack: Stack,
+    /// What must not be seen.
+    pub redactor: Redactor,
+    /// The agent's own variables.
+    pub environment: BTreeMap<String, String>,
+    /// The machine's name.
+    pub host: Option<String>,
+    /// A stack file that stands over those that writers have used.
+    pub stack_file: Option<PathBuf>,
+    /// Reads the stack file again.
+    pub load: Box<dyn FnMut() -> Result<(Stack, Redactor), String>>,
+    /// Where the agent's own lines go.
+    pub log: Box<dyn FnMut(&str) + Send>,
+    /// End when all that there was to read has ended and is delivered.
+    pub until_done: bool,
+}
+
+/// How the agent has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is delivered.
+    Delivered,
+    /// Something is left in the spools.
+    Left,
+}
+
+/// The daemon.
+pub struct Agent {
+    signals: Signals,
+    control: Control,
+    clients: Vec<Option<Client>>,
+    courier: Courier,
+    intake: Intake,
+    inputs: Inputs,
+    load: Box<dyn FnMut() -> Result<(Stack, Redactor), String>>,
+    log: Log,
+    until_done: bool,
+    started: Instant,
+    scan_at: Instant,
+}
+
+/// Why the agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The control socket.
+    #[error("cannot listen at {}", path.display())]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder of spools.
+    #[error("cannot use the folder of spools {}", path.display())]
+    Spools {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something that every program needs.
+    #[error("cannot start")]
+    System(#[from] io::Error),
+}
+
+impl Agent {
+    /// Opens everything; returns when it is ready.
+    pub fn start(start: Start) -> Result<Self, StartError> {
+        let signals = Signals::catch_only(&[Signal::TERM, Signal::INT, Signal::HUP])?;
+        let log = Log::new(start.log);
+        let root = start.stack.spool.dir.clone();
+        let spools = |source| StartError::Spools { path: root.clone(), source };
+        fs::create_dir_all(&root).map_err(spools)?;
+        // Before anything is delivered or made: one agent a folder.
+        let path = start.stack.agent.control.clone();
+        let control =
+            Control::listen(&path).map_err(|source| StartError::Control { path, source })?;
+        if let Err(error) = spool::clean(&root) {
+            log.warn(&format!("clean up {}: {error}", root.display()));
+        }
+        // Before anything is removed: positions of dead writers are in their spools.
+        let positions = Positions::load(&root).map_err(spools)?;
+        let stacks = OpenStacks::new(start.stack_file);
+        let deliveries = start.stack.agent.deliveries;
+        let courier = Courier::start(root.clone(), deliveries, stacks, log.clone())?;
+        let hint = courier.hint();
+        let finisher = Finisher::new(root.clone(), hint.clone(), log.clone());
+        let stack = Arc::new(start.stack);
+        let common =
+            Common { stack: Arc::clone(&stack), redactor: start.redactor, host: start.host, hint };
+        let intake = Intake::new(common, finisher, log.clone())?;
+        intake.watch(Token::Signals, signals.descriptor())?;
+        intake.watch(Token::Control, control.descriptor())?;
+        let mut inputs =
+            Inputs::new(positions, start.environment, stack.agent.clone(), log.clone(), &intake)?;
+        for input in &stack.inputs {
+            inputs.add(input.clone(), false, &intake);
+        }
+        for input in attached(&root, &log) {
+            if inputs.get(&input.name).is_none() {
+                inputs.add(input, true, &intake);
+            }
+        }
+        let now = Instant::now();
+        let mut agent = Self {
+            signals,
+            control,
+            clients: Vec::new(),
+            courier,
+            intake,
+            inputs,
+            load: start.load,
+            log,
+            until_done: start.until_done,
+            started: now,
+            scan_at: now,
+        };
+        agent.scan();
+        Ok(agent)
+    }
+
+    /// Works until it is told to stop, or everything is over.
+    pub fn run(mut self) -> io::Result<Outcome> {
+        let deadline = loop {
+            let mut until = Some(self.scan_at);
+            until = until.into_iter().chain(self.clients.iter().flatten().map(|it| it.until)).min();
+            if self.until_done {
+                let look = Instant::now() + DONE_LOOK;
+                until = until.map(|until| until.min(look));
+            }
+            let events = self.intake.turn(until)?;
+            if self.handle(events) {
+                break Some(self.intake.common.stack.ship.deadline);
+            }
+            let now = Instant::now();
+            for slot in &mut self.clients {
+                // Dropped, it is gone from the epoll set too.
+                slot.take_if(|client| now >= client.until);
+            }
+            if now >= self.scan_at {
+                self.scan();
+            }
+            if self.until_done && self.is_done() {
+                break None;
+            }
+        };
+        Ok(self.stop(deadline))
+    }
+
+    /// True: the agent is to stop.
+    fn handle(&mut self, events: Vec<Event>) -> bool {
+        let mut events = events;
+        while !events.is_empty() {
+            let mut told = Vec::new();
+            for event in events {
+                match event {
+                    Event::Ready(Token::Signals) => {
+                        let signals: Vec<Signal> = self.signals.take().collect();
+                        for signal in signals {
+                            if signal != Signal::HUP {
+                                return true;
+                            }
+                            // Whoever sent it reads the log.
+                            drop(self.reload());
+                        }
+                    }
+                    Event::Ready(Token::Control) => self.accept(),
+                    Event::Ready(Token::Client(number)) => self.hear(number),
+                    Event::Ready(Token::Watch) => {
+                        if self.inputs.hinted(&mut self.intake, &mut told) {
+                            self.scan_at = Instant::now();
+                        }
+                    }
+                    Event::Ready(Token::Listener(number)) => {
+                        self.inputs.accept(number, &mut self.intake);
+                    }
+                    Event::Ready(Token::Stream(_)) => {}
+                    Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
+                    Event::Ended { input, path } => self.inputs.ended(&input, path),
+                }
+            }
+            events = told;
+        }
+        false
+    }
+
+    fn scan(&mut self) {
+        let mut told = Vec::new();
+        self.inputs.scan(&mut self.intake, &mut told);
+        self.scan_at = Instant::now() + self.intake.common.stack.agent.scan_interval;
+        // A look cannot bring a signal.
+        self.handle(told);
+    }
+
+    fn accept(&mut self) {
+        let now = Instant::now();
+        while let Some(client) = self.control.accept(now) {
+            let number = self.clients.iter().position(Option::is_none).unwrap_or_else(|| {
+                self.clients.push(None);
+                self.clients.len() - 1
+            });
+            if self.intake.watch(Token::Client(number), client.descriptor()).is_ok()
+                && let Some(slot) = self.clients.get_mut(number)
+            {
+                *slot = Some(client);
+            }
+        }
+    }
+
+    fn hear(&mut self, number: usize) {
+        let Some(slot) = self.clients.get_mut(number) else { return };
+        let Some(mut client) = slot.take() else { return };
+        match client.hear() {
+            Ok(None) => *slot = Some(client),
+            Ok(Some(request)) => {
+                self.intake.unwatch(client.descriptor());
+                let answer = match request {
+                    Ok(request) => self.answer(request),
+                    Err(why) => Answer::Refused { why },
+                };
+                client.answer(&answer);
+            }
+            // It has gone.
+            Err(_) => {}
+        }
+    }
+
+    fn answer(&mut self, request: Request) -> Answer {
+        let done = |result: Result<String, String>| match result {
+            Ok(note) => Answer::Done { note },
+            Err(why) => Answer::Refused { why },
+        };
+        match request {
+            Request::Ping => done(Ok("here".to_owned())),
+            Request::Status => Answer::Status { status: Box::new(self.status()) },
+            Request::Attach { input } => done(self.attach(*input)),
+            Request::Detach { name } => done(self.detach(&name)),
+            Request::Reload => done(self.reload()),
+        }
+    }
+
+    fn attach(&mut self, input: Input) -> Result<String, String> {
+        if self.inputs.get(&input.name).is_some() {
+            return Err(format!("there is an input {:?} already", input.name));
+        }
+        if input.kind == Kind::Stdin {
+            return Err("standard input is the agent's own: name it in the stack file".to_owned());
+        }
+        input.metadata.check()?;
+        let name = input.name.clone();
+        let folder = self.root().join(ATTACHED);
+        let file = folder.join(format!("{name}.json"));
+        let json = serde_json::to_vec(&input).map_err(|error| error.to_string())?;
+        self.inputs.add(input, true, &self.intake);
+        self.scan();
+        let status = self.inputs.status(&self.intake, |_, _| (0, 0.0));
+        let wrong = status.into_iter().find(|it| it.name == name).and_then(|it| it.error);
+        if let Some(wrong) = wrong {
+            self.inputs.remove(&name, "it could not be opened", &mut self.intake);
+            return Err(wrong);
+        }
+        // So that it is attached again after a restart.
+        let kept = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, json));
+        match kept {
+            Ok(()) => Ok(format!("{name} is attached")),
+            Err(error) => Ok(format!(
+                "{name} is attached, but not after a restart of the agent: {}: {error}",
+                file.display()
+            )),
+        }
+    }
+
+    fn detach(&mut self, name: &str) -> Result<String, String> {
+        let Some((_, attached)) = self.inputs.get(name) else {
+            let names = self.inputs.names();
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            let help = crate::stack::suggest(name, "inputs", &known);
+            return Err(format!("there is no input {name:?}; {help}"));
+        };
+        self.inputs.remove(name, "detached", &mut self.intake);
+        if attached {
+            drop(fs::remove_file(self.root().join(ATTACHED).join(format!("{name}.json"))));
+            return Ok(format!("{name} is detached"));
+        }
+        Ok(format!("{name} is detached; the stack file names it, so a reload brings it back"))
+    }
+
+    fn reload(&mut self) -> Result<String, String> {
+        let loaded = (self.load)().and_then(|(stack, redactor)| {
+            let old = &self.intake.common.stack;
+            let fixed = [
+                (stack.spool.dir != old.spool.dir, "[spool] dir"),
+                (stack.agent.control != old.agent.control, "[agent] control"),
+            ];
+            match fixed.iter().find(|(differs, _)| *differs) {
+                Some((_, key)) => {
+                    Err(format!("{key} cannot change while the agent runs: restart it"))
+                }
+                None => Ok((stack, redactor)),
+            }
+        });
+        let (stack, redactor) = match loaded {
+            Ok(loaded) => loaded,
+            Err(why) => {
+                self.log.warn(&format!("not reloaded, all goes on as before: {why}"));
+                return Err(why);
+            }
+        };
+        let stack = Arc::new(stack);
+        self.intake.common.stack = Arc::clone(&stack);
+        self.intake.common.redactor = redactor;
+        self.inputs.set_settings(stack.agent.clone());
+        self.courier.reload();
+        let (mut opened, mut ended) = (0, 0);
+        for name in self.inputs.names() {
+            let Some((known, attached)) = self.inputs.get(&name) else { continue };
+            let same = stack.inputs.iter().any(|input| input == known);
+            let named = stack.inputs.iter().any(|input| input.name == name);
+            if !same && (!attached || named) {
+                self.inputs.remove(&name, "the stack file has changed", &mut self.intake);
+                ended += 1;
+            }
+        }
+        for input in &stack.inputs {
+            if self.inputs.get(&input.name).is_none() {
+                self.inputs.add(input.clone(), false, &self.intake);
+                opened += 1;
+            }
+        }
+        self.scan();
+        let note = format!("reloaded: {opened} inputs opened, {ended} ended");
+        self.log.info(&note);
+        Ok(note)
+    }
+
+    fn root(&self) -> &Path {
+        &self.intake.common.stack.spool.dir
+    }
+
+    fn status(&self) -> Status {
+        let stack = &self.intake.common.stack;
+        let report = self.courier.report();
+        let lag = |dir: &Path, offset: u64| {
+            let lag = offset.saturating_sub(acknowledged(dir));
+            let since = report.caught_up.get(dir).map_or(self.started, |at| *at);
+            (lag, if lag == 0 { 0.0 } else { since.elapsed().as_secs_f64() })
+        };
+        let spools = spool::list(self.root()).unwrap_or_default();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            stack: stack.name.clone(),
+            inputs: self.inputs.status(&self.intake, lag),
+            spool: SpoolStatus {
+                dir: self.root().display().to_string(),
+                bytes: spools.iter().map(|spool| spool.bytes).sum(),
+                max_bytes: stack.spool.max_bytes,
+                spools: spools.len() as u64,
+            },
+            deliveries: DeliveryStatus {
+                running: report.running as u64,
+                waiting: report.waiting as u64,
+                delivered: report.delivered,
+            },
+            stores: stack
+                .log_stores
+                .iter()
+                .map(|store| StoreStatus {
+                    name: store.name.clone(),
+                    error: report.stores.get(&store.name).cloned().flatten(),
+                })
+                .collect(),
+            errors: self.log.errors(),
+        }
+    }
+
+    /// Whether all that there was to read has ended, and there was something.
+    fn is_done(&self) -> bool {
+        let own: Vec<&Path> = self
+            .intake
+            .slots()
+            .filter_map(|(_, slot)| slot.stream.spool().map(|(dir, _)| dir))
+            .collect();
+        // Steps that are wrapped spool into this folder too.
+        let alive = |dir: &PathBuf| {
+            !own.contains(&dir.as_path())
+                && spool::growth(dir).is_ok_and(|(state, _)| state == SpoolState::Live)
+        };
+        let spools = spool::writers(self.root()).unwrap_or_default();
+        let any =
+            !self.inputs.is_empty() || self.courier.report().delivered > 0 || !spools.is_empty();
+        any && self.inputs.is_done(&self.intake) && !spools.iter().any(alive)
+    }
+
+    /// Reads what is there, ends all writers, and has everything delivered: within `deadline`, if there is one.
+    fn stop(mut self, deadline: Option<Duration>) -> Outcome {
+        let open: Vec<usize> = self.intake.slots().map(|(index, _)| index).collect();
+        let mut told = Vec::new();
+        for index in open {
+            let exit = Exit { reason: Some("agent stopped".to_owned()), ..Exit::default() };
+            self.intake.end(index, exit, Take::Lines, &mut told);
+        }
+        let Self { mut signals, control, courier, intake, inputs, log, .. } = self;
+        drop((control, inputs));
+        intake.finisher.wait();
+        let drained = courier.drained();
+        let until = deadline.map(|deadline| Instant::now() + deadline);
+        let outcome = loop {
+            select! {
+                recv(drained) -> _ => break Outcome::Delivered,
+                default(Duration::from_millis(50)) => {}
+            }
+            let told = signals.take().any(|signal| signal != Signal::HUP);
+            if told || until.is_some_and(|until| Instant::now() >= until) {
+                log.info("not everything is delivered; the rest stays in the spools");
+                break Outcome::Left;
+            }
+        };
+        courier.stop();
+        outcome
+    }
+}
+
+/// Bytes of a spool that every log store has acknowledged.
+fn acknowledged(dir: &Path) -> u64 {
+    let checkpoint = Checkpoint::<Mark>::load(dir).unwrap_or_default();
+    let stores = checkpoint.stores.values();
+    stores.map(|store| store.acked.lines.resume_offset()).min().unwrap_or(0)
+}
+
+/// The inputs that were attached to an agent before this one.
+fn attached(root: &Path, log: &Log) -> Vec<Input> {
+    let Ok(entries) = fs::read_dir(root.join(ATTACHED)) else { return Vec::new() };
+    let mut inputs = Vec::new();
+    for entry in entries.flatten() {
+        let read = fs::read(entry.path()).map_err(|error| error.to_string());
+        let parsed = read.and_then(|json| {
+            serde_json::from_slice::<Input>(&json).map_err(|error| error.to_string())
+        });
+        match parsed {
+            Ok(input) => inputs.push(input),
+            Err(error) => log.warn(&format!("{}: {error}", entry.path().display())),
+        }
+    }
+    inputs
+}

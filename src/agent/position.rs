@@ -1,0 +1,95 @@
+//! Where reading of a file goes on: what the spools and the kept positions of a folder say.
+//!
+//! Apart from [`capture::file`](crate::capture::file), which makes positions, and from the
+//! [`spool`], which keeps them: here they get the name of an input and a path, and the last of each
+//! is found after a restart.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::file;
+use crate::record::{IoStream, WriterId};
+use crate::spool::{self, SpoolState};
+
+/// What is written with the bytes of a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Written {
+    /// The input's name.
+    pub(super) input: String,
+    /// The path that is followed.
+    pub(super) path: String,
+    /// Of which the bytes are.
+    pub(super) iostream: IoStream,
+    /// The place.
+    pub(super) position: file::Position,
+    /// What comes of the file from there on began with so many bytes that another writer has.
+    #[serde(default)]
+    pub(super) before: u64,
+}
+
+/// The last position of a path, and how many bytes came after it.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    pub(super) written: Written,
+    pub(super) following: u64,
+    pub(super) writer: WriterId,
+}
+
+impl Last {
+    /// What comes of the file from where it is read on begins with so many bytes that are known.
+    pub(super) fn doubled(&self) -> u64 {
+        let Written { position, before, .. } = &self.written;
+        match position.doubled(self.following) {
+            0 if self.following >= position.bytes => 0,
+            doubled => before + doubled,
+        }
+    }
+}
+
+/// The last positions by input and path.
+#[derive(Debug, Default)]
+pub(super) struct Positions(HashMap<(String, String), Last>);
+
+impl Positions {
+    /// Those below `root`. To be asked before the first file is opened: what a writer that lives has
+    /// written is not looked at.
+    pub(super) fn load(root: &Path) -> io::Result<Self> {
+        let mut positions = Self::default();
+        for kept in spool::kept_positions(root)? {
+            positions.add(kept.writer, &kept.position);
+        }
+        for entry in spool::list(root)? {
+            let Ok(meta) = &entry.meta else { continue };
+            if entry.state == SpoolState::Interrupted
+                && let Some(position) = spool::last_position(&entry.path)?
+            {
+                positions.add(meta.writer.id, &position);
+            }
+        }
+        Ok(positions)
+    }
+
+    fn add(&mut self, writer: WriterId, position: &spool::Position) {
+        // One that a later version wrote, or nobody: then the file is read from its start.
+        let Ok(written) = serde_json::from_slice::<Written>(&position.payload) else { return };
+        let key = (written.input.clone(), written.path.clone());
+        let newer = self.0.get(&key).is_none_or(|known| known.writer <= writer);
+        if newer {
+            self.0.insert(key, Last { written, following: position.following, writer });
+        }
+    }
+
+    /// The last one of this path.
+    pub(super) fn take(&mut self, input: &str, path: &Path) -> Option<Last> {
+        self.0.remove(&(input.to_owned(), path.to_string_lossy().into_owned()))
+    }
+
+    /// A writer of this process has ended with this.
+    pub(super) fn put(&mut self, last: Last) {
+        let key = (last.written.input.clone(), last.written.path.clone());
+        self.0.insert(key, last);
+    }
+}

@@ -1,0 +1,104 @@
+//! What the agent reads, and how it works: `[[inputs]]` and `[agent]`, resolved.
+//!
+//! Apart from what it does with them, so that the stack file knows the shape and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The `[agent]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The control socket.
+    pub control: PathBuf,
+    /// Spools that are delivered at the same time.
+    pub deliveries: usize,
+    /// Streams that are open at the same time.
+    pub max_inputs: usize,
+    /// Between looks for new files where nothing tells.
+    pub scan_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            control: PathBuf::from("/var/lib/steplog/spool/.agent.sock"),
+            deliveries: 8,
+            max_inputs: 10_000,
+            scan_interval: Duration::from_secs(5),
+        }
+    }
+}
+
+/// One of `[[inputs]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Unique among all inputs.
+    pub name: String,
+    /// What is read.
+    pub kind: Kind,
+    /// Where: a path, for `file` and `cri` a template; empty for `stdin`.
+    pub path: String,
+    /// A file with variables beside each file; captures of the path stand in it.
+    pub env_file: Option<String>,
+    /// A stream ends when nothing came for so long. `None`: never.
+    pub ends_after_idle: Option<Duration>,
+    /// The mode of a FIFO or socket that is made.
+    pub mode: u32,
+    /// Whose lines they are.
+    pub metadata: Metadata,
+}
+
+/// What an input reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Standard input of the agent.
+    Stdin,
+    /// A named pipe.
+    Fifo,
+    /// A Unix stream socket: each connection is a stream.
+    Socket,
+    /// Files.
+    File,
+    /// Container logs of a Kubernetes node.
+    Cri,
+    /// A folder in which a FIFO or file appears for each step.
+    Steps,
+}
+
+impl Kind {
+    /// All, with the words of the stack file.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("fifo", Self::Fifo),
+        ("file", Self::File),
+        ("cri", Self::Cri),
+        ("steps", Self::Steps),
+        ("socket", Self::Socket),
+        ("stdin", Self::Stdin),
+    ];
+
+    /// The word of the stack file.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// Metadata that an input's table fixes, or that something else says of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metadata {
+    /// The run.
+    pub pipeline_run_id: Option<String>,
+    /// The step.
+    pub step_id: Option<String>,
+    /// The try at the step.
+    pub attempt: Option<u32>,
+    /// What writes.
+    pub source: Option<String>,
+    /// More.
+    pub attributes: BTreeMap<String, String>,
+}

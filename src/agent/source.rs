@@ -1,0 +1,240 @@
+//! What a stream is read from, and how each kind is opened.
+//!
+//! Apart from [`intake`](super::intake), which waits: here are the descriptors, and the care that paths
+//! need which steps can write to. Reads nothing but the first line of a connection.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use serde::Deserialize;
+
+use super::Metadata;
+use crate::capture::additions::reachable;
+use crate::capture::file::Follower;
+use crate::capture::process::spawn::grow_pipe;
+use crate::record::{Exit, WriterId};
+
+/// The longest first line that is looked at for metadata.
+const MAX_HEADER: usize = 16 << 10;
+
+/// Ends the name of the record that a step leaves beside its FIFO or file.
+pub(super) const EXIT_RECORD: &str = ".exit.json";
+
+/// See the module.
+pub(super) enum Source {
+    /// A FIFO, which never ends by itself.
+    Fifo(OwnedFd),
+    /// Who has connected.
+    Connection(Connection),
+    /// Standard input.
+    Stdin(OwnedFd),
+    /// A file.
+    File(Box<Followed>),
+}
+
+/// A file that is followed.
+pub(super) struct Followed {
+    pub(super) follower: Follower,
+    pub(super) generation: u64,
+    /// There has been a part of a line since then.
+    pub(super) partial_since: Option<Instant>,
+    /// The path names nothing any more, and all is read.
+    pub(super) missing: bool,
+    /// The writer whose kept position is of no more use when this one's is kept.
+    pub(super) before: Option<WriterId>,
+}
+
+/// A connection.
+pub(super) struct Connection {
+    pub(super) descriptor: OwnedFd,
+    /// Its first line, until that is whole.
+    pub(super) head: Option<Vec<u8>>,
+}
+
+/// Who has connected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) pid: i32,
+    pub(super) uid: u32,
+}
+
+impl Source {
+    /// What epoll can wait for.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Fifo(descriptor) | Self::Stdin(descriptor) => Some(descriptor.as_fd()),
+            Self::Connection(connection) => Some(connection.descriptor.as_fd()),
+            Self::File(_) => None,
+        }
+    }
+}
+
+/// Opens a FIFO, for writers that may come and go; makes it if it is missing.
+pub(super) fn open_fifo(path: &Path, mode: u32, pipe_bytes: usize) -> io::Result<OwnedFd> {
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        match mkfifo(path, Mode::from_bits_truncate(0o600)) {
+            // Past the umask, which is about files that nobody has thought of.
+            Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode))?,
+            Err(nix::errno::Errno::EEXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Both ways, so that it is never at its end while nobody writes. No link: it may have been put there.
+    let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let descriptor = open(path, flags, Mode::empty())?;
+    if !fs::File::from(descriptor.try_clone()?).metadata()?.file_type().is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a FIFO"));
+    }
+    grow_pipe(&descriptor, pipe_bytes);
+    Ok(descriptor)
+}
+
+/// Listens at a path; a socket that nobody listens at any more is replaced.
+pub(super) fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
+        match reachable(folder, name, |path| UnixStream::connect(path)) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path)?;
+            }
+            Ok(_) => {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let listener = reachable(folder, name, |path| UnixListener::bind(path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Standard input.
+pub(super) fn open_stdin() -> io::Result<OwnedFd> {
+    io::stdin().as_fd().try_clone_to_owned()
+}
+
+/// Who has connected, by the kernel's word.
+pub(super) fn peer(stream: &UnixStream) -> io::Result<Peer> {
+    let credentials = getsockopt(stream, PeerCredentials)?;
+    Ok(Peer { pid: credentials.pid(), uid: credentials.uid() })
+}
+
+/// The variables of a process; none if they may not be seen.
+pub(super) fn environ(peer: Peer) -> Vec<u8> {
+    fs::read(format!("/proc/{}/environ", peer.pid)).unwrap_or_default()
+}
+
+/// What became of a connection's first bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// More has to come to know.
+    Undecided,
+    /// A header; the rest is what the step wrote.
+    Header(Metadata),
+    /// The step's own bytes from the first one on; or a header that says nothing that can be used.
+    Plain(Option<String>),
+}
+
+/// Looks at the first bytes of a connection for a line like `{"steplog":{"pipeline_run_id":"r1"}}`. Any
+/// other first line, also of JSON, is the step's. A header is taken out of `head`.
+pub(super) fn header(head: &mut Vec<u8>, ended: bool) -> Head {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Header {
+        steplog: Metadata,
+    }
+    const START: &[u8] = b"{\"steplog\"";
+    let known = head.len().min(START.len());
+    if head.get(..known) != START.get(..known) {
+        return Head::Plain(None);
+    }
+    let Some(end) = memchr::memchr(b'\n', head) else {
+        let hopeless = ended || head.len() > MAX_HEADER;
+        return if hopeless { Head::Plain(None) } else { Head::Undecided };
+    };
+    let parsed = serde_json::from_slice::<Header>(head.get(..end).unwrap_or_default());
+    let checked = parsed
+        .map_err(|error| error.to_string())
+        .and_then(|header| header.steplog.check().map(|()| header.steplog));
+    match checked {
+        Ok(metadata) => {
+            head.drain(..=end);
+            Head::Header(metadata)
+        }
+        Err(why) => Head::Plain(Some(why)),
+    }
+}
+
+/// The path of the record that a step leaves beside its FIFO or file.
+pub(super) fn exit_record(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(EXIT_RECORD);
+    path.with_file_name(name)
+}
+
+/// How the step ended, if it has said so. What is not said is unknown; what cannot be read is an end
+/// all the same.
+pub(super) fn read_exit(path: &Path) -> Option<Exit> {
+    let text = match fs::read(exit_record(path)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(_) => Vec::new(),
+    };
+    let unreadable = || Exit { reason: Some("unreadable exit record".into()), ..Exit::default() };
+    let said = serde_json::from_slice::<serde_json::Value>(&text);
+    let Ok(serde_json::Value::Object(said)) = said else { return Some(unreadable()) };
+    let known = serde_json::to_value(Exit::default()).unwrap_or_default();
+    let serde_json::Value::Object(mut known) = known else { return Some(unreadable()) };
+    known.extend(said);
+    Some(serde_json::from_value(known.into()).unwrap_or_else(|_| unreadable()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_header_is_taken_for_one() {
+        let check = |text: &str, ended: bool| {
+            let mut head = text.as_bytes().to_vec();
+            let found = header(&mut head, ended);
+            (found, String::from_utf8(head).unwrap())
+        };
+        assert_eq!(check("{\"steplog", false).0, Head::Undecided);
+        assert_eq!(check("{\"steplog\":{}", true).0, Head::Plain(None));
+        assert_eq!(check("{\"message\":1}\n", false).0, Head::Plain(None));
+        let (found, rest) = check("{\"steplog\":{\"step_id\":\"train\"}}\nfirst\n", false);
+        let Head::Header(metadata) = found else { panic!("{found:?}") };
+        assert_eq!((metadata.step_id.as_deref(), rest.as_str()), (Some("train"), "first\n"));
+        let (found, rest) = check("{\"steplog\":{\"step_id\":\"..\"}}\n", false);
+        assert!(matches!(found, Head::Plain(Some(_))), "{found:?}");
+        assert_eq!(rest, "{\"steplog\":{\"step_id\":\"..\"}}\n");
+        assert_eq!(
+            check(&format!("{{\"steplog\"{}", "x".repeat(MAX_HEADER)), false).0,
+            Head::Plain(None)
+        );
+    }
+
+    #[test]
+    fn an_exit_record_may_say_little() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train");
+        assert_eq!(read_exit(&path), None);
+        fs::write(exit_record(&path), "{\"code\":3}").unwrap();
+        assert_eq!(read_exit(&path), Some(Exit { code: Some(3), ..Exit::default() }));
+        fs::write(exit_record(&path), "{").unwrap();
+        assert_eq!(read_exit(&path).unwrap().reason.as_deref(), Some("unreadable exit record"));
+    }
+}

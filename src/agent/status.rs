@@ -1,0 +1,105 @@
+//! How the agent is doing, as `steplog status` shows it.
+//!
+//! Apart because its names are read by scripts: fields are added, never changed.
+
+use serde::{Deserialize, Serialize};
+
+use super::log::Said;
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// The agent's process.
+    pub pid: u32,
+    /// For how long it has been running.
+    pub uptime_seconds: f64,
+    /// The stack.
+    pub stack: String,
+    /// What it reads.
+    pub inputs: Vec<InputStatus>,
+    /// What is not delivered yet.
+    pub spool: SpoolStatus,
+    /// Who delivers.
+    pub deliveries: DeliveryStatus,
+    /// The log stores.
+    pub stores: Vec<StoreStatus>,
+    /// The last errors, oldest first.
+    pub errors: Vec<Said>,
+}
+
+/// One input.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InputStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where.
+    pub path: String,
+    /// By `steplog attach`, and not by the stack file.
+    pub attached: bool,
+    /// Why it does not work, if it does not.
+    pub error: Option<String>,
+    /// Streams that have ended.
+    pub ended: u64,
+    /// Streams that are open.
+    pub streams: Vec<StreamStatus>,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// Its path or peer.
+    pub label: String,
+    /// Its run, once there are lines.
+    pub pipeline_run_id: Option<String>,
+    /// Its step.
+    pub step_id: Option<String>,
+    /// Its writer.
+    pub writer: Option<String>,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Since something came.
+    pub idle_seconds: f64,
+    /// Bytes that are not in every log store.
+    pub lag_bytes: u64,
+    /// For how long not everything has been in every log store.
+    pub lag_seconds: f64,
+    /// Bytes of its file that are not read.
+    pub unread_bytes: u64,
+}
+
+/// The folder of spools.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SpoolStatus {
+    /// Where.
+    pub dir: String,
+    /// How much is in it.
+    pub bytes: u64,
+    /// How much may be.
+    pub max_bytes: u64,
+    /// Writers that have something in it.
+    pub spools: u64,
+}
+
+/// The courier.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryStatus {
+    /// Spools that are delivered now.
+    pub running: u64,
+    /// Spools that wait.
+    pub waiting: u64,
+    /// Spools that were delivered to their end.
+    pub delivered: u64,
+}
+
+/// A log store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Its name.
+    pub name: String,
+    /// Why the last try failed, if it did.
+    pub error: Option<String>,
+}

@@ -1,0 +1,188 @@
+//! Which file to read when one is read: the oldest of those written after it.
+//!
+//! Apart from the follower because it is about several files at one moment, while others rename them. Nothing is
+//! remembered between two calls: the folder is listed, and what was found is opened and compared before it is believed.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::beneath::open_file;
+use super::content::{Content, Stamp};
+use super::position::Identity;
+use super::rotation::{Sibling, Style, siblings};
+use crate::record::Nanos;
+
+/// Files may be renamed between list and open; then the list is made again.
+const TRIES: usize = 8;
+
+/// The file that was read before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Previous {
+    pub(super) file: Identity,
+    pub(super) modified: Nanos,
+}
+
+/// A file that was found and opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) content: Content,
+    pub(super) stamp: Stamp,
+    pub(super) path: PathBuf,
+}
+
+/// What is known of the files before the one looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum After {
+    /// All of them are read or not wanted.
+    All,
+    /// None of them.
+    None,
+    /// Those up to this one.
+    File(Previous),
+}
+
+/// Opens a file; `None` if it is not there.
+pub(super) fn open(path: &Path, root: Option<&Path>) -> io::Result<Option<Opened>> {
+    let file = match open_file(path, root) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        file => file?,
+    };
+    let gzip = path.extension().is_some_and(|extension| extension == "gz");
+    let content = Content::new(file, gzip);
+    let stamp = content.stamp()?;
+    Ok(Some(Opened { content, stamp, path: path.to_owned() }))
+}
+
+/// What is at a path; `None` if nothing is.
+pub(super) fn look(path: &Path) -> io::Result<Option<Stamp>> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(Stamp::of(&metadata))),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The file to read next; `None` if there is none yet.
+///
+/// `passed` is the inode of a file after that one which was empty: nothing but that says which it is.
+pub(super) fn next(
+    path: &Path,
+    root: Option<&Path>,
+    after: After,
+    passed: Option<u64>,
+) -> io::Result<Option<Opened>> {
+    for _ in 0..TRIES {
+        // First the path, then the list: what is renamed in between is in the list, or is what was opened.
+        let live = open(path, root)?;
+        let found = newer(path, root, after, live.as_ref().map(|live| live.stamp))?;
+        let passed = found.iter().rposition(|one| Some(one.stamp.inode) == passed);
+        let Some(first) = found.get(passed.map_or(0, |index| index + 1)) else { return Ok(live) };
+        if let Some(opened) = open(&first.path, root)?
+            && opened.stamp.is_same_file(&first.stamp)
+        {
+            return Ok(Some(opened));
+        }
+    }
+    Err(io::Error::new(ErrorKind::ResourceBusy, "it is being renamed all the time"))
+}
+
+/// Whether files have been rotated since this one, which is not at its path any more.
+pub(super) fn has_newer(path: &Path, root: Option<&Path>, previous: Previous) -> io::Result<bool> {
+    Ok(!newer(path, root, After::File(previous), look(path)?)?.is_empty())
+}
+
+/// Rotated files that were written after, oldest first.
+fn newer(
+    path: &Path,
+    root: Option<&Path>,
+    after: After,
+    live: Option<Stamp>,
+) -> io::Result<Vec<Sibling>> {
+    let previous = match after {
+        After::All => return Ok(Vec::new()),
+        After::None => None,
+        After::File(previous) => Some(previous),
+    };
+    let mut found = siblings(path)?;
+    found.retain(|one| live.is_none_or(|live| !one.stamp.is_same_file(&live)));
+    let Some(previous) = previous else {
+        found.retain(|one| one.name.style == Style::Suffix);
+        return Ok(found);
+    };
+    if let Some(index) = position(&found, root, &previous.file) {
+        let style = found.get(index).map(|one| one.name.style);
+        found = found.split_off(index + 1);
+        found.retain(|one| Some(one.name.style) == style);
+    } else {
+        // Deleted: the rotated files that were written to after it was read.
+        found.retain(|one| {
+            one.name.style == Style::Suffix && one.stamp.modified >= previous.modified
+        });
+    }
+    Ok(found)
+}
+
+/// Finds a file by what is in it: the path itself or a rotated one, plain before compressed.
+pub(super) fn find(
+    path: &Path,
+    root: Option<&Path>,
+    file: &Identity,
+) -> io::Result<Option<Opened>> {
+    if let Some(mut live) = open(path, root)?
+        && is(&mut live, file)?
+        && live.stamp.inode == file.inode
+    {
+        return Ok(Some(live));
+    }
+    if let Some(copy) = find_rotated(path, root, file)? {
+        return Ok(Some(copy));
+    }
+    // Inodes change too, when a volume is moved.
+    let Some(mut live) = open(path, root)? else { return Ok(None) };
+    Ok((file.head.bytes > 0 && is(&mut live, file)?).then_some(live))
+}
+
+/// The same among the rotated files alone.
+pub(super) fn find_rotated(
+    path: &Path,
+    root: Option<&Path>,
+    file: &Identity,
+) -> io::Result<Option<Opened>> {
+    let found = siblings(path)?;
+    match position(&found, root, file).and_then(|index| found.get(index)) {
+        Some(one) => open(&one.path, root),
+        None => Ok(None),
+    }
+}
+
+/// Which of the files it is: by inode if one has it, else the newest that has what was read.
+fn position(found: &[Sibling], root: Option<&Path>, file: &Identity) -> Option<usize> {
+    let newest = || found.iter().enumerate().rev();
+    let known = |(_, one): &(usize, &Sibling)| one.stamp.inode == file.inode;
+    let candidates = newest().filter(known).chain(newest().filter(|one| !known(one)));
+    for (index, one) in candidates {
+        // Of which nothing was read, all files are the continuation.
+        if file.head.bytes == 0 && !known(&(index, one)) {
+            continue;
+        }
+        // One that we may not read, or that is damaged, is not it.
+        let Ok(opened) = open(&one.path, root) else { continue };
+        if let Some(mut opened) = opened
+            && is(&mut opened, file).unwrap_or(false)
+        {
+            return Some(index);
+        }
+    }
+    None
+}
+
+fn is(opened: &mut Opened, file: &Identity) -> io::Result<bool> {
+    if file.head.bytes == 0 {
+        return Ok(opened.stamp.inode == file.inode);
+    }
+    opened.content.is(file)
+}

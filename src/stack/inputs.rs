@@ -1,0 +1,130 @@
+//! `[[inputs]]`: what the agent reads.
+//!
+//! Apart from the other tables because there are any number of these, and what a key means depends on
+//! the kind. Opens nothing.
+
+use std::time::Duration;
+
+use super::reader::{Reader, Secret};
+use super::resolve::is_name;
+use crate::agent::{Input, Kind, Metadata};
+use crate::capture::file::{Template, cri};
+
+const SECOND: Duration = Duration::from_secs(1);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Who may write: everybody; who may read: the agent.
+const MODE: u32 = 0o622;
+
+/// Reads them all; one that is wrong is left out.
+pub(super) fn read(top: &mut Reader<'_, '_, '_>) -> Vec<Input> {
+    let mut inputs: Vec<Input> = Vec::new();
+    top.tables("inputs", |reader| {
+        let input = one(reader);
+        if let Some(input) = &input
+            && inputs.iter().any(|other| other.name == input.name)
+        {
+            let what = format!("another input is called {:?}", input.name);
+            reader.problem("name", what, Some("give each its own name".to_owned()));
+        } else if let Some(input) = &input
+            && input.kind == Kind::Stdin
+            && inputs.iter().any(|other| other.kind == Kind::Stdin)
+        {
+            let what = "standard input can be read only once".to_owned();
+            reader.problem("kind", what, None);
+        }
+        inputs.extend(input);
+    });
+    inputs
+}
+
+fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
+    let name = reader.required_text("name", "trainer");
+    if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
+        let help = "a name is 1 to 64 letters, digits, \"_\", \"-\" or \".\"".to_owned();
+        reader.problem("name", format!("{name:?} is not a name"), Some(help));
+    }
+    reader.require("kind", "fifo");
+    let choices = Kind::ALL.map(|(word, kind)| (word, Some(kind)));
+    let mut kind = None;
+    reader.choice("kind", &choices, &mut kind);
+    let path = path(reader, kind);
+    let env_file = reader.optional_text("env_file", "/steps/{pipeline_run_id}/{step_id}.env");
+    let mut ends_after_idle = None;
+    reader.duration_or_inf("ends_after_idle", SECOND..=YEAR, &mut ends_after_idle);
+    let mode = mode(reader);
+    let metadata = reader.table("metadata").map(metadata).unwrap_or_default();
+    let (name, kind) = (name?, kind?);
+    Some(Input { name, kind, path: path?, env_file, ends_after_idle, mode, metadata })
+}
+
+/// `None`: it is missing or wrong, which has been noted.
+fn path(reader: &mut Reader<'_, '_, '_>, kind: Option<Kind>) -> Option<String> {
+    let example = "/steps/{pipeline_run_id}/{step_id}.log";
+    let written = match kind {
+        // What else there is to say of a table without a kind is said when it has one.
+        None | Some(Kind::Stdin | Kind::Cri) => reader.optional_text("path", example),
+        Some(_) => reader.required_text("path", example),
+    };
+    match (kind?, written) {
+        (Kind::Stdin, None) => Some(String::new()),
+        (Kind::Stdin, Some(_)) => {
+            let what = "standard input has no path".to_owned();
+            reader.problem("path", what, Some("leave the key out".to_owned()));
+            None
+        }
+        (Kind::Cri, None) => Some(cri::PATH.to_owned()),
+        (_, None) => None,
+        (Kind::File | Kind::Cri, Some(text)) => match Template::new(&text) {
+            Ok(_) => Some(text),
+            Err(error) => {
+                reader.problem("path", error.to_string(), None);
+                None
+            }
+        },
+        (Kind::Fifo | Kind::Socket | Kind::Steps, Some(text)) => {
+            let (env, folder) = reader.origin();
+            let path = env.path(&text, folder);
+            if let Some(path) = path.to_str() {
+                return Some(path.to_owned());
+            }
+            reader.problem("path", "it is not UTF-8".to_owned(), None);
+            None
+        }
+    }
+}
+
+fn mode(reader: &mut Reader<'_, '_, '_>) -> u32 {
+    let Some(text) = reader.optional_text("mode", "0622") else { return MODE };
+    match u32::from_str_radix(&text, 8) {
+        Ok(mode) if mode <= 0o777 => mode,
+        _ => {
+            let what = format!("expected octal digits from \"0000\" to \"0777\", found {text:?}");
+            reader.problem("mode", what, None);
+            MODE
+        }
+    }
+}
+
+fn metadata(mut reader: Reader<'_, '_, '_>) -> Metadata {
+    let mut metadata = Metadata {
+        pipeline_run_id: reader.optional_text("pipeline_run_id", "nightly-7"),
+        step_id: reader.optional_text("step_id", "train"),
+        ..Metadata::default()
+    };
+    let mut attempt = 0_u32;
+    reader.count("attempt", 1..=1_000_000, &mut attempt);
+    metadata.attempt = Some(attempt).filter(|attempt| *attempt > 0);
+    metadata.source = reader.optional_text("source", "step");
+    if let Some(mut attributes) = reader.table("attributes") {
+        attributes.rest(
+            |_| Some(Secret::No),
+            |name, value| {
+                metadata.attributes.insert(name.to_owned(), value);
+            },
+        );
+        attributes.finish();
+    }
+    reader.finish();
+    metadata
+}

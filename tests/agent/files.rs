@@ -1,0 +1,150 @@
+//! Files: found by their paths, and not a line lost or doubled whatever happens to the agent.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::thread;
+
+use super::{Running, arrives, sandbox};
+use crate::support::lines;
+use crate::support::wait;
+
+const FILES: &str = "[[inputs]]\nname = \"files\"\nkind = \"file\"\n\
+                     path = \"{sandbox}/steps/{pipeline_run_id}/{step_id}.log\"\n\
+                     env_file = \"{sandbox}/steps/{pipeline_run_id}/{step_id}.env\"\n\
+                     metadata = { source = \"fixed\" }\n";
+
+#[test]
+fn metadata_comes_from_the_table_the_path_and_the_file_beside_it() {
+    let sandbox = sandbox(FILES);
+    let agent = Running::start(&sandbox);
+    fs::create_dir_all(sandbox.path("steps/r1")).unwrap();
+    let variables = "STEPLOG_SOURCE=forged\nSTEPLOG_STEP_ID=forged\nSTEPLOG_ATTEMPT=4\n";
+    fs::write(sandbox.path("steps/r1/train.env"), variables).unwrap();
+    fs::write(sandbox.path("steps/r1/train.log"), "a line\n").unwrap();
+    arrives(&sandbox, "r1", b"a line\n");
+    let record = &sandbox.records("r1")[0];
+    assert_eq!(record["step_id"], "train");
+    assert_eq!(record["attempt"], 4);
+    assert_eq!(record["source"], "fixed");
+    agent.stop().expect(0);
+}
+
+#[test]
+fn the_agent_is_killed_again_and_again_under_load() {
+    let sandbox = sandbox(&format!(
+        "{FILES}[capture]\nread_bytes = \"8 KiB\"\n[redact]\npatterns = [\"step=[0-9a-f]+5 \"]\n"
+    ));
+    fs::create_dir_all(sandbox.path("steps/load")).unwrap();
+    let path = sandbox.path("steps/load/train.log");
+    let count = 40_000;
+    let mut expected = String::new();
+    for number in 0..count {
+        expected.push_str(&lines::numbered_line(number));
+        expected.push('\n');
+    }
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+            for part in expected.as_bytes().chunks(777) {
+                file.write_all(part).unwrap();
+                // Not all at once: the kills are to come in between.
+                thread::yield_now();
+            }
+        });
+        for kill in 1..=6 {
+            let agent = Running::start(&sandbox);
+            wait::until_true("some of it to be spooled or delivered", || {
+                let spooled: u64 = sandbox
+                    .spooled()
+                    .iter()
+                    .flat_map(|spool| fs::read_dir(spool).into_iter().flatten().flatten())
+                    .filter(|entry| entry.file_name().to_string_lossy().ends_with(".seg"))
+                    .map(|entry| entry.metadata().map_or(0, |metadata| metadata.len()))
+                    .sum();
+                spooled > 10_000 * kill
+            });
+            agent.kill();
+        }
+    });
+    let agent = Running::start(&sandbox);
+    wait::until_true("all of the file to be read", || {
+        let stream = agent.status()["inputs"][0]["streams"][0].clone();
+        stream["unread_bytes"] == 0 && stream["label"].is_string()
+    });
+    agent.stop().expect(0);
+    let pattern = regex::Regex::new("step=[0-9a-f]+5 ").unwrap();
+    let expected = pattern.replace_all(&expected, "***");
+    lines::assert_same("load", expected.as_bytes(), &sandbox.raw("load"));
+    assert!(sandbox.spooled().is_empty());
+}
+
+#[test]
+fn a_spool_that_somebody_else_delivered_leaves_its_place_behind() {
+    let sandbox = sandbox(FILES);
+    fs::create_dir_all(sandbox.path("steps/r1")).unwrap();
+    let path = sandbox.path("steps/r1/train.log");
+    fs::write(&path, "one\ntwo\n").unwrap();
+    let agent = Running::start(&sandbox);
+    agent.has_read("files", 8);
+    agent.kill();
+    sandbox.call(["ship", "--all"]).expect(0);
+    assert!(sandbox.spooled().is_empty());
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"three\n").unwrap();
+    let agent = Running::start(&sandbox);
+    arrives(&sandbox, "r1", b"one\ntwo\nthree\n");
+    agent.stop().expect(0);
+    // And again when it was stopped as it should be.
+    file.write_all(b"four\n").unwrap();
+    let agent = Running::start(&sandbox);
+    arrives(&sandbox, "r1", b"one\ntwo\nthree\nfour\n");
+    agent.stop().expect(0);
+    // Of a file one place is kept, whatever many writers it had.
+    let kept = fs::read_dir(sandbox.spool().join(".positions")).unwrap().count();
+    assert_eq!(kept, 1);
+}
+
+#[test]
+fn files_are_rotated_while_they_are_read() {
+    let sandbox = sandbox(FILES);
+    fs::create_dir_all(sandbox.path("steps/rotated")).unwrap();
+    let path = sandbox.path("steps/rotated/train.log");
+    let agent = Running::start(&sandbox);
+    let mut expected = String::new();
+    for number in 0..5 {
+        let text = format!("file {number} line 1\nfile {number} line 2\n");
+        fs::write(&path, &text).unwrap();
+        expected.push_str(&text);
+        arrives(&sandbox, "rotated", expected.as_bytes());
+        // As logrotate does: the newest is number 1.
+        let rotated = |number: usize| path.with_extension(format!("log.{number}"));
+        for older in (1..=number).rev() {
+            fs::rename(rotated(older), rotated(older + 1)).unwrap();
+        }
+        fs::rename(&path, rotated(1)).unwrap();
+    }
+    agent.stop().expect(0);
+    lines::assert_same("rotated", expected.as_bytes(), &sandbox.raw("rotated"));
+}
+
+#[test]
+fn container_logs_of_a_node() {
+    let sandbox = sandbox(
+        "[[inputs]]\nname = \"node\"\nkind = \"cri\"\n\
+         path = \"{sandbox}/pods/{k8s.namespace.name}_{k8s.pod.name}_{k8s.pod.uid}/{k8s.container.name}/*.log\"\n\
+         metadata = { pipeline_run_id = \"node\" }\n",
+    );
+    let folder = sandbox.path("pods/ns_pod_uid/main");
+    fs::create_dir_all(&folder).unwrap();
+    let agent = Running::start(&sandbox);
+    let text = "2026-11-25T10:00:00.000000001Z stdout F to stdout\n\
+                2026-11-25T10:00:00.100000001Z stderr P to st\n\
+                2026-11-25T10:00:00.100000002Z stderr F derr\n";
+    fs::write(folder.join("0.log"), text).unwrap();
+    arrives(&sandbox, "node", b"to stdout\nto stderr\n");
+    let records = sandbox.records("node");
+    assert_eq!(records[0]["iostream"], "stdout");
+    assert_eq!(records[1]["iostream"], "stderr");
+    assert_eq!(records[0]["timestamp"], "2026-11-25T10:00:00.000000001Z");
+    agent.stop().expect(0);
+}
