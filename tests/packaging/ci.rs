@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::succeed;
-use crate::support::sandbox::{LOCAL, Output, Sandbox, collect, finish, tool};
+use super::{succeed, yaml};
+use crate::support::sandbox::{LOCAL, Output, Sandbox, collect, finish};
 use crate::support::{project, wait};
 
 /// A job: a folder with a checkout, and an environment that steps hand on.
@@ -87,12 +87,10 @@ impl Ran {
     }
 }
 
-/// A YAML file of the project, as a parser for people who use these systems reads it.
-fn yaml(path: &str) -> Value {
-    let script = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
-    let mut python = Command::new(tool("python"));
-    python.args(["-c", script]).stdin(fs::File::open(project(path)).unwrap());
-    serde_json::from_slice(&finish(&mut python).expect(0).stdout).unwrap()
+/// The only document of a YAML file.
+fn document(path: &str) -> Value {
+    let [document] = yaml(path).try_into().unwrap();
+    document
 }
 
 fn text(value: &Value) -> &str {
@@ -145,10 +143,10 @@ impl<'a> Github<'a> {
         for file in ["path", "summary"] {
             fs::write(sandbox.path(file), "").unwrap();
         }
-        let workflow = yaml("packaging/ci/github.yml");
+        let workflow = document("packaging/ci/github.yml");
         let steps = workflow["jobs"]["train"]["steps"].as_array().unwrap();
         let uses = steps.iter().find(|step| step["uses"] == "./packaging/github-action").unwrap();
-        let action = yaml("packaging/github-action/action.yml");
+        let action = document("packaging/github-action/action.yml");
         let mut inputs = serde_json::Map::new();
         for (name, input) in action["inputs"].as_object().unwrap() {
             inputs.insert(name.clone(), input.get("default").cloned().unwrap_or_default());
@@ -221,7 +219,7 @@ const DELIVER: &str = "Deliver what is left";
 
 #[test]
 fn the_action_has_these_steps_and_no_others() {
-    let action = yaml("packaging/github-action/action.yml");
+    let action = document("packaging/github-action/action.yml");
     assert_eq!(action["runs"]["using"], "composite");
     let steps = action["runs"]["steps"].as_array().unwrap();
     let names: Vec<&str> = steps.iter().map(|step| text(&step["name"])).collect();
@@ -311,7 +309,7 @@ fn on_github_a_binary_that_is_not_the_one_named_is_not_run() {
 
 /// Both parts of GitLab's job `train`, in one of the shells that its runner uses.
 fn gitlab(sandbox: &Sandbox, shell: &[&str], command: Option<&str>) -> (String, i32) {
-    let file = yaml("packaging/ci/gitlab-ci.yml");
+    let file = document("packaging/ci/gitlab-ci.yml");
     let (template, train) = (&file[".steplog"], &file["train"]);
     assert_eq!(train["extends"], ".steplog");
     let lines = |lines: &Value| {
@@ -391,7 +389,7 @@ fn buildkite_hook(job: &mut Job<'_>, name: &str) -> Output {
 }
 
 fn buildkite(sandbox: &Sandbox, command: Option<&str>) -> Ran {
-    let pipeline = yaml("packaging/ci/buildkite/pipeline.yml");
+    let pipeline = document("packaging/ci/buildkite/pipeline.yml");
     let step = &pipeline["steps"][0];
     let command = command.unwrap_or(text(&step["command"]));
     let mut job = Job::new(
