@@ -10,7 +10,7 @@
 //!
 //! Apart from [`intake`](super::intake), which reads them and does not know why they are there.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -29,7 +29,7 @@ use super::source::{
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
-use crate::capture::file::{self, Follower, Format, Globs, Start, Take, Template, Watch};
+use crate::capture::file::{self, Follower, Format, Globs, Ledger, Start, Take, Template, Watch};
 use crate::record::{Exit, IoStream};
 use crate::redact;
 
@@ -155,20 +155,24 @@ impl Inputs {
     /// Looks for what has come and what has ended.
     pub(super) fn scan(&mut self, intake: &mut Intake, told: &mut Vec<Event>) {
         let mut folders = BTreeSet::new();
+        let open = by_input(intake);
         for name in self.names() {
             let Some(mut state) = self.all.remove(&name) else { continue };
+            let open = open.get(&name).map(Vec::as_slice).unwrap_or_default();
             match state.input.kind {
                 Kind::Stdin => self.scan_stdin(&mut state, intake),
                 Kind::Fifo => {
                     let path = PathBuf::from(&state.input.path);
                     folders.extend(path.parent().map(Path::to_owned));
-                    self.scan_fifo(&mut state, &path, intake, told);
+                    self.scan_fifo(&mut state, &path, open.first().copied(), intake, told);
                 }
                 Kind::Steps => {
                     folders.insert(PathBuf::from(&state.input.path));
-                    self.scan_steps(&mut state, intake, told);
+                    self.scan_steps(&mut state, open, intake, told);
                 }
-                Kind::File | Kind::Cri => folders.extend(self.scan_files(&mut state, intake, told)),
+                Kind::File | Kind::Cri => {
+                    folders.extend(self.scan_files(&mut state, open, intake, told));
+                }
                 Kind::Socket => {}
             }
             self.all.insert(name, state);
@@ -210,11 +214,11 @@ impl Inputs {
         &mut self,
         state: &mut State,
         path: &Path,
+        open: Option<usize>,
         intake: &mut Intake,
         told: &mut Vec<Event>,
     ) {
         let exit = read_exit(path);
-        let open = streams(intake, &state.input.name).first().copied();
         match (open, exit) {
             (None, None) => {
                 state.over.clear();
@@ -229,8 +233,8 @@ impl Inputs {
                 if let Some(descriptor) = self.open_fifo(state, path, intake) {
                     let known =
                         self.known(&state.input, Metadata::default(), None, &state.input.name);
-                    Self::open_pipe(state, path, known, descriptor, intake);
-                    self.scan_fifo(state, path, intake, told);
+                    let index = Self::open_pipe(state, path, known, descriptor, intake);
+                    self.scan_fifo(state, path, Some(index), intake, told);
                 }
             }
             (Some(index), Some(exit)) => {
@@ -265,13 +269,19 @@ impl Inputs {
         known: Known,
         descriptor: OwnedFd,
         intake: &mut Intake,
-    ) {
+    ) -> usize {
         let label = path.display().to_string();
         let source = Source::Fifo(descriptor);
-        Self::open(state, label, known, source, Some(path.to_owned()), intake);
+        Self::open(state, label, known, source, Some(path.to_owned()), intake)
     }
 
-    fn scan_steps(&mut self, state: &mut State, intake: &mut Intake, told: &mut Vec<Event>) {
+    fn scan_steps(
+        &mut self,
+        state: &mut State,
+        open: &[usize],
+        intake: &mut Intake,
+        told: &mut Vec<Event>,
+    ) {
         let folder = PathBuf::from(&state.input.path);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -281,11 +291,8 @@ impl Inputs {
             }
         };
         state.error = None;
-        let mut open: BTreeMap<PathBuf, usize> = intake
-            .slots()
-            .filter(|(_, slot)| slot.stream.input == state.input.name)
-            .filter_map(|(index, slot)| Some((slot.path.clone()?, index)))
-            .collect();
+        let path_of = |index: &usize| Some((intake.slot(*index)?.path.clone()?, *index));
+        let mut open: BTreeMap<PathBuf, usize> = open.iter().filter_map(path_of).collect();
         let mut there = HashSet::new();
         for entry in entries.flatten() {
             let path = entry.path();
@@ -335,6 +342,7 @@ impl Inputs {
     fn scan_files(
         &mut self,
         state: &mut State,
+        open: &[usize],
         intake: &mut Intake,
         told: &mut Vec<Event>,
     ) -> BTreeSet<PathBuf> {
@@ -348,15 +356,13 @@ impl Inputs {
             self.too_many(state);
         }
         let there: HashSet<&PathBuf> = scan.files.iter().map(|found| &found.path).collect();
-        let gone: Vec<usize> = intake
-            .slots()
-            .filter(|(_, slot)| slot.stream.input == state.input.name)
-            .filter(|(_, slot)| {
+        let is_gone = |index: &usize| {
+            intake.slot(*index).is_some_and(|slot| {
                 let missing = matches!(&slot.source, Source::File(file) if file.missing);
                 missing && slot.path.as_ref().is_some_and(|path| !there.contains(path))
             })
-            .map(|(index, _)| index)
-            .collect();
+        };
+        let gone: Vec<usize> = open.iter().copied().filter(is_gone).collect();
         for index in gone {
             let exit = Exit { reason: Some("the file was removed".into()), ..Exit::default() };
             intake.end(index, exit, Take::Everything, told);
@@ -428,9 +434,11 @@ impl Inputs {
             before: last.as_ref().map(|last| last.writer),
         };
         let source = Source::File(Box::new(followed));
-        let doubled = last.map(|last| (last.written.iostream, last.doubled()));
+        let ledger = last.map_or_else(Ledger::default, |last| {
+            Ledger::resume(&last.written.position, last.following)
+        });
         let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
-        stream.comes_from(path, doubled);
+        stream.comes_from(path, &ledger);
         Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
     }
 
@@ -499,14 +507,15 @@ impl Inputs {
 
     /// Whether there was something to read, and all of it has ended.
     pub(super) fn is_done(&self, intake: &Intake) -> bool {
+        let all_open = by_input(intake);
         let over = |state: &State| {
-            let mut open = intake.slots().filter(|(_, slot)| slot.stream.input == state.input.name);
+            let open = all_open.get(&state.input.name).map(Vec::as_slice).unwrap_or_default();
+            let is_written =
+                |index: &usize| intake.slot(*index).is_some_and(|it| it.stream.spool().is_some());
             match state.input.kind {
                 // A file that nobody writes any more stays open: its writer has ended.
-                Kind::File | Kind::Cri => {
-                    state.ended > 0 && open.all(|(_, slot)| slot.stream.spool().is_none())
-                }
-                _ => state.ended > 0 && open.next().is_none(),
+                Kind::File | Kind::Cri => state.ended > 0 && !open.iter().any(is_written),
+                _ => state.ended > 0 && open.is_empty(),
             }
         };
         self.all.values().all(over)
@@ -571,6 +580,7 @@ impl Inputs {
         lag: impl Fn(&Path, u64) -> (u64, f64),
     ) -> Vec<InputStatus> {
         let now = Instant::now();
+        let open = by_input(intake);
         let stream = |slot: &super::intake::Slot| {
             let origin = slot.stream.writer();
             let (lag_bytes, lag_seconds) =
@@ -597,10 +607,11 @@ impl Inputs {
             attached: state.attached,
             error: state.error.clone(),
             ended: state.ended,
-            streams: intake
-                .slots()
-                .filter(|(_, slot)| slot.stream.input == state.input.name)
-                .map(|(_, slot)| stream(slot))
+            streams: open
+                .get(&state.input.name)
+                .into_iter()
+                .flatten()
+                .filter_map(|index| intake.slot(*index).map(stream))
                 .collect(),
         };
         self.all.values().map(input).collect()
@@ -610,6 +621,15 @@ impl Inputs {
 fn streams(intake: &Intake, input: &str) -> Vec<usize> {
     let own = intake.slots().filter(|(_, slot)| slot.stream.input == input);
     own.map(|(index, _)| index).collect()
+}
+
+/// The open streams of all inputs.
+fn by_input(intake: &Intake) -> HashMap<String, Vec<usize>> {
+    let mut open: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, slot) in intake.slots() {
+        open.entry(slot.stream.input.clone()).or_default().push(index);
+    }
+    open
 }
 
 /// Whether a name in a folder of steps is that of a step.

@@ -159,6 +159,10 @@ impl Intake {
         self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
     }
 
+    pub(super) fn slot(&self, index: usize) -> Option<&Slot> {
+        self.slots.get(index)?.as_ref()
+    }
+
     pub(super) fn slot_mut(&mut self, index: usize) -> Option<&mut Slot> {
         self.slots.get_mut(index)?.as_mut()
     }
@@ -432,7 +436,7 @@ impl Intake {
                     slot.stream.take_block(&self.common, &block, bytes, &mut self.scratch, now);
                 }
                 Ok(Read::Gap(gap)) => {
-                    slot.stream.lost(gap.bytes);
+                    slot.stream.gap(&self.common, &gap, &mut self.scratch, now);
                     let label = &slot.stream.label;
                     self.log.warn(&format!("{label}: bytes are lost: {}", gap.reason.as_str()));
                 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::file;
-use crate::record::{IoStream, WriterId};
+use crate::record::WriterId;
 use crate::spool::{self, SpoolState};
 
 /// What is written with the bytes of a file.
@@ -21,13 +21,8 @@ pub(super) struct Written {
     pub(super) input: String,
     /// The path that is followed.
     pub(super) path: String,
-    /// Of which the bytes are.
-    pub(super) iostream: IoStream,
     /// The place.
     pub(super) position: file::Position,
-    /// What comes of the file from there on began with so many bytes that another writer has.
-    #[serde(default)]
-    pub(super) before: u64,
 }
 
 /// The last position of a path, and how many bytes came after it.
@@ -36,17 +31,6 @@ pub(super) struct Last {
     pub(super) written: Written,
     pub(super) following: u64,
     pub(super) writer: WriterId,
-}
-
-impl Last {
-    /// What comes of the file from where it is read on begins with so many bytes that are known.
-    pub(super) fn doubled(&self) -> u64 {
-        let Written { position, before, .. } = &self.written;
-        match position.doubled(self.following) {
-            0 if self.following >= position.bytes => 0,
-            doubled => before + doubled,
-        }
-    }
 }
 
 /// The last positions by input and path.

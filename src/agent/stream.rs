@@ -11,7 +11,7 @@ use super::Metadata;
 use super::courier::Hint;
 use super::identity::Known;
 use super::position::{Last, Written};
-use crate::capture::file::{Block, Ledger};
+use crate::capture::file::{self, Block, Ledger};
 use crate::capture::mask::{Mask, Masked};
 use crate::record::{Exit, IoStream, Nanos, Writer, WriterId};
 use crate::redact::Redactor;
@@ -47,10 +47,8 @@ pub(super) struct Stream {
     pub(super) captured: u64,
     started: Instant,
     waiting: Option<Waiting>,
-    /// Bytes to leave out, since they are in the spool of the writer before.
-    doubled: Option<(IoStream, u64)>,
     /// Where in a file the bytes come from.
-    from: Option<From>,
+    from: Option<Box<From>>,
     /// What went wrong last, and has not been said.
     pub(super) trouble: Option<String>,
     fault_told: bool,
@@ -96,7 +94,6 @@ impl Stream {
             captured: 0,
             started: now,
             waiting: None,
-            doubled: None,
             from: None,
             trouble: None,
             fault_told: false,
@@ -104,11 +101,10 @@ impl Stream {
         }
     }
 
-    /// Says that bytes are those of a file, and which of them another writer has already.
-    pub(super) fn comes_from(&mut self, path: &Path, doubled: Option<(IoStream, u64)>) {
+    /// Says that bytes are those of a file, and how much of it another writer has already.
+    pub(super) fn comes_from(&mut self, path: &Path, ledger: &Ledger) {
         let path = path.to_string_lossy().into_owned();
-        self.from = Some(From { path, ledger: Ledger::default(), last: None });
-        self.doubled = doubled.filter(|(_, bytes)| *bytes > 0);
+        self.from = Some(Box::new(From { path, ledger: *ledger, last: None }));
     }
 
     /// A connection's first line has said whose lines these are.
@@ -193,25 +189,12 @@ impl Stream {
         bytes: &[u8],
         now: Instant,
     ) {
-        let (mut bytes, mut before) = (bytes, 0);
-        if let Some((of, left)) = &mut self.doubled
-            && *of == iostream
-        {
-            let known = (*left).min(bytes.len() as u64);
-            bytes = bytes.get(known as usize..).unwrap_or_default();
-            *left -= known;
-            before = known;
-            if *left == 0 {
-                self.doubled = None;
-            }
-            if known > 0 && bytes.is_empty() {
-                // The place in the file has to be known also of what is left out.
-                self.position(iostream, 0, 0);
-            }
-        }
+        let doubled =
+            self.from.as_mut().map_or(0, |from| from.ledger.doubled(iostream, bytes.len()));
+        let bytes = bytes.get(doubled..).unwrap_or_default();
         let Some(last) = bytes.last() else { return };
         self.set_open_line(iostream, *last != b'\n');
-        let position = self.position(iostream, bytes.len() as u64, before).unwrap_or_default();
+        let position = self.position(iostream, bytes.len() as u64).unwrap_or_default();
         if self.append(common, iostream, time, &position, bytes, now) {
             return;
         }
@@ -224,14 +207,14 @@ impl Stream {
         }
     }
 
-    fn position(&mut self, iostream: IoStream, bytes: u64, before: u64) -> Option<Vec<u8>> {
+    fn position(&mut self, iostream: IoStream, bytes: u64) -> Option<Vec<u8>> {
         let held = [0, 1].map(|index: usize| {
             self.masks.get(index).and_then(Option::as_ref).map_or(0, |mask| mask.held() as u64)
         });
         let from = self.from.as_mut()?;
-        let position = from.ledger.give(bytes, held)?;
+        let position = from.ledger.give(iostream, bytes, held)?;
         let (input, path) = (self.input.clone(), from.path.clone());
-        let written = Written { input, path, iostream, position, before };
+        let written = Written { input, path, position };
         // Numbers and two texts always have a JSON form.
         let payload = serde_json::to_vec(&written).unwrap_or_default();
         from.last = Some((written, bytes));
@@ -376,10 +359,18 @@ impl Stream {
         }
     }
 
-    /// Bytes of its file are known to be lost.
-    pub(super) fn lost(&mut self, bytes: u64) {
+    /// Bytes of its file cannot be read any more.
+    pub(super) fn gap(
+        &mut self,
+        common: &Common,
+        gap: &file::Gap,
+        scratch: &mut Vec<u8>,
+        now: Instant,
+    ) {
+        self.flush(common, scratch, now);
+        let missing = self.from.as_mut().map_or(gap.bytes, |from| from.ledger.gap(gap));
         if let Some(Open { writer, .. }) = &mut self.open {
-            writer.lost(bytes);
+            writer.lost(missing);
         }
     }
 
