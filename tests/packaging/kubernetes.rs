@@ -35,7 +35,9 @@ fn sandbox() -> Sandbox {
 
 fn podman(sandbox: &Sandbox) -> Podman<'_> {
     let podman = Podman::new(sandbox);
-    ["steplog", "step"].into_iter().for_each(|image| podman.complete(image));
+    for image in ["steplog", "step"] {
+        podman.complete(image);
+    }
     podman
 }
 
@@ -48,8 +50,18 @@ fn name(value: &Value) -> &str {
 }
 
 impl<'a> Pod<'a> {
-    /// The pod of an example. `step` takes the place of the step's last argument.
-    fn create(sandbox: &Sandbox, podman: &'a Podman<'a>, file: &str, step: Option<&str>) -> Self {
+    /// The pod of an example.
+    fn create(sandbox: &Sandbox, podman: &'a Podman<'a>, file: &str) -> Self {
+        Self::changed(sandbox, podman, file, |_| {})
+    }
+
+    /// The pod of an example with something changed in its containers.
+    fn changed(
+        sandbox: &Sandbox,
+        podman: &'a Podman<'a>,
+        file: &str,
+        change: impl Fn(&mut Value),
+    ) -> Self {
         let mut documents = yaml(&format!("packaging/kubernetes/{file}"));
         let workload = documents.pop().unwrap();
         let mut pod = match workload["kind"].as_str().unwrap() {
@@ -75,10 +87,7 @@ impl<'a> Pod<'a> {
             if let Some(variables) = container["env"].as_array_mut() {
                 variables.retain(|it| it["valueFrom"]["fieldRef"]["fieldPath"] != "spec.nodeName");
             }
-            if let (Some(step), "train") = (step, name(container)) {
-                let field = if container["args"].is_null() { "command" } else { "args" };
-                *container[field].as_array_mut().unwrap().last_mut().unwrap() = step.into();
-            }
+            change(container);
         }
         pod["spec"]["containers"] = containers.into();
         pod["spec"].as_object_mut().unwrap().remove("initContainers");
@@ -87,7 +96,7 @@ impl<'a> Pod<'a> {
             if volume["persistentVolumeClaim"]["claimName"] == "logs" {
                 *volume = json!({ "name": "logs", "hostPath": here("logs") });
             } else if !volume["hostPath"].is_null() {
-                volume["hostPath"] = here(&name(volume).to_owned());
+                volume["hostPath"] = here(name(volume));
             }
         }
         let name = name(&pod["metadata"]).to_owned();
@@ -160,7 +169,7 @@ fn the_examples_are_what_kubernetes_takes() {
 fn a_wrapped_step_spools_in_the_pod_and_the_sidecar_delivers() {
     let sandbox = sandbox();
     let podman = podman(&sandbox);
-    let pod = Pod::create(&sandbox, &podman, "wrapped.yaml", None);
+    let pod = Pod::create(&sandbox, &podman, "wrapped.yaml");
     assert_eq!(pod.start().end(), ("3".to_owned(), "0".to_owned()));
     let mut lines: Vec<_> = sandbox
         .records("train/train")
@@ -175,11 +184,30 @@ fn a_wrapped_step_spools_in_the_pod_and_the_sidecar_delivers() {
 }
 
 #[test]
+fn where_there_are_no_native_sidecars_the_agent_ends_by_itself() {
+    let sandbox = sandbox();
+    let podman = podman(&sandbox);
+    let pod = Pod::changed(&sandbox, &podman, "wrapped.yaml", |container| {
+        if name(container) == "steplog" {
+            container["args"] = json!(["agent", "--until-done"]);
+        }
+    });
+    pod.start();
+    assert_eq!(succeed(&mut pod.podman(&["wait"], "steplog", &[])), "0");
+    assert_eq!(sandbox.records("train/train").len(), 2);
+    sandbox.verify("train");
+}
+
+#[test]
 fn of_a_wrapped_step_whose_container_is_killed_the_sidecar_delivers_everything() {
     let sandbox = sandbox();
     let podman = podman(&sandbox);
     let step = "i=0; while [ $i -lt 500 ]; do echo $i; i=$((i+1)); done; exec sleep 1000";
-    let pod = Pod::create(&sandbox, &podman, "wrapped.yaml", Some(step));
+    let pod = Pod::changed(&sandbox, &podman, "wrapped.yaml", |container| {
+        if name(container) == "train" {
+            container["args"] = json!(["sh", "-c", step]);
+        }
+    });
     pod.start();
     wait::until_true("the step to say all", || {
         attempt(&mut pod.podman(&["logs"], "train", &[])).text().contains("\n499\n")
@@ -198,7 +226,7 @@ fn of_a_wrapped_step_whose_container_is_killed_the_sidecar_delivers_everything()
 fn a_step_that_cannot_be_wrapped_logs_to_a_fifo_that_the_sidecar_reads() {
     let sandbox = sandbox();
     let podman = podman(&sandbox);
-    let pod = Pod::create(&sandbox, &podman, "fifo.yaml", None);
+    let pod = Pod::create(&sandbox, &podman, "fifo.yaml");
     assert_eq!(pod.start().end(), ("3".to_owned(), "0".to_owned()));
     assert_eq!(sandbox.raw("train/train"), b"training\n");
     let listed = Pod::listed(&sandbox);
@@ -210,7 +238,7 @@ fn a_step_that_cannot_be_wrapped_logs_to_a_fifo_that_the_sidecar_reads() {
 fn an_agent_on_the_node_reads_what_the_node_keeps_of_each_container() {
     let sandbox = sandbox();
     let podman = podman(&sandbox);
-    let pod = Pod::create(&sandbox, &podman, "daemonset.yaml", None);
+    let pod = Pod::create(&sandbox, &podman, "daemonset.yaml");
     pod.start();
     // Podman's log files have the node's format.
     for (pod, container, script) in [
