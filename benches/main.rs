@@ -5,7 +5,7 @@
 //! cargo bench                      all of it, some ten minutes
 //! cargo bench -- --quick           small sizes: is the output right? judges no time
 //! cargo bench -- write read        only these groups (write, scale, down, stores, encode, start,
-//!                                  many, live, read, parts)
+//!                                  many, live, read, agent, parts)
 //! ```
 //!
 //! Each measured run is also checked: `verify` must pass and the bytes must come back.
@@ -18,6 +18,7 @@
     reason = "a measuring program: it prints, and what goes wrong ends it"
 )]
 
+mod agent;
 mod encode;
 mod live;
 mod measure;
@@ -32,6 +33,8 @@ mod write;
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests use the rest of it")]
 mod support;
+
+use std::time::Duration;
 
 use table::Table;
 
@@ -50,12 +53,38 @@ pub(crate) struct Sizes {
     pub(crate) steps: usize,
     /// Lines whose way to `logs -f` is timed.
     pub(crate) live: usize,
+    /// Inputs of the agent that say nothing, and how long that is watched.
+    pub(crate) idle: usize,
+    pub(crate) quiet: Duration,
+    /// Inputs of the agent that print, and for how long.
+    pub(crate) busy: usize,
+    pub(crate) printing: Duration,
 }
 
-const FULL: Sizes =
-    Sizes { lines: 1_000_000, scale: 10, repetitions: 7, starts: 40, steps: 10_000, live: 200 };
-const QUICK: Sizes =
-    Sizes { lines: 20_000, scale: 2, repetitions: 1, starts: 2, steps: 5, live: 5 };
+const FULL: Sizes = Sizes {
+    lines: 1_000_000,
+    scale: 10,
+    repetitions: 7,
+    starts: 40,
+    steps: 10_000,
+    live: 200,
+    idle: 5_000,
+    quiet: Duration::from_secs(5),
+    busy: 1_000,
+    printing: Duration::from_secs(20),
+};
+const QUICK: Sizes = Sizes {
+    lines: 20_000,
+    scale: 2,
+    repetitions: 1,
+    starts: 2,
+    steps: 5,
+    live: 5,
+    idle: 20,
+    quiet: Duration::from_millis(200),
+    busy: 10,
+    printing: Duration::from_millis(1500),
+};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -93,6 +122,11 @@ fn main() {
     }
     if wanted("read") {
         read::all(&input, sizes).print();
+    }
+    if wanted("agent") {
+        agent::idle(sizes).print();
+        agent::busy(sizes).print();
+        agent::one(&input, sizes).print();
     }
     if wanted("parts") {
         parts::each(&input, sizes).print();

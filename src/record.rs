@@ -208,6 +208,16 @@ pub struct Writer {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// Of a writer's attributes: the writer that it goes on from.
+pub const CONTINUES: &str = "steplog.continues";
+
+impl Writer {
+    /// The writer that this one goes on from: the agent was restarted in the middle of the stream.
+    pub fn continues(&self) -> Option<WriterId> {
+        self.attributes.get(CONTINUES)?.parse().ok()
+    }
+}
+
 /// One line with its metadata, as the stores see it and as `read` returns it.
 ///
 /// The JSON of this type is the record format of the artifact store, in this order of fields.
@@ -333,9 +343,14 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// The status a shell would show: the code, or 128 + the signal's number.
+    /// The step has exited with 0.
     pub fn succeeded(&self) -> bool {
         self.code == Some(0)
+    }
+
+    /// Nothing tells how the step ended: capture did before it.
+    pub fn is_unknown(&self) -> bool {
+        self.code.is_none() && self.signal.is_none()
     }
 }
 

@@ -26,6 +26,8 @@ use crate::capture::additions::reachable;
 const MAX_REQUEST: usize = 1 << 20;
 /// How long a client may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to say that it is there.
+const PING: Duration = Duration::from_secs(2);
 /// How long the agent may take to do it: it may be in the middle of a long read.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -99,6 +101,10 @@ pub enum AskError {
 
 /// Asks the agent at this socket.
 pub fn ask(path: &Path, request: &Request) -> Result<Answer, AskError> {
+    ask_within(path, request, ANSWER)
+}
+
+fn ask_within(path: &Path, request: &Request, limit: Duration) -> Result<Answer, AskError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             AskError::Nobody { path: path.to_owned() }
@@ -106,7 +112,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, AskError> {
         _ => AskError::Io { path: path.to_owned(), source },
     };
     let mut stream = connect(path).map_err(failed)?;
-    stream.set_read_timeout(Some(ANSWER)).map_err(failed)?;
+    stream.set_read_timeout(Some(limit)).map_err(failed)?;
     let mut line = serde_json::to_vec(request).map_err(|error| failed(error.into()))?;
     line.push(b'\n');
     stream.write_all(&line).map_err(failed)?;
@@ -117,7 +123,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, AskError> {
 
 /// Whether an agent listens there.
 pub fn is_there(path: &Path) -> bool {
-    matches!(ask(path, &Request::Ping), Ok(Answer::Done { .. }))
+    matches!(ask_within(path, &Request::Ping, PING), Ok(Answer::Done { .. }))
 }
 
 fn connect(path: &Path) -> io::Result<UnixStream> {
@@ -149,14 +155,10 @@ pub(super) struct Client {
 }
 
 impl Control {
-    /// Makes the socket; one that a dead agent has left is replaced.
+    /// Makes the socket; one that a dead agent has left is replaced. Who calls knows that no other lives.
     pub(super) fn listen(path: &Path) -> io::Result<Self> {
         let (folder, name) = parts(path)?;
         fs::create_dir_all(folder)?;
-        if is_there(path) {
-            let what = "another agent is running there";
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
-        }
         if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
             fs::remove_file(path)?;
         }

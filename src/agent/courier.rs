@@ -209,14 +209,13 @@ impl Scheduler {
                     return;
                 }
             } else {
+                // What has been told so far comes before the answer that nothing is left.
+                hinted.try_iter().for_each(|dir| self.hinted(dir));
                 self.begin();
                 self.tell();
             }
             select! {
-                recv(hinted) -> dir => if let Ok(dir) = dir {
-                    self.own.insert(dir.clone());
-                    self.wants(dir);
-                },
+                recv(hinted) -> dir => if let Ok(dir) = dir { self.hinted(dir) },
                 recv(ends) -> end => if let Ok(end) = end { self.ended(end) },
                 recv(orders) -> order => match order {
                     Ok(Command::Drain(sender)) => {
@@ -232,6 +231,12 @@ impl Scheduler {
 
     fn report(&self) -> MutexGuard<'_, Report> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream of this process has given something to its spool.
+    fn hinted(&mut self, dir: PathBuf) {
+        self.own.insert(dir.clone());
+        self.wants(dir);
     }
 
     /// There is something to deliver in this spool.

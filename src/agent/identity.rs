@@ -8,6 +8,7 @@
 //! anybody's metadata. Apart because who wins is a promise; reads no file.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::capture::file::Captures;
 use crate::capture::identity::{Named, identify};
@@ -28,8 +29,10 @@ pub(super) struct Known {
     pub(super) table: Metadata,
     /// What its path, or a connection's first line, says.
     pub(super) own: Metadata,
-    /// Variables: of the env file, else of the process that writes, else of the agent.
-    pub(super) environment: BTreeMap<String, String>,
+    /// Variables: of the env file, or of the process that writes.
+    pub(super) said: BTreeMap<String, String>,
+    /// Those of the agent, one copy for all streams.
+    pub(super) environment: Arc<BTreeMap<String, String>>,
     /// The name of a step that nobody has named.
     pub(super) what: String,
     /// What the agent itself knows.
@@ -50,7 +53,8 @@ impl Known {
             source: fixed.source.clone().or(own.source.clone()),
             attributes: attributes.into_iter().collect(),
         };
-        let mut environment = self.environment.clone();
+        let mut environment = BTreeMap::clone(&self.environment);
+        environment.extend(self.said.clone());
         // What the agent was started in is not around its streams.
         environment.remove(crate::capture::identity::PARENT_WRITER);
         identify(named, table, &environment, &self.what).writer
@@ -162,12 +166,11 @@ mod tests {
             ("STEPLOG_STEP_ID", "of the environment"),
             ("STEPLOG_ATTEMPT", "3"),
         ];
-        let environment =
-            environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let said = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut known = Known {
             table: metadata(Some("fixed"), None),
             own: metadata(Some("of the path"), Some("train")),
-            environment,
+            said,
             what: "what".into(),
             ..Known::default()
         };
@@ -179,7 +182,7 @@ mod tests {
         let origin = known.writer(&Table::default()).origin;
         let ids = (origin.pipeline_run_id.as_str(), origin.step_id.as_str(), origin.attempt);
         assert_eq!(ids, ("of the path", "of the environment", 3));
-        known.environment.clear();
+        known.said.clear();
         assert_eq!(known.writer(&Table::default()).origin.step_id, "what");
     }
 

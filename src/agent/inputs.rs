@@ -17,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::identity::{Known, environ, filled, variables};
@@ -33,17 +34,17 @@ use crate::capture::file::{self, Follower, Format, Globs, Ledger, Start, Take, T
 use crate::record::{Exit, IoStream};
 use crate::redact;
 
-/// The largest env file.
-const MAX_ENV_FILE: u64 = 256 << 10;
-
 /// See the module.
 pub(super) struct Inputs {
     all: BTreeMap<String, State>,
     listeners: Vec<Option<Listener>>,
+    /// Of folders with files: also of what is written to them.
     watch: Option<Watch>,
+    /// Of folders with FIFOs, in which only names matter: each write to a FIFO would be a hint.
+    names: Option<Watch>,
     positions: Positions,
     /// The agent's own variables: what nobody else says.
-    environment: BTreeMap<String, String>,
+    environment: Arc<BTreeMap<String, String>>,
     settings: Settings,
     log: Log,
 }
@@ -74,13 +75,22 @@ impl Inputs {
         intake: &Intake,
     ) -> io::Result<Self> {
         // Without hints there are looks.
-        let watch = Watch::new().ok();
-        if let Some(watch) = &watch {
+        let (watch, names) = (Watch::new().ok(), Watch::of_names().ok());
+        for watch in [&watch, &names].into_iter().flatten() {
             use std::os::fd::AsFd as _;
             intake.watch(Token::Watch, watch.as_fd())?;
         }
         let (all, listeners) = (BTreeMap::new(), Vec::new());
-        Ok(Self { all, listeners, watch, positions, environment, settings, log })
+        Ok(Self {
+            all,
+            listeners,
+            watch,
+            names,
+            positions,
+            environment: Arc::new(environment),
+            settings,
+            log,
+        })
     }
 
     pub(super) fn set_settings(&mut self, settings: Settings) {
@@ -154,7 +164,7 @@ impl Inputs {
 
     /// Looks for what has come and what has ended.
     pub(super) fn scan(&mut self, intake: &mut Intake, told: &mut Vec<Event>) {
-        let mut folders = BTreeSet::new();
+        let (mut folders, mut names) = (BTreeSet::new(), BTreeSet::new());
         let open = by_input(intake);
         for name in self.names() {
             let Some(mut state) = self.all.remove(&name) else { continue };
@@ -163,11 +173,17 @@ impl Inputs {
                 Kind::Stdin => self.scan_stdin(&mut state, intake),
                 Kind::Fifo => {
                     let path = PathBuf::from(&state.input.path);
-                    folders.extend(path.parent().map(Path::to_owned));
+                    names.extend(path.parent().map(Path::to_owned));
                     self.scan_fifo(&mut state, &path, open.first().copied(), intake, told);
                 }
                 Kind::Steps => {
-                    folders.insert(PathBuf::from(&state.input.path));
+                    let is_file = |index: &usize| {
+                        intake.slot(*index).is_some_and(|it| matches!(it.source, Source::File(_)))
+                    };
+                    if open.iter().any(is_file) {
+                        folders.insert(PathBuf::from(&state.input.path));
+                    }
+                    names.insert(PathBuf::from(&state.input.path));
                     self.scan_steps(&mut state, open, intake, told);
                 }
                 Kind::File | Kind::Cri => {
@@ -177,16 +193,19 @@ impl Inputs {
             }
             self.all.insert(name, state);
         }
-        if let Some(watch) = &mut self.watch {
-            watch.set(folders.iter().map(PathBuf::as_path));
+        for (watch, folders) in [(&mut self.watch, folders), (&mut self.names, names)] {
+            if let Some(watch) = watch {
+                watch.set(folders.iter().map(PathBuf::as_path));
+            }
         }
     }
 
     /// Hints have come. True: a scan is worth it.
     pub(super) fn hinted(&mut self, intake: &mut Intake, told: &mut Vec<Event>) -> bool {
-        let Some(watch) = &mut self.watch else { return false };
-        let mut changed = HashSet::new();
-        let scan = watch.drain(|path| _ = changed.insert(path));
+        let (mut changed, mut scan) = (HashSet::new(), false);
+        for watch in [&mut self.watch, &mut self.names].into_iter().flatten() {
+            scan |= watch.drain(|path| _ = changed.insert(path));
+        }
         for path in &changed {
             if let Some(index) = intake.file(path) {
                 intake.read(index, told);
@@ -461,7 +480,7 @@ impl Inputs {
                     let names = &intake.common.stack.redact.env;
                     let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
                     intake.common.redactor.add(secrets);
-                    known.environment = variables;
+                    known.said = variables;
                 }
                 known.attributes.insert("process.pid".to_owned(), peer.pid.to_string());
                 let label = format!("{} pid {} uid {}", state.input.path, peer.pid, peer.uid);
@@ -539,27 +558,25 @@ impl Inputs {
 
     /// What is known of a stream.
     fn known(&self, input: &Input, own: Metadata, env_file: Option<&Path>, what: &str) -> Known {
-        let mut environment = self.environment.clone();
-        if let Some(said) = env_file.and_then(|path| self.read_env_file(path)) {
-            environment.extend(said);
-        }
         Known {
             table: input.metadata.clone(),
             own,
-            environment,
+            said: env_file.and_then(|path| self.read_env_file(path)).unwrap_or_default(),
+            environment: Arc::clone(&self.environment),
             what: what.to_owned(),
             attributes: BTreeMap::new(),
         }
     }
 
     fn read_env_file(&self, path: &Path) -> Option<BTreeMap<String, String>> {
-        let metadata = fs::symlink_metadata(path).ok()?;
-        if !metadata.is_file() || metadata.len() > MAX_ENV_FILE {
-            let why = "not used: it is no file, or a large one";
-            self.log.limited(&format!("{}: {why}", path.display()));
-            return None;
+        match source::read_small(path) {
+            Ok(text) => Some(variables(&String::from_utf8_lossy(&text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                self.log.limited(&format!("{} is not used: {error}", path.display()));
+                None
+            }
         }
-        fs::read_to_string(path).ok().map(|text| variables(&text))
     }
 
     fn too_many(&self, state: &mut State) {

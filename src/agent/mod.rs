@@ -84,7 +84,7 @@ use crate::delivery::OpenStacks;
 use crate::record::Exit;
 use crate::redact::Redactor;
 use crate::ship::Mark;
-use crate::spool::{self, Checkpoint, SpoolState};
+use crate::spool::{self, Checkpoint, Disk as _, RealDisk, SpoolState};
 use crate::stack::Stack;
 
 /// The control socket's name in the folder of the spools.
@@ -92,6 +92,12 @@ pub const CONTROL: &str = ".agent.sock";
 
 /// The folder of attached inputs, in the folder of the spools.
 const ATTACHED: &str = ".inputs";
+
+/// Held while an agent lives.
+const LOCK: &str = ".agent.lock";
+
+/// Clients at a time.
+const MOST_CLIENTS: usize = 64;
 
 /// Between looks whether everything is over.
 const DONE_LOOK: Duration = Duration::from_millis(200);
@@ -127,6 +133,7 @@ pub enum Outcome {
 
 /// The daemon.
 pub struct Agent {
+    _lock: fs::File,
     signals: Signals,
     control: Control,
     clients: Vec<Option<Client>>,
@@ -159,6 +166,12 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Another agent works there.
+    #[error("another agent is running on the spools in {}: see `steplog status`", path.display())]
+    Another {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Something that every program needs.
     #[error("cannot start")]
     System(#[from] io::Error),
@@ -172,7 +185,9 @@ impl Agent {
         let root = start.stack.spool.dir.clone();
         let spools = |source| StartError::Spools { path: root.clone(), source };
         fs::create_dir_all(&root).map_err(spools)?;
-        // Before anything is delivered or made: one agent a folder.
+        // Before anything is delivered or made: one agent a folder, whether or not it answers.
+        let lock = RealDisk.try_lock(&root.join(LOCK)).map_err(spools)?;
+        let lock = lock.ok_or_else(|| StartError::Another { path: root.clone() })?;
         let path = start.stack.agent.control.clone();
         let control =
             Control::listen(&path).map_err(|source| StartError::Control { path, source })?;
@@ -204,6 +219,7 @@ impl Agent {
         }
         let now = Instant::now();
         let mut agent = Self {
+            _lock: lock,
             signals,
             control,
             clients: Vec::new(),
@@ -296,6 +312,9 @@ impl Agent {
     fn accept(&mut self) {
         let now = Instant::now();
         while let Some(client) = self.control.accept(now) {
+            if self.clients.iter().flatten().count() >= MOST_CLIENTS {
+                continue;
+            }
             let number = self.clients.iter().position(Option::is_none).unwrap_or_else(|| {
                 self.clients.push(None);
                 self.clients.len() - 1
@@ -502,7 +521,8 @@ impl Agent {
             let exit = Exit { reason: Some("agent stopped".to_owned()), ..Exit::default() };
             self.intake.end(index, exit, Take::Lines, &mut told);
         }
-        let Self { mut signals, control, courier, intake, inputs, log, .. } = self;
+        // The lock is held to the end.
+        let Self { _lock: lock, mut signals, control, courier, intake, inputs, log, .. } = self;
         drop((control, inputs));
         intake.finisher.wait();
         let drained = courier.drained();
@@ -519,6 +539,7 @@ impl Agent {
             }
         };
         courier.stop();
+        drop(lock);
         outcome
     }
 }

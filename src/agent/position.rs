@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::capture::file;
-use crate::record::WriterId;
+use crate::record::{Nanos, WriterId};
 use crate::spool::{self, SpoolState};
 
 /// What is written with the bytes of a file.
@@ -33,6 +34,17 @@ pub(super) struct Last {
     pub(super) writer: WriterId,
 }
 
+/// After so long the place in a file that is gone is of no use: it does not come back.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 3600);
+
+fn is_forgotten(kept: &spool::Kept) -> bool {
+    let Ok(written) = serde_json::from_slice::<Written>(&kept.position.payload) else {
+        return false;
+    };
+    let age = Nanos::now().0.saturating_sub(kept.writer.started().0);
+    age > FORGOTTEN.as_nanos() as i64 && !Path::new(&written.path).exists()
+}
+
 /// The last positions by input and path.
 #[derive(Debug, Default)]
 pub(super) struct Positions(HashMap<(String, String), Last>);
@@ -43,6 +55,11 @@ impl Positions {
     pub(super) fn load(root: &Path) -> io::Result<Self> {
         let mut positions = Self::default();
         for kept in spool::kept_positions(root)? {
+            if is_forgotten(&kept) {
+                // If it cannot be removed now, the next agent tries.
+                drop(spool::forget_position(root, kept.writer));
+                continue;
+            }
             positions.add(kept.writer, &kept.position);
         }
         for entry in spool::list(root)? {

@@ -4,7 +4,7 @@
 //! need which steps can write to. Reads nothing but the first line of a connection.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -26,6 +26,9 @@ use crate::record::{Exit, WriterId};
 
 /// The longest first line that is looked at for metadata.
 const MAX_HEADER: usize = 16 << 10;
+
+/// The largest env file or exit record.
+const MAX_SMALL: u64 = 256 << 10;
 
 /// Ends the name of the record that a step leaves beside its FIFO or file.
 pub(super) const EXIT_RECORD: &str = ".exit.json";
@@ -177,6 +180,20 @@ pub(super) fn header(head: &mut Vec<u8>, ended: bool) -> Head {
     }
 }
 
+/// Reads a small file that a step has put beside its output: no link, no FIFO that would keep us waiting, nothing
+/// large.
+pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let file = fs::File::from(open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_SMALL {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file, or a large one"));
+    }
+    let mut contents = Vec::new();
+    file.take(MAX_SMALL).read_to_end(&mut contents)?;
+    Ok(contents)
+}
+
 /// The path of the record that a step leaves beside its FIFO or file.
 pub(super) fn exit_record(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -187,7 +204,7 @@ pub(super) fn exit_record(path: &Path) -> PathBuf {
 /// How the step ended, if it has said so. What is not said is unknown; what cannot be read is an end
 /// all the same.
 pub(super) fn read_exit(path: &Path) -> Option<Exit> {
-    let text = match fs::read(exit_record(path)) {
+    let text = match read_small(&exit_record(path)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(_) => Vec::new(),
@@ -236,5 +253,12 @@ mod tests {
         assert_eq!(read_exit(&path), Some(Exit { code: Some(3), ..Exit::default() }));
         fs::write(exit_record(&path), "{").unwrap();
         assert_eq!(read_exit(&path).unwrap().reason.as_deref(), Some("unreadable exit record"));
+        // What a hostile step puts there neither leads elsewhere nor keeps the agent waiting.
+        fs::remove_file(exit_record(&path)).unwrap();
+        mkfifo(&exit_record(&path), Mode::from_bits_truncate(0o600)).unwrap();
+        assert_eq!(read_exit(&path).unwrap().reason.as_deref(), Some("unreadable exit record"));
+        fs::remove_file(exit_record(&path)).unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", exit_record(&path)).unwrap();
+        assert!(read_small(&exit_record(&path)).is_err());
     }
 }

@@ -225,7 +225,7 @@ fn code_of_steps(outcome: &Outcome) -> u8 {
     let codes = outcome.streams.iter().filter(last_try).map(|stream| match stream.status {
         Status::Failed => stream.exit_status().unwrap_or(INCOMPLETE),
         // Not ended only if the reader of our output went away first.
-        Status::Succeeded | Status::Running | Status::Unfinished => 0,
+        Status::Succeeded | Status::Running | Status::Unfinished | Status::Continued => 0,
         Status::Interrupted => INCOMPLETE,
     });
     codes.into_iter().find(|code| *code != 0).unwrap_or(0)

@@ -295,11 +295,11 @@ pub(super) fn caveat(stream: &Stream) -> Option<String> {
         Status::Interrupted => Some(format!(
             "{name} was interrupted: capture ended before the step did, what it had is here"
         )),
-        Status::Succeeded | Status::Failed if stream.gaps > 0 => {
+        Status::Succeeded | Status::Failed | Status::Continued if stream.gaps > 0 => {
             let gaps = counted(stream.gaps, "gap");
             Some(format!("{name} has {gaps}: lines that could not be kept"))
         }
-        Status::Succeeded | Status::Failed => None,
+        Status::Succeeded | Status::Failed | Status::Continued => None,
     }
 }
 

@@ -21,7 +21,7 @@ use super::join::Joining;
 use super::page::Page;
 use super::pipeline::{Item, Pipeline};
 use super::store::{
-    Direction, Event, Lines, LogReader, ReadError, Request, Status, Stream, Trouble,
+    Direction, Event, Lines, LogReader, ReadError, Request, Status, Stream, Trouble, mark_continued,
 };
 use super::target::Selection;
 use crate::record::WriterId;
@@ -306,6 +306,7 @@ impl<'a> Session<'a> {
                     if let Some(slot) = self.outcome.streams.get_mut(number as usize) {
                         *slot = *stream;
                     }
+                    mark_continued(&mut self.outcome.streams);
                     watch.ended += 1;
                     watch.quiet_since = Instant::now();
                     self.output.streams(&self.outcome.streams);
@@ -355,6 +356,7 @@ impl<'a> Session<'a> {
             if follow.selection.may_mean(&stream) {
                 lines.add(self.outcome.streams.len() as u32, &stream);
                 self.outcome.streams.push(stream);
+                mark_continued(&mut self.outcome.streams);
                 self.output.streams(&self.outcome.streams);
             }
         }

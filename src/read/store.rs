@@ -136,6 +136,9 @@ pub struct Stream {
     pub origin: Origin,
     /// Who captured them.
     pub writer: WriterId,
+    /// The writer that it goes on from: the agent was restarted in the middle of the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<WriterId>,
     /// How it stands.
     pub status: Status,
     /// When capture started.
@@ -171,6 +174,7 @@ impl Stream {
         Self {
             origin: writer.origin.clone(),
             writer: writer.id,
+            continues: writer.continues(),
             status: Status::Running,
             started: writer.started,
             ended: None,
@@ -211,6 +215,17 @@ pub enum Status {
     Failed,
     /// Capture was ended before the step; what it had captured is there.
     Interrupted,
+    /// The same, and another writer has gone on from there: how that one stands is what counts.
+    Continued,
+}
+
+/// Marks those that others go on from.
+pub fn mark_continued(streams: &mut [Stream]) {
+    let from: Vec<WriterId> = streams.iter().filter_map(|stream| stream.continues).collect();
+    let interrupted = streams.iter_mut().filter(|stream| stream.status == Status::Interrupted);
+    for stream in interrupted.filter(|stream| from.contains(&stream.writer)) {
+        stream.status = Status::Continued;
+    }
 }
 
 impl Status {
@@ -222,17 +237,18 @@ impl Status {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Continued => "continued",
         }
     }
 
     /// Nothing will come any more.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Interrupted)
+        matches!(self, Self::Succeeded | Self::Failed | Self::Interrupted | Self::Continued)
     }
 
     /// All that the step wrote is known to be there, or on its way.
     pub fn is_sound(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Running)
+        matches!(self, Self::Succeeded | Self::Failed | Self::Running | Self::Continued)
     }
 }
 

@@ -108,6 +108,7 @@ pub(crate) fn stream(
             source: "step".into(),
         },
         writer,
+        continues: None,
         status,
         started: Nanos::now(),
         ended: None,

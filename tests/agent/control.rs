@@ -45,7 +45,7 @@ fn what_cannot_be_attached_is_refused_and_says_why() {
     assert!(refused.contains("pipeline_run_id has characters that cannot be shown"), "{refused}");
     assert!(agent.status()["inputs"].as_array().unwrap().is_empty());
     let second = sandbox.call(["agent"]).expect(1).errors();
-    assert!(second.contains("another agent is running there"), "{second}");
+    assert!(second.contains("another agent is running on the spools"), "{second}");
     agent.stop().expect(0);
 }
 

@@ -110,7 +110,7 @@ impl<'a> Running<'a> {
             let status = self.status();
             let inputs = status["inputs"].as_array().unwrap().iter();
             let streams =
-                inputs.filter(|it| it["name"] == input).flat_map(|it| it["streams"].as_array());
+                inputs.filter(|it| it["name"] == input).filter_map(|it| it["streams"].as_array());
             streams.flatten().filter_map(|it| it["bytes"].as_u64()).sum::<u64>() >= bytes
         });
     }

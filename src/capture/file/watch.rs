@@ -24,6 +24,7 @@ const EVENTS: AddWatchFlags = AddWatchFlags::IN_MODIFY
 #[derive(Debug)]
 pub struct Watch {
     inotify: Inotify,
+    events: AddWatchFlags,
     folders: BTreeMap<PathBuf, WatchDescriptor>,
     paths: BTreeMap<i32, PathBuf>,
     blind: u64,
@@ -32,8 +33,17 @@ pub struct Watch {
 impl Watch {
     /// Watches nothing yet.
     pub fn new() -> io::Result<Self> {
+        Self::of(EVENTS)
+    }
+
+    /// The same, that only tells of names that come and go, and not of what is written.
+    pub fn of_names() -> io::Result<Self> {
+        Self::of(EVENTS.difference(AddWatchFlags::IN_MODIFY))
+    }
+
+    fn of(events: AddWatchFlags) -> io::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        Ok(Self { inotify, folders: BTreeMap::new(), paths: BTreeMap::new(), blind: 0 })
+        Ok(Self { inotify, events, folders: BTreeMap::new(), paths: BTreeMap::new(), blind: 0 })
     }
 
     /// Watches these folders and no others.
@@ -57,7 +67,7 @@ impl Watch {
             if self.folders.contains_key(folder) {
                 continue;
             }
-            match self.inotify.add_watch(folder, EVENTS) {
+            match self.inotify.add_watch(folder, self.events) {
                 // Two paths to one folder have one watch, of which the first is told.
                 Ok(watch) if self.paths.contains_key(&watch.as_raw()) => self.blind += 1,
                 Ok(watch) => {

@@ -1,12 +1,14 @@
 //! What stands in front of lines of several streams: as little as tells them apart.
 
-use super::super::store::Stream;
+use super::super::store::{Status, Stream};
 use super::clean::{self, Cleaning};
 
 /// One label a stream, all of the same width; all empty if there is but one stream and `always` is
 /// not set.
 pub fn labels(streams: &[Stream], always: bool) -> Vec<String> {
-    if streams.len() < 2 && !always {
+    // One that another goes on from is told apart by no more than that one is.
+    let counts = |stream: &&Stream| stream.status != Status::Continued;
+    if streams.iter().filter(counts).count() < 2 && !always {
         return vec![String::new(); streams.len()];
     }
     let differs = |key: fn(&Stream) -> String| {
@@ -38,7 +40,10 @@ pub fn labels(streams: &[Stream], always: bool) -> Vec<String> {
     // Two captures of the same step and attempt.
     let alike: Vec<bool> = labels
         .iter()
-        .map(|label| labels.iter().filter(|other| *other == label).count() > 1)
+        .map(|label| {
+            let others = labels.iter().zip(streams).filter(|(_, stream)| counts(stream));
+            others.filter(|(other, _)| *other == label).count() > 1
+        })
         .collect();
     for ((label, stream), _) in
         labels.iter_mut().zip(streams).zip(alike).filter(|(_, alike)| *alike)
@@ -60,7 +65,6 @@ fn safe(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::store::Status;
     use super::super::super::testing::stream;
     use super::*;
 
@@ -78,5 +82,10 @@ mod tests {
         let twice = labels(&[one("a\n", 1), one("a\n", 1)], false);
         assert!(twice[0] != twice[1], "{twice:?}");
         assert!(twice.iter().all(|label| label.starts_with("a^J    ~")), "{twice:?}");
+        // An agent that was restarted.
+        let before = || stream("train", 1, Status::Continued);
+        assert_eq!(labels(&[before(), one("train", 1)], false), ["", ""]);
+        let others = labels(&[before(), one("train", 1), one("eval", 1)], false);
+        assert_eq!(others, ["train", "train", "eval "]);
     }
 }

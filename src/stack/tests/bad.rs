@@ -49,7 +49,7 @@ bad! {
         4:8: inputs.path: a path with wildcards has to begin with `/`, such as `/steps/{pipeline_run_id}/{step_id}.log`
         5:8: inputs.mode: expected octal digits from "0000" to "0777", found "rw""#;
     inputs_that_are_no_list: "[inputs]\nname = 'a'\n" => r"
-        1:2: inputs: expected a list of tables: [[inputs]], found a table";
+        1:1: inputs: expected a list of tables: [[inputs]], found a table";
     unknown_key: "[capture]\ndrian_idle = '1s'\n" => r#"
         2:1: capture.drian_idle: unknown key
         help: did you mean "drain_idle"?"#;

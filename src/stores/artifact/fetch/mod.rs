@@ -32,7 +32,7 @@ use super::{Codec, OpenError, layout};
 use crate::read::filter::Filter;
 use crate::read::sources::Sources;
 use crate::read::store::{
-    Cost, Lines, LogReader, Pushdown, ReadError, Request, Run, Status, Stream,
+    Cost, Lines, LogReader, Pushdown, ReadError, Request, Run, Status, Stream, mark_continued,
 };
 use crate::record::{Nanos, Writer, WriterId};
 
@@ -170,6 +170,7 @@ impl Reader {
             }
         };
         Ok(Stream {
+            continues: writer.continues(),
             origin: writer.origin,
             writer: writer.id,
             status,
@@ -189,6 +190,7 @@ impl Reader {
         Stream {
             origin: end.writer.origin.clone(),
             writer: end.writer.id,
+            continues: end.writer.continues(),
             status: match end.status {
                 object::Status::Succeeded => Status::Succeeded,
                 object::Status::Failed => Status::Failed,
@@ -273,11 +275,13 @@ impl LogReader for Reader {
         async move {
             let mut entries = self.entries(run, step).await?;
             entries.retain(|entry| !except.contains(&entry.writer.id));
-            stream::iter(entries)
+            let mut streams: Vec<Stream> = stream::iter(entries)
                 .map(|entry| self.stream(entry.writer))
                 .buffered(AT_A_TIME)
                 .try_collect()
-                .await
+                .await?;
+            mark_continued(&mut streams);
+            Ok(streams)
         }
         .boxed()
     }

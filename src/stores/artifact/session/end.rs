@@ -42,6 +42,7 @@ impl ArtifactSession {
         let Ending { exit, totals, chunks } = ending;
         let status = match exit {
             None => Status::Interrupted,
+            Some(exit) if exit.is_unknown() => Status::Interrupted,
             Some(exit) if exit.succeeded() => Status::Succeeded,
             Some(_) => Status::Failed,
         };

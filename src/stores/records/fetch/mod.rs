@@ -51,7 +51,7 @@ use self::source::Source;
 use crate::read::filter::Filter;
 use crate::read::sources::{Open, Plan, Sources};
 use crate::read::store::{
-    Cost, Direction, Lines, LogReader, Pushdown, ReadError, Request, Run, Stream,
+    Cost, Direction, Lines, LogReader, Pushdown, ReadError, Request, Run, Stream, mark_continued,
 };
 use crate::record::{Nanos, Record, WriterId};
 
@@ -178,11 +178,13 @@ impl LogReader for RecordReader {
         async move {
             let mut writers = self.0.writers(run, step).await?;
             writers.retain(|event| !except.contains(&event.writer.id));
-            stream::iter(writers)
+            let mut streams: Vec<Stream> = stream::iter(writers)
                 .map(|event| self.0.stream(event))
                 .buffered(AT_A_TIME)
                 .try_collect()
-                .await
+                .await?;
+            mark_continued(&mut streams);
+            Ok(streams)
         }
         .boxed()
     }

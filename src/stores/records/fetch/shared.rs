@@ -133,8 +133,10 @@ pub(super) fn ended(event: &StreamEvent) -> Option<Stream> {
     Some(Stream {
         origin: writer.origin.clone(),
         writer: writer.id,
+        continues: writer.continues(),
         status: match &end.exit {
             None => Status::Interrupted,
+            Some(exit) if exit.is_unknown() => Status::Interrupted,
             Some(exit) if Exit::succeeded(exit) => Status::Succeeded,
             Some(_) => Status::Failed,
         },
