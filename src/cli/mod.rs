@@ -18,6 +18,7 @@ mod edit;
 mod flavor;
 mod gc;
 mod in_memory;
+mod install;
 mod log_store;
 mod logs;
 mod ls;
@@ -69,6 +70,7 @@ enum Command {
     Check(check::Args),
     Completions(complete::Args),
     Man(man::Args),
+    Install(install::Args),
 }
 
 /// [`Cli::try_parse`], in its two halves.
@@ -120,5 +122,6 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Completions(args) => complete::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Install(args) => install::run(&args),
     }
 }

@@ -3,7 +3,8 @@
 use std::process::{Child, Stdio};
 
 use super::attempt;
-use super::systemd::{Machine, installation, stack};
+use super::machine::{Machine, stack};
+use super::systemd::installation;
 use crate::support::sandbox::{Sandbox, collect};
 use crate::support::{project, wait};
 

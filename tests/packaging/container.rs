@@ -1,109 +1,10 @@
 //! `packaging/Containerfile`, and a step's image made as `packaging/README.md` says, run by Podman.
 
 use std::fs;
-use std::process::Command;
 
+use super::podman::Podman;
 use super::{attempt, succeed};
 use crate::support::sandbox::{LOCAL, Output, Sandbox};
-use crate::support::{project, wait};
-
-/// No limits but those of the machine: a container may not have more than it.
-const CONTAINERS: &str = r#"
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-pids_limit = 0
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-"#;
-
-/// A step's image, as `packaging/README.md` makes it.
-const STEP: &str = r#"
-FROM scratch
-COPY busybox /bin/busybox
-RUN ["/bin/busybox", "--install", "-s", "/bin"]
-COPY --from=localhost/steplog /steplog /usr/local/bin/steplog
-ENV PATH=/usr/local/bin:/bin
-ENTRYPOINT ["steplog", "run", "--"]
-"#;
-
-/// Both images, in a storage of their own in the sandbox.
-struct Podman<'a> {
-    sandbox: &'a Sandbox,
-    /// `--volume` for each piece of the C library.
-    libraries: Vec<String>,
-}
-
-impl<'a> Podman<'a> {
-    fn new(sandbox: &'a Sandbox) -> Self {
-        let context = sandbox.path("context");
-        fs::create_dir(&context).unwrap();
-        fs::write(sandbox.path("containers.conf"), CONTAINERS).unwrap();
-        fs::write(context.join("Containerfile"), STEP).unwrap();
-        let program = env!("CARGO_BIN_EXE_steplog");
-        succeed(Command::new("strip").arg("-o").arg(context.join("steplog")).arg(program));
-        fs::copy("/bin/busybox", context.join("busybox")).unwrap();
-        // `NAME => PATH (ADDRESS)`, and the loader as `PATH (ADDRESS)`.
-        let listed = succeed(Command::new("ldd").arg(program));
-        let libraries = listed
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'))
-            .map(|path| format!("--volume={path}:{path}:ro"))
-            .collect();
-        let podman = Self { sandbox, libraries };
-        let images = [
-            ("steplog", project("packaging/Containerfile")),
-            ("step", context.join("Containerfile")),
-        ];
-        for (tag, file) in images {
-            let mut build = podman.podman(&["build", "--network=none", "--quiet", "--tag", tag]);
-            succeed(build.arg("--file").arg(file).arg(&context));
-        }
-        podman
-    }
-
-    fn podman(&self, arguments: &[&str]) -> Command {
-        let mut command = self.sandbox.command("podman");
-        command.env("CONTAINERS_CONF", self.sandbox.path("containers.conf"));
-        command.arg("--root").arg(self.sandbox.path("podman/root"));
-        command.arg("--runroot").arg(self.sandbox.path("podman/run")).args(arguments);
-        command
-    }
-
-    /// `podman run OPTIONS IMAGE ARGUMENTS`, with the sandbox's store and stack file.
-    fn run(&self, options: &[&str], image: &str, arguments: &[&str]) -> Command {
-        let path = |relative| self.sandbox.path(relative).display().to_string();
-        let mut command = self.podman(&["run", "--network=none"]);
-        command
-            .args(&self.libraries)
-            .arg(format!("--volume={}:/etc/steplog:ro", path("container")))
-            .arg(format!("--volume={}:/store", path("store")))
-            .args(["--env=STEPLOG_PIPELINE_RUN_ID=r", "--env=STEPLOG_STEP_ID=s"])
-            .args(options)
-            .arg(format!("localhost/{image}"))
-            .args(arguments);
-        command
-    }
-
-    /// The spool on a volume that outlives the container.
-    fn spool(&self) -> String {
-        format!("--volume={}:/spool", self.sandbox.spool().display())
-    }
-
-    /// Waits until the container has printed this.
-    fn printed(&self, container: &str, wanted: &str) {
-        wait::until_true(&format!("{container} to print {wanted}"), || {
-            attempt(&mut self.podman(&["logs", container])).text().contains(wanted)
-        });
-    }
-}
-
-impl Drop for Podman<'_> {
-    fn drop(&mut self) {
-        // No panic on the way out of another.
-        self.podman(&["rm", "--all", "--force", "--time=0"]).output().ok();
-    }
-}
 
 /// A sandbox whose folders `store` and `spool` are the containers' `/store` and `/spool`.
 fn sandbox() -> Sandbox {
@@ -161,7 +62,7 @@ fn with_nothing_to_write_to_at_all_the_step_runs_and_nothing_is_promised() {
     let sandbox = sandbox();
     let podman = Podman::new(&sandbox);
     let mut command = podman.podman(&["run", "--network=none", "--read-only"]);
-    command.arg("--read-only-tmpfs=false").args(&podman.libraries);
+    command.arg("--read-only-tmpfs=false").args(podman.libraries());
     let Output { code, stdout, stderr } =
         attempt(command.args(["localhost/step", "sh", "-c", "echo shown; exit 3"]));
     assert_eq!((code, stdout.as_slice()), (Some(3), b"shown\n".as_slice()));

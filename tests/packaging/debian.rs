@@ -1,0 +1,118 @@
+//! `packaging/debian`: the package is made of the tested binary, judged by lintian, and goes through its life on
+//! a machine with a systemd of its own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::machine::{Machine, stack};
+use super::{attempt, succeed};
+use crate::support::project;
+use crate::support::sandbox::Sandbox;
+
+/// The package of this revision.
+fn package(sandbox: &Sandbox, revision: &str) -> PathBuf {
+    let binary = sandbox.path("steplog");
+    if !binary.exists() {
+        succeed(Command::new("strip").arg("-o").arg(&binary).arg(env!("CARGO_BIN_EXE_steplog")));
+    }
+    let mut build = sandbox.command(project("packaging/debian/build.sh"));
+    build.arg(binary).arg(sandbox.root()).arg(revision);
+    // Weak compression takes a tenth of the time.
+    PathBuf::from(succeed(build.env("DPKG_DEB_COMPRESSOR_LEVEL", "1")))
+}
+
+#[test]
+fn the_package_has_what_belongs_on_a_node_and_lintian_finds_nothing() {
+    let sandbox = Sandbox::new();
+    let package = package(&sandbox, "1");
+    let version = env!("CARGO_PKG_VERSION");
+    let name = package.file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with(&format!("steplog_{version}-1_")), "{name}");
+    let listed = succeed(Command::new("dpkg-deb").arg("--contents").arg(&package));
+    for file in [
+        "./usr/bin/steplog",
+        "./etc/steplog/stack.toml",
+        "./lib/systemd/system/steplog-ship.timer",
+        "./usr/share/bash-completion/completions/steplog",
+        "./usr/share/zsh/vendor-completions/_steplog",
+        "./usr/share/fish/vendor_completions.d/steplog.fish",
+        "./usr/share/man/man1/steplog-run.1.gz",
+        "./usr/share/doc/steplog/docs/stack-file.md",
+    ] {
+        assert!(listed.lines().any(|line| line.ends_with(file)), "no {file} in\n{listed}");
+    }
+    let mut lintian = sandbox.command("lintian");
+    lintian.args(["--fail-on=error,warning", "--info", "--allow-root"]);
+    // The package is not for Debian's archive, which has a bug report for each that is new.
+    lintian.args(["--suppress-tags=initial-upload-closes-no-bugs"]);
+    assert_eq!(succeed(lintian.arg(package)), "");
+}
+
+#[test]
+fn the_package_is_installed_started_upgraded_removed_and_purged() {
+    let sandbox = Sandbox::new();
+    let machine = Machine::bare(&sandbox);
+    // Where this machine is itself made from an image, it may have been told to start nothing.
+    machine.succeed(&["rm", "--force", "/usr/sbin/policy-rc.d"]);
+    for revision in ["1", "2"] {
+        machine.put(&package(&sandbox, revision), &format!("/root/{revision}.deb"));
+    }
+    let installed =
+        || machine.succeed(&["dpkg-query", "--show", "--showformat=${Version}", "steplog"]);
+    let timer = |verb| {
+        attempt(&mut machine.inside(&["systemctl", verb, "steplog-ship.timer"]))
+            .text()
+            .trim()
+            .to_owned()
+    };
+    let read = |path| machine.succeed(&["cat", path]);
+    let kept = || machine.succeed(&["steplog", "logs", "run"]);
+
+    machine.succeed(&["dpkg", "--install", "/root/1.deb"]);
+    assert!(installed().ends_with("-1"));
+    assert_eq!((timer("is-active").as_str(), timer("is-enabled").as_str()), ("active", "enabled"));
+    let default = fs::read_to_string(project("src/stack/default.toml")).unwrap();
+    assert_eq!(read("/etc/steplog/stack.toml"), default.trim_end());
+    machine.succeed(&["steplog", "check"]);
+    machine.succeed(&["man", "--where", "steplog-run"]);
+    let complete = "source /usr/share/bash-completion/completions/steplog; complete -p steplog";
+    machine.succeed(&["bash", "-ec", complete]);
+
+    // What a run has left is delivered by the unit.
+    let edited = stack("/var/lib/steplog/logs");
+    machine.write("/etc/steplog/stack.toml", &stack("/etc/hostname/store"));
+    let left = ["steplog", "run", "--deadline=0s", "--run=run", "--", "echo", "left"];
+    attempt(&mut machine.inside(&left)).expect(0);
+    machine.write("/etc/steplog/stack.toml", &edited);
+    machine.succeed(&["systemctl", "start", "steplog-ship.service"]);
+    assert_eq!(kept(), "left");
+
+    // An upgrade asks nothing, and keeps what was edited and what was started.
+    machine.succeed(&["dpkg", "--install", "/root/2.deb"]);
+    assert!(installed().ends_with("-2"));
+    assert_eq!(read("/etc/steplog/stack.toml"), edited.trim_end());
+    assert_eq!((timer("is-active").as_str(), timer("is-enabled").as_str()), ("active", "enabled"));
+    // What somebody has disabled stays so.
+    machine.succeed(&["systemctl", "disable", "--now", "steplog-ship.timer"]);
+    machine.succeed(&["dpkg", "--install", "/root/2.deb"]);
+    assert_eq!(
+        (timer("is-active").as_str(), timer("is-enabled").as_str()),
+        ("inactive", "disabled")
+    );
+    machine.succeed(&["systemctl", "enable", "--now", "steplog-ship.timer"]);
+
+    machine.succeed(&["dpkg", "--remove", "steplog"]);
+    assert_eq!(timer("is-active"), "inactive");
+    attempt(&mut machine.inside(&["test", "-e", "/usr/bin/steplog"])).expect(1);
+    assert_eq!(read("/etc/steplog/stack.toml"), edited.trim_end());
+
+    machine.succeed(&["dpkg", "--install", "/root/2.deb"]);
+    assert_eq!((timer("is-active").as_str(), kept().as_str()), ("active", "left"));
+    let purged = attempt(&mut machine.inside(&["dpkg", "--purge", "steplog"])).expect(0);
+    assert!(purged.errors().contains("logs are left in /var/lib/steplog;"), "{purged:?}");
+    attempt(&mut machine.inside(&["test", "-e", "/etc/steplog"])).expect(1);
+    let units = machine.succeed(&["find", "/etc/systemd/system", "-name", "steplog*"]);
+    assert_eq!(units, "");
+    machine.succeed(&["test", "-d", "/var/lib/steplog/logs"]);
+}
