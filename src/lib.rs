@@ -40,4 +40,5 @@ pub mod cli;
 pub mod stack;
 
 mod pages;
+mod protobuf;
 mod words;

@@ -6,6 +6,7 @@
 //! | `socket` | one a connection | the connection's end |
 //! | `stdin` | one | end of file |
 //! | `file`, `cri` | one a path that matches | the file's removal |
+//! | `otlp` | one for each that its records name | quiet |
 //! | `steps` | one a FIFO or file in the folder | an exit record beside it |
 //!
 //! Apart from [`intake`](super::intake), which reads them and does not know why they are there.
@@ -20,13 +21,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::brought::{Brought, label};
 use super::identity::{Known, environ, filled, variables};
+use super::inbox::Verdict;
 use super::intake::{Event, Intake, Token};
 use super::log::Log;
+use super::otlp::Batch;
 use super::position::{Last, Positions};
 use super::source::{
     self, Connection, EXIT_RECORD, Followed, Head, Source, listen, open_fifo, open_stdin, read_exit,
 };
+use super::service::Service;
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
@@ -43,6 +48,8 @@ pub(super) struct Inputs {
     /// Of folders with FIFOs, in which only names matter: each write to a FIFO would be a hint.
     names: Option<Watch>,
     positions: Positions,
+    pub(super) brought: Brought,
+    pub(super) service: Service,
     /// The agent's own variables: what nobody else says.
     environment: Arc<BTreeMap<String, String>>,
     settings: Settings,
@@ -73,6 +80,8 @@ impl Inputs {
         settings: Settings,
         log: Log,
         intake: &Intake,
+        brought: Brought,
+        service: Service,
     ) -> io::Result<Self> {
         // Without hints there are looks.
         let (watch, names) = (Watch::new().ok(), Watch::of_names().ok());
@@ -87,6 +96,8 @@ impl Inputs {
             watch,
             names,
             positions,
+            brought,
+            service,
             environment: Arc::new(environment),
             settings,
             log,
@@ -127,6 +138,7 @@ impl Inputs {
                 Ok(listener) => self.listen(&state.input.name, listener, intake),
                 Err(error) => state.error = Some(error.to_string()),
             },
+            Kind::Otlp => state.error = self.brought.listen(&state.input).err(),
             Kind::Fifo | Kind::Stdin | Kind::Steps => {}
         }
         if let Some(error) = &state.error {
@@ -153,9 +165,11 @@ impl Inputs {
                 drop(fs::remove_file(&state.input.path));
             }
         }
+        self.brought.close(name);
         let mut told = Vec::new();
         for index in streams(intake, name) {
             let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
+            self.release(index, intake);
             if let Some(place) = intake.end(index, exit, Take::Lines, &mut told) {
                 self.positions.put(place);
             }
@@ -189,7 +203,7 @@ impl Inputs {
                 Kind::File | Kind::Cri => {
                     folders.extend(self.scan_files(&mut state, open, intake, told));
                 }
-                Kind::Socket => {}
+                Kind::Socket | Kind::Otlp => {}
             }
             self.all.insert(name, state);
         }
@@ -257,6 +271,7 @@ impl Inputs {
                 }
             }
             (Some(index), Some(exit)) => {
+                self.release(index, intake);
                 intake.end(index, exit, Take::Everything, told);
                 state.over.insert(path.to_owned());
             }
@@ -264,7 +279,7 @@ impl Inputs {
         }
     }
 
-    fn open_fifo(&self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
+    fn open_fifo(&mut self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
         if intake.len() >= self.settings.max_inputs {
             self.too_many(state);
             return None;
@@ -273,12 +288,20 @@ impl Inputs {
         match open_fifo(path, state.input.mode, pipe_bytes) {
             Ok(descriptor) => {
                 state.error = None;
+                self.service.keep(&descriptor);
                 Some(descriptor)
             }
             Err(error) => {
                 self.failed(state, &format_args!("{}: {error}", path.display()));
                 None
             }
+        }
+    }
+
+    /// A FIFO's stream ends: nobody needs to keep it open.
+    fn release(&mut self, index: usize, intake: &Intake) {
+        if let Some(Source::Fifo(fifo)) = intake.slot(index).map(|slot| &slot.source) {
+            self.service.release(fifo);
         }
     }
 
@@ -349,6 +372,7 @@ impl Inputs {
             if let Some(index) = open.get(&path)
                 && let Some(exit) = read_exit(&path)
             {
+                self.release(*index, intake);
                 if let Some(place) = intake.end(*index, exit, Take::Everything, told) {
                     self.positions.put(place);
                 }
@@ -512,10 +536,43 @@ impl Inputs {
         intake.go_on(index);
     }
 
+    /// Records have come: puts them into their streams' spools.
+    pub(super) fn bring(&mut self, input: &str, batches: &[Batch], intake: &mut Intake) -> Verdict {
+        let Some(state) = self.all.get(input) else { return Verdict::Ending };
+        let most = self.settings.max_inputs;
+        for batch in batches {
+            let index = self.brought.stream(input, &batch.metadata, intake).or_else(|| {
+                if intake.len() >= most {
+                    return None;
+                }
+                let own = batch.metadata.clone();
+                let known = self.known(&state.input, own, None, input);
+                let label = label(input, &batch.metadata);
+                let stream = Stream::new(input, label, known, Instant::now());
+                let ends = state.input.ends_after_idle;
+                Some(intake.add(stream, Source::Brought, None, ends))
+            });
+            let Some(index) = index else { return Verdict::TooManyStreams };
+            self.brought.know(input, &batch.metadata, index);
+            if !intake.deliver(index, batch) {
+                return Verdict::Full;
+            }
+        }
+        Verdict::Taken
+    }
+
+    /// The stack file has been read again: sockets that nobody needs any more are closed.
+    pub(super) fn reloaded(&mut self) {
+        self.brought.reloaded();
+    }
+
     /// A stream has ended.
-    pub(super) fn ended(&mut self, input: &str, path: Option<PathBuf>) {
+    pub(super) fn ended(&mut self, input: &str, path: Option<PathBuf>, intake: &mut Intake) {
         let Some(state) = self.all.get_mut(input) else { return };
         state.ended += 1;
+        if state.input.kind == Kind::Otlp {
+            self.brought.tidy(intake);
+        }
         // Of files and FIFOs that ended by themselves there is nothing more to read.
         if let Some(path) = path
             && matches!(state.input.kind, Kind::Fifo | Kind::Steps)
@@ -624,6 +681,7 @@ impl Inputs {
             attached: state.attached,
             error: state.error.clone(),
             ended: state.ended,
+            bytes: intake.read_bytes(&state.input.name),
             streams: open
                 .get(&state.input.name)
                 .into_iter()

@@ -21,6 +21,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use super::finisher::Finisher;
 use super::log::Log;
+use super::otlp::Batch;
 use super::source::{Connection, Followed, Head, Source, header};
 use super::stream::{Common, Stream};
 use crate::capture::file::{Buffer, Presence, Read, Take};
@@ -43,6 +44,7 @@ pub(super) enum Token {
     Signals,
     Control,
     Watch,
+    Web,
     Client(usize),
     Listener(usize),
     Stream(usize),
@@ -79,6 +81,8 @@ pub(super) struct Intake {
     timers: BTreeSet<(Instant, usize)>,
     /// Files that have more to read.
     busy: HashSet<usize>,
+    /// Bytes that were read by streams that have ended, by input.
+    ended_bytes: HashMap<String, u64>,
     /// Files by the path that hints name.
     files: HashMap<PathBuf, usize>,
     block: Box<[u8]>,
@@ -100,6 +104,7 @@ impl Token {
             Self::Client(number) => (3, number),
             Self::Listener(number) => (4, number),
             Self::Stream(number) => (5, number),
+            Self::Web => (6, 0),
         };
         kind << 48 | number as u64
     }
@@ -112,6 +117,7 @@ impl Token {
             2 => Self::Watch,
             3 => Self::Client(number),
             4 => Self::Listener(number),
+            6 => Self::Web,
             _ => Self::Stream(number),
         }
     }
@@ -126,6 +132,7 @@ impl Intake {
             free: Vec::new(),
             timers: BTreeSet::new(),
             busy: HashSet::new(),
+            ended_bytes: HashMap::new(),
             files: HashMap::new(),
             block: vec![0; bytes].into_boxed_slice(),
             buffer: Buffer::new(bytes),
@@ -189,7 +196,7 @@ impl Intake {
         }
         let mut slot = Slot { stream, source, path, ends_after_idle, watched: false, timer: None };
         self.set_watched(index, &mut slot, true);
-        if slot.source.descriptor().is_none() {
+        if matches!(slot.source, Source::File(_)) {
             self.busy.insert(index);
         }
         if let Some(place) = self.slots.get_mut(index) {
@@ -216,6 +223,30 @@ impl Intake {
             self.unwatch(descriptor);
             slot.watched = false;
         }
+    }
+
+    /// Takes a stream away that has no spool.
+    pub(super) fn forget(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index).and_then(Option::take) {
+            if let Some(timer) = slot.timer {
+                self.timers.remove(&(timer, index));
+            }
+            self.free.push(index);
+        }
+    }
+
+    /// Puts lines that are brought into a stream's spool. False: there is no room.
+    pub(super) fn deliver(&mut self, index: usize, batch: &Batch) -> bool {
+        let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) else { return false };
+        let now = Instant::now();
+        let mut from = 0;
+        let taken = batch.pieces.iter().all(|(iostream, until)| {
+            let lines = batch.lines.get(from..*until).unwrap_or_default();
+            from = *until;
+            slot.stream.bring(&self.common, *iostream, lines, &mut self.scratch, now)
+        });
+        self.settle(index, slot, now);
+        taken
     }
 
     /// Waits, reads, does what is due. Returns what is for others to do.
@@ -325,6 +356,7 @@ impl Intake {
             if slot.stream.on_time(&self.common, slot.ends_after_idle, &mut self.scratch, now) {
                 let exit = Exit { reason: Some("nothing came".into()), ..Exit::default() };
                 let writer = slot.stream.writer().map(|writer| writer.id);
+                self.count(&slot.stream);
                 let ended = slot.stream.end(&self.common, exit, &mut self.scratch, now);
                 self.finisher.finish(ended, before(&mut slot));
                 if let Source::File(followed) = &mut slot.source {
@@ -458,6 +490,20 @@ impl Intake {
         Outcome::More
     }
 
+    /// Its writer ends.
+    fn count(&mut self, stream: &Stream) {
+        if stream.captured > 0 {
+            *self.ended_bytes.entry(stream.input.clone()).or_default() += stream.captured;
+        }
+    }
+
+    /// All that an input's streams have read.
+    pub(super) fn read_bytes(&self, input: &str) -> u64 {
+        let open = self.slots().filter(|(_, slot)| slot.stream.input == input);
+        let open: u64 = open.map(|(_, slot)| slot.stream.captured).sum();
+        open + self.ended_bytes.get(input).copied().unwrap_or_default()
+    }
+
     fn conclude(
         &mut self,
         index: usize,
@@ -471,6 +517,7 @@ impl Intake {
             self.timers.remove(&(timer, index));
         }
         self.busy.remove(&index);
+        self.count(&slot.stream);
         let ended = slot.stream.end(&self.common, exit, &mut self.scratch, now);
         self.finisher.finish(ended, before(&mut slot));
         if let (Source::File(_), Some(path)) = (&slot.source, &slot.path) {

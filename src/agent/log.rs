@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::Nanos;
+use crate::record::{Level, Nanos};
 
 /// The same line is not said again before.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Lines that may come at once, and then in a second: a flood says no more than its beginning.
+const BURST: f64 = 100.0;
+const A_SECOND: f64 = 5.0;
 /// Errors that are kept.
 const KEPT: usize = 20;
 /// Lines whose last time is remembered.
@@ -33,29 +36,48 @@ pub struct Said {
 pub(super) struct Log(Arc<Mutex<State>>);
 
 struct State {
-    out: Box<dyn FnMut(&str) + Send>,
+    out: Box<dyn FnMut(Level, &str) + Send>,
+    /// Lines that may be said now, and when that was counted.
+    budget: f64,
+    counted: Instant,
+    /// Lines that were not said.
+    left_out: u64,
     last: HashMap<String, Instant>,
     errors: VecDeque<Said>,
 }
 
 impl Log {
-    pub(super) fn new(out: Box<dyn FnMut(&str) + Send>) -> Self {
-        Self(Arc::new(Mutex::new(State { out, last: HashMap::new(), errors: VecDeque::new() })))
+    pub(super) fn new(out: Box<dyn FnMut(Level, &str) + Send>) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            out,
+            budget: BURST,
+            counted: Instant::now(),
+            left_out: 0,
+            last: HashMap::new(),
+            errors: VecDeque::new(),
+        })))
     }
 
     /// Something that is as it should be.
     pub(super) fn info(&self, message: &str) {
-        (self.0.lock().unwrap_or_else(PoisonError::into_inner).out)(message);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).say(Level::Info, message);
     }
 
     /// Something that a person should know.
     pub(super) fn warn(&self, message: &str) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.out)(message);
+        state.say(Level::Warning, message);
         state.keep(message);
     }
 
-    /// The same, of what may happen again and again.
+    /// Something is lost.
+    pub(super) fn error(&self, message: &str) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.say(Level::Error, message);
+        state.keep(message);
+    }
+
+    /// A warning of what may happen again and again.
     pub(super) fn limited(&self, message: &str) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -66,7 +88,7 @@ impl Log {
             state.last.clear();
         }
         state.last.insert(message.to_owned(), now);
-        (state.out)(message);
+        state.say(Level::Warning, message);
         state.keep(message);
     }
 
@@ -78,6 +100,24 @@ impl Log {
 }
 
 impl State {
+    fn say(&mut self, level: Level, message: &str) {
+        let now = Instant::now();
+        let since = now.saturating_duration_since(self.counted).as_secs_f64();
+        self.counted = now;
+        self.budget = (self.budget + since * A_SECOND).min(BURST);
+        if self.budget < 1.0 {
+            self.left_out += 1;
+            return;
+        }
+        self.budget -= 1.0;
+        if self.left_out > 0 {
+            let text = format!("{} lines before this one were left out", self.left_out);
+            self.left_out = 0;
+            (self.out)(Level::Warning, &text);
+        }
+        (self.out)(level, message);
+    }
+
     fn keep(&mut self, message: &str) {
         if self.errors.len() == KEPT {
             self.errors.pop_front();
@@ -95,7 +135,7 @@ mod tests {
     fn the_same_error_is_said_once_and_the_last_are_kept() {
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&said);
-        let log = Log::new(Box::new(move |line| heard.lock().unwrap().push(line.to_owned())));
+        let log = Log::new(Box::new(move |_, line| heard.lock().unwrap().push(line.to_owned())));
         for _ in 0..3 {
             log.limited("the store is down");
         }
@@ -106,5 +146,27 @@ mod tests {
         assert_eq!(said.lock().unwrap().len(), 2 + KEPT);
         let errors = log.errors();
         assert_eq!((errors.len(), errors[0].message.as_str()), (KEPT, "0"));
+    }
+
+    #[test]
+    fn a_flood_is_cut_and_counted() {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let log = Log::new(Box::new(move |level, line| {
+            heard.lock().unwrap().push((level, line.to_owned()));
+        }));
+        let most = BURST as usize;
+        for number in 0..10 * most {
+            log.warn(&number.to_string());
+        }
+        // It may have taken a while.
+        let before = said.lock().unwrap().len();
+        assert!((most..2 * most).contains(&before), "{before}");
+        log.0.lock().unwrap().counted -= Duration::from_secs(60);
+        log.error("lost");
+        let said = said.lock().unwrap();
+        let [.., (Level::Warning, counted), (Level::Error, last)] = &said[..] else { panic!() };
+        assert!(counted.ends_with(" lines before this one were left out"), "{counted}");
+        assert_eq!(last, "lost");
     }
 }

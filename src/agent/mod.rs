@@ -44,17 +44,24 @@
 
 mod settings;
 
+mod brought;
 mod control;
 mod courier;
 mod finisher;
+mod http;
 mod identity;
+mod inbox;
 mod inputs;
 mod intake;
 mod log;
+mod log_format;
+mod otlp;
 mod position;
+mod service;
 mod source;
 mod status;
 mod stream;
+mod web;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -67,21 +74,26 @@ use crossbeam_channel::select;
 
 pub use control::{Answer, AskError, Request, ask, is_there};
 pub use log::Said;
-pub use settings::{Input, Kind, Metadata, Settings};
+pub use log_format::LogFormat;
+pub use settings::{Input, Kind, Metadata, Otlp, Settings};
+pub use web::{Address, AddressError};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
 
 use self::control::{Client, Control};
 use self::courier::Courier;
+use self::brought::Brought;
 use self::finisher::Finisher;
+use self::inbox::{Ask, Delivery, Inbox, inbox};
 use self::inputs::Inputs;
 use self::intake::{Event, Intake, Token};
 use self::log::Log;
 use self::position::Positions;
+use self::service::{Given, Service};
 use self::stream::Common;
 use crate::capture::file::Take;
 use crate::capture::process::{Signal, Signals};
 use crate::delivery::OpenStacks;
-use crate::record::Exit;
+use crate::record::{Exit, Level};
 use crate::redact::Redactor;
 use crate::ship::Mark;
 use crate::spool::{self, Checkpoint, Disk as _, RealDisk, SpoolState};
@@ -117,7 +129,7 @@ pub struct Start {
     /// Reads the stack file again.
     pub load: Box<dyn FnMut() -> Result<(Stack, Redactor), String>>,
     /// Where the agent's own lines go.
-    pub log: Box<dyn FnMut(&str) + Send>,
+    pub log: Box<dyn FnMut(Level, &str) + Send>,
     /// End when all that there was to read has ended and is delivered.
     pub until_done: bool,
 }
@@ -140,6 +152,7 @@ pub struct Agent {
     courier: Courier,
     intake: Intake,
     inputs: Inputs,
+    inbox: Inbox,
     load: Box<dyn FnMut() -> Result<(Stack, Redactor), String>>,
     log: Log,
     until_done: bool,
@@ -207,8 +220,17 @@ impl Agent {
         let intake = Intake::new(common, finisher, log.clone())?;
         intake.watch(Token::Signals, signals.descriptor())?;
         intake.watch(Token::Control, control.descriptor())?;
+        let mut given = Given::take(&start.environment);
+        let service = Service::new(&start.environment, &mut given);
+        let (outbox, inbox) = inbox()?;
+        intake.watch(Token::Web, inbox.descriptor())?;
+        let brought = Brought::new(outbox, given.sockets);
+        let (environment, settings) = (start.environment, stack.agent.clone());
         let mut inputs =
-            Inputs::new(positions, start.environment, stack.agent.clone(), log.clone(), &intake)?;
+            Inputs::new(positions, environment, settings, log.clone(), &intake, brought, service)?;
+        if let Err(why) = inputs.brought.watch(stack.agent.http.as_ref()) {
+            log.warn(&why);
+        }
         for input in &stack.inputs {
             inputs.add(input.clone(), false, &intake);
         }
@@ -226,6 +248,7 @@ impl Agent {
             courier,
             intake,
             inputs,
+            inbox,
             load: start.load,
             log,
             until_done: start.until_done,
@@ -233,13 +256,21 @@ impl Agent {
             scan_at: now,
         };
         agent.scan();
+        let lost = agent.inputs.service.settle();
+        if lost > 0 {
+            let what = "bytes of FIFOs that no input names any more are lost";
+            agent.log.error(&format!("{lost} {what}"));
+        }
         Ok(agent)
     }
 
     /// Works until it is told to stop, or everything is over.
     pub fn run(mut self) -> io::Result<Outcome> {
+        self.inputs.service.ready();
         let deadline = loop {
+            self.tell_service();
             let mut until = Some(self.scan_at);
+            until = until.into_iter().chain(self.inputs.service.due()).min();
             until = until.into_iter().chain(self.clients.iter().flatten().map(|it| it.until)).min();
             if self.until_done {
                 let look = Instant::now() + DONE_LOOK;
@@ -291,14 +322,26 @@ impl Agent {
                     Event::Ready(Token::Listener(number)) => {
                         self.inputs.accept(number, &mut self.intake);
                     }
+                    Event::Ready(Token::Web) => self.hear_web(),
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
-                    Event::Ended { input, path } => self.inputs.ended(&input, path),
+                    Event::Ended { input, path } => self.inputs.ended(&input, path, &mut self.intake),
                 }
             }
             events = told;
         }
         false
+    }
+
+    /// The service manager hears that this thread is alive.
+    fn tell_service(&mut self) {
+        let now = Instant::now();
+        if self.inputs.service.due().is_some_and(|due| now < due) {
+            return;
+        }
+        let mut service = std::mem::take(&mut self.inputs.service);
+        service.on_time(now, || self.status().summary());
+        self.inputs.service = service;
     }
 
     fn scan(&mut self) {
@@ -345,6 +388,19 @@ impl Agent {
         }
     }
 
+    /// What the web servers ask.
+    fn hear_web(&mut self) {
+        for ask in self.inbox.take() {
+            // Who has gone needs no answer.
+            match ask {
+                Ask::Lines(Delivery { input, batches, answer }) => {
+                    _ = answer.send(self.inputs.bring(&input, &batches, &mut self.intake));
+                }
+                Ask::Status(answer) => drop(answer.send(self.status())),
+            }
+        }
+    }
+
     fn answer(&mut self, request: Request) -> Answer {
         let done = |result: Result<String, String>| match result {
             Ok(note) => Answer::Done { note },
@@ -363,8 +419,9 @@ impl Agent {
         if self.inputs.get(&input.name).is_some() {
             return Err(format!("there is an input {:?} already", input.name));
         }
-        if input.kind == Kind::Stdin {
-            return Err("standard input is the agent's own: name it in the stack file".to_owned());
+        if matches!(input.kind, Kind::Stdin | Kind::Otlp) {
+            let kind = input.kind.as_str();
+            return Err(format!("an input of kind {kind:?} is the stack file's to name"));
         }
         input.metadata.check()?;
         let name = input.name.clone();
@@ -406,6 +463,13 @@ impl Agent {
     }
 
     fn reload(&mut self) -> Result<String, String> {
+        self.inputs.service.reloading();
+        let reloaded = self.load_again();
+        self.inputs.service.ready();
+        reloaded
+    }
+
+    fn load_again(&mut self) -> Result<String, String> {
         let loaded = (self.load)().and_then(|(stack, redactor)| {
             let old = &self.intake.common.stack;
             let fixed = [
@@ -447,6 +511,10 @@ impl Agent {
                 opened += 1;
             }
         }
+        if let Err(why) = self.inputs.brought.watch(stack.agent.http.as_ref()) {
+            self.log.warn(&why);
+        }
+        self.inputs.reloaded();
         self.scan();
         let note = format!("reloaded: {opened} inputs opened, {ended} ended");
         self.log.info(&note);
@@ -515,6 +583,7 @@ impl Agent {
 
     /// Reads what is there, ends all writers, and has everything delivered: within `deadline`, if there is one.
     fn stop(mut self, deadline: Option<Duration>) -> Outcome {
+        self.inputs.service.stopping();
         let open: Vec<usize> = self.intake.slots().map(|(index, _)| index).collect();
         let mut told = Vec::new();
         for index in open {

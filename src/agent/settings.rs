@@ -3,10 +3,15 @@
 //! Apart from what it does with them, so that the stack file knows the shape and nothing else.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::LogFormat;
+use super::web::Address;
+use crate::stores::records::http::Hidden;
 
 /// The `[agent]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +24,10 @@ pub struct Settings {
     pub max_inputs: usize,
     /// Between looks for new files where nothing tells.
     pub scan_interval: Duration,
+    /// Where it says how it is doing.
+    pub http: Option<Address>,
+    /// How its own lines look.
+    pub log_format: LogFormat,
 }
 
 impl Default for Settings {
@@ -28,6 +37,8 @@ impl Default for Settings {
             deliveries: 8,
             max_inputs: 10_000,
             scan_interval: Duration::from_secs(5),
+            http: None,
+            log_format: LogFormat::default(),
         }
     }
 }
@@ -48,8 +59,45 @@ pub struct Input {
     pub ends_after_idle: Option<Duration>,
     /// The mode of a FIFO or socket that is made.
     pub mode: u32,
+    /// How records are taken, where they are.
+    #[serde(skip)]
+    pub otlp: Option<Otlp>,
     /// Whose lines they are.
     pub metadata: Metadata,
+}
+
+/// How log records are taken over the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Otlp {
+    /// Where.
+    pub listen: Address,
+    /// What a client has to say.
+    pub token: Option<Hidden>,
+    /// A file that has it.
+    pub token_file: Option<PathBuf>,
+    /// The largest request, as it comes.
+    pub max_request_bytes: usize,
+    /// The same, when it is decompressed.
+    pub max_decompressed_bytes: usize,
+    /// Requests that are in memory at the same time.
+    pub max_requests: usize,
+    /// Clients that are connected at the same time.
+    pub max_connections: usize,
+}
+
+impl Default for Otlp {
+    /// The standard port.
+    fn default() -> Self {
+        Self {
+            listen: Address::Loopback((Ipv4Addr::LOCALHOST, 4318).into()),
+            token: None,
+            token_file: None,
+            max_request_bytes: 4 << 20,
+            max_decompressed_bytes: 8 << 20,
+            max_requests: 8,
+            max_connections: 64,
+        }
+    }
 }
 
 /// What an input reads.
@@ -68,17 +116,20 @@ pub enum Kind {
     Cri,
     /// A folder in which a FIFO or file appears for each step.
     Steps,
+    /// Log records over HTTP and gRPC.
+    Otlp,
 }
 
 impl Kind {
     /// All, with the words of the stack file.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("fifo", Self::Fifo),
         ("file", Self::File),
         ("cri", Self::Cri),
         ("steps", Self::Steps),
         ("socket", Self::Socket),
         ("stdin", Self::Stdin),
+        ("otlp", Self::Otlp),
     ];
 
     /// The word of the stack file.
@@ -88,7 +139,7 @@ impl Kind {
 }
 
 /// Metadata that an input's table fixes, or that something else says of a stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metadata {
     /// The run.

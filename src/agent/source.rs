@@ -43,6 +43,8 @@ pub(super) enum Source {
     Stdin(OwnedFd),
     /// A file.
     File(Box<Followed>),
+    /// Lines that are brought, whole: see [`Intake::deliver`](super::intake::Intake::deliver).
+    Brought,
 }
 
 /// A file that is followed.
@@ -77,7 +79,7 @@ impl Source {
         match self {
             Self::Fifo(descriptor) | Self::Stdin(descriptor) => Some(descriptor.as_fd()),
             Self::Connection(connection) => Some(connection.descriptor.as_fd()),
-            Self::File(_) => None,
+            Self::File(_) | Self::Brought => None,
         }
     }
 }

@@ -44,8 +44,37 @@ pub struct InputStatus {
     pub error: Option<String>,
     /// Streams that have ended.
     pub ended: u64,
+    /// Bytes read, of those too.
+    #[serde(default)]
+    pub bytes: u64,
     /// Streams that are open.
     pub streams: Vec<StreamStatus>,
+}
+
+impl Status {
+    /// In one line, for whoever manages services.
+    pub(super) fn summary(&self) -> String {
+        let streams = || self.inputs.iter().flat_map(|input| &input.streams);
+        let closed = self.inputs.iter().filter(|input| input.error.is_some()).count();
+        let lag: u64 = streams().map(|stream| stream.lag_bytes).sum();
+        let behind = streams().map(|stream| stream.lag_seconds).fold(0.0, f64::max);
+        let mut text = format!("{} inputs", self.inputs.len());
+        if closed > 0 {
+            text.push_str(&format!(" ({closed} not open)"));
+        }
+        text.push_str(&format!(", {} streams, ", streams().count()));
+        match lag {
+            0 => text.push_str("all delivered"),
+            _ => {
+                let lag = bytesize::ByteSize(lag).display().iec();
+                text.push_str(&format!("{lag} not delivered for {behind:.0} s"));
+            }
+        }
+        for store in self.stores.iter().filter(|store| store.error.is_some()) {
+            text.push_str(&format!("; log store {} fails", store.name));
+        }
+        text
+    }
 }
 
 /// One stream.

@@ -160,6 +160,32 @@ impl Stream {
         );
     }
 
+    /// Whole lines that somebody brings and would bring again. False: there is no room, and nothing
+    /// has been taken.
+    pub(super) fn bring(
+        &mut self,
+        common: &Common,
+        iostream: IoStream,
+        lines: &[u8],
+        scratch: &mut Vec<u8>,
+        now: Instant,
+    ) -> bool {
+        let Some(slot) = self.masks.get_mut(iostream as usize) else { return false };
+        let mask = slot.get_or_insert_with(|| Mask::new(&common.redactor));
+        let mut masked = match mask.push(lines, scratch) {
+            Masked::Beginning(len) => lines.get(..len).unwrap_or_default().to_vec(),
+            Masked::Other => std::mem::take(scratch),
+        };
+        // No secret begins in one record and ends in the next.
+        mask.flush(&mut masked);
+        if !self.append(common, iostream, Nanos::now(), &[], &masked, now) {
+            return false;
+        }
+        self.last = now;
+        self.captured += lines.len() as u64;
+        true
+    }
+
     fn read(
         &mut self,
         common: &Common,

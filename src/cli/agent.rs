@@ -7,6 +7,7 @@
 //! | 2 | usage, or the stack file is wrong |
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +15,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::reading::{self, Failure};
 use super::wrap::{self, chain, say};
-use crate::agent::{self, Agent, Answer, AskError, Outcome, Request, Start};
+use crate::agent::{self, Agent, Answer, AskError, LogFormat, Outcome, Request, Start};
+use crate::record::{Level, Nanos};
 use crate::redact::Redactor;
 use crate::stack::{self, Stack};
 
@@ -59,6 +61,8 @@ fn serve(args: &Args) -> Result<u8, Failure> {
     let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
     let again = stack_file.clone();
     let name = stack.name.clone();
+    let format = stack.agent.log_format;
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let start = Start {
         stack,
         redactor,
@@ -66,16 +70,23 @@ fn serve(args: &Args) -> Result<u8, Failure> {
         host,
         stack_file,
         load: Box::new(move || load(again.as_deref())),
-        log: Box::new(|line| say(line)),
+        log: Box::new(move |level, line| write(format, journal, level, line)),
         until_done: args.until_done,
     };
     let failed = |error: &dyn std::error::Error| Failure { code: FAILED, message: chain(error) };
     let agent = Agent::start(start).map_err(|error| failed(&error))?;
-    say(format_args!("agent is ready, delivering by the stack {name}"));
+    let ready = format!("agent is ready, delivering by the stack {name}");
+    write(format, journal, Level::Info, &ready);
     match agent.run().map_err(|error| failed(&error))? {
         Outcome::Delivered => Ok(0),
         Outcome::Left => Ok(FAILED),
     }
+}
+
+/// A line of the agent's own, to standard error, which may be gone.
+fn write(format: LogFormat, journal: bool, level: Level, message: &str) {
+    let line = format.line(journal, level, message, Nanos::now());
+    drop(io::stderr().write_all(line.as_bytes()));
 }
 
 fn load(file: Option<&Path>) -> Result<(Stack, Redactor), String> {

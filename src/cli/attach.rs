@@ -113,6 +113,7 @@ fn attach(args: Args) -> Result<u8, Failure> {
         Template::new(&path).map_err(Failure::usage)?;
     }
     let input = Input {
+        otlp: None,
         name: args.name,
         kind,
         path,

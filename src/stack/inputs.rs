@@ -3,15 +3,23 @@
 //! Apart from the other tables because there are any number of these, and what a key means depends on
 //! the kind. Opens nothing.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Reader, Secret};
 use super::resolve::is_name;
-use crate::agent::{Input, Kind, Metadata};
+use crate::agent::{Address, AddressError, Input, Kind, Metadata, Otlp};
 use crate::capture::file::{Template, cri};
+use crate::stores::records::http::Hidden;
 
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
+
+/// After so long without a line, a stream of records has ended.
+const OTLP_IDLE: Duration = Duration::from_secs(600);
 
 /// Who may write: everybody; who may read: the agent.
 const MODE: u32 = 0o622;
@@ -48,14 +56,50 @@ fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
     let choices = Kind::ALL.map(|(word, kind)| (word, Some(kind)));
     let mut kind = None;
     reader.choice("kind", &choices, &mut kind);
-    let path = path(reader, kind);
+    let otlp = if kind == Some(Kind::Otlp) { Some(otlp(reader)) } else { None };
+    let path = match &otlp {
+        Some(otlp) => otlp.as_ref().map(|otlp| otlp.listen.to_string()),
+        None => path(reader, kind),
+    };
     let env_file = reader.optional_text("env_file", "/steps/{pipeline_run_id}/{step_id}.env");
-    let mut ends_after_idle = None;
+    // Nobody says when a step is over that sends its lines.
+    let mut ends_after_idle = if otlp.is_some() { Some(OTLP_IDLE) } else { None };
     reader.duration_or_inf("ends_after_idle", SECOND..=YEAR, &mut ends_after_idle);
     let mode = mode(reader);
     let metadata = reader.table("metadata").map(metadata).unwrap_or_default();
     let (name, kind) = (name?, kind?);
-    Some(Input { name, kind, path: path?, env_file, ends_after_idle, mode, metadata })
+    let otlp = otlp.flatten();
+    Some(Input { name, kind, path: path?, env_file, ends_after_idle, mode, otlp, metadata })
+}
+
+/// `None`: it is wrong, which has been noted.
+fn otlp(reader: &mut Reader<'_, '_, '_>) -> Option<Otlp> {
+    reader.keep_secret(["token"].into_iter());
+    let mut otlp = Otlp::default();
+    let written = reader.optional_text("listen", "127.0.0.1:4318");
+    let listen = match written.as_deref().map(str::parse::<Address>) {
+        None => Some(otlp.listen.clone()),
+        Some(Ok(address)) => Some(address),
+        Some(Err(error)) => {
+            let help = "the usual one is \"127.0.0.1:4318\"".to_owned();
+            let help = Some(help).filter(|_| error == AddressError::Unclear);
+            reader.problem("listen", error.to_string(), help);
+            None
+        }
+    };
+    otlp.token = reader.optional_text("token", "${credential:otlp}").map(Hidden);
+    let mut token_file = PathBuf::new();
+    reader.path("token_file", &mut token_file);
+    otlp.token_file = Some(token_file).filter(|file| !file.as_os_str().is_empty());
+    if otlp.token.is_some() && otlp.token_file.is_some() {
+        reader.conflict(["token", "token_file"], "only one of the two can be the token".to_owned());
+    }
+    reader.bytes("max_request_bytes", KIB..=GIB, &mut otlp.max_request_bytes);
+    reader.bytes("max_decompressed_bytes", KIB..=GIB, &mut otlp.max_decompressed_bytes);
+    reader.count("max_requests", 1..=1024, &mut otlp.max_requests);
+    reader.count("max_connections", 1..=65_536, &mut otlp.max_connections);
+    otlp.listen = listen?;
+    Some(otlp)
 }
 
 /// `None`: it is missing or wrong, which has been noted.
@@ -63,7 +107,7 @@ fn path(reader: &mut Reader<'_, '_, '_>, kind: Option<Kind>) -> Option<String> {
     let example = "/steps/{pipeline_run_id}/{step_id}.log";
     let written = match kind {
         // What else there is to say of a table without a kind is said when it has one.
-        None | Some(Kind::Stdin | Kind::Cri) => reader.optional_text("path", example),
+        None | Some(Kind::Stdin | Kind::Cri | Kind::Otlp) => reader.optional_text("path", example),
         Some(_) => reader.required_text("path", example),
     };
     match (kind?, written) {
@@ -74,7 +118,8 @@ fn path(reader: &mut Reader<'_, '_, '_>, kind: Option<Kind>) -> Option<String> {
             None
         }
         (Kind::Cri, None) => Some(cri::PATH.to_owned()),
-        (_, None) => None,
+        // Its place is where it listens.
+        (_, None) | (Kind::Otlp, _) => None,
         (Kind::File | Kind::Cri, Some(text)) => match Template::new(&text) {
             Ok(_) => Some(text),
             Err(error) => {

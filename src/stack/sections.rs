@@ -219,5 +219,13 @@ fn agent(mut reader: Reader<'_, '_, '_>, settings: &mut agent::Settings) {
     reader.count("deliveries", 1..=256, &mut settings.deliveries);
     reader.count("max_inputs", 1..=1_000_000, &mut settings.max_inputs);
     reader.duration("scan_interval", 100 * MILLISECOND..=HOUR, &mut settings.scan_interval);
+    if let Some(text) = reader.optional_text("http", "127.0.0.1:9464") {
+        match text.parse() {
+            Ok(address) => settings.http = Some(address),
+            Err(error) => reader.problem("http", agent::AddressError::to_string(&error), None),
+        }
+    }
+    let formats = agent::LogFormat::ALL;
+    reader.choice("log_format", &formats, &mut settings.log_format);
     reader.finish();
 }

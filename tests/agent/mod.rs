@@ -3,6 +3,7 @@
 mod control;
 mod fifo;
 mod files;
+mod otlp;
 mod sidecar;
 mod socket;
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::encode::{LIFTED, TIME, WHOLE};
 use crate::line::json;
 use crate::record::{IoStream, Level, Nanos, Origin, Record};
-use crate::stores::records::wire::Fields;
+use crate::protobuf::Fields;
 
 /// An entry as it is sent.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use super::config::Label;
 use super::decode::Entry;
 use super::{EVENT, HALF_HOUR, WRITER};
 use crate::record::{IoStream, Level, Nanos, Writer};
-use crate::stores::records::wire::{self, varint_len};
+use crate::protobuf::{self as wire, varint_len};
 use crate::stores::records::{Around, Format};
 use crate::stores::view::{Field, Rare, View};
 

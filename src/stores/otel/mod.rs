@@ -34,7 +34,7 @@ mod send;
 mod show;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::model::{self, AnyValue, Body, Constant, SCOPE};
 use super::show;
 use crate::record::{IoStream, Level};
-use crate::stores::records::wire;
+use crate::protobuf as wire;
 use crate::stores::records::{Around, Format};
 use crate::stores::view::View;
 

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::stores::records::wire::{self, Fields};
+use crate::protobuf::{self as wire, Fields};
 
 /// `record` is a `ScopeLogs.log_records` field with its tag.
 pub(super) fn record(record: &[u8]) -> Value {

@@ -36,7 +36,6 @@ pub mod http;
 mod session;
 #[cfg(test)]
 pub(crate) mod testing;
-pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

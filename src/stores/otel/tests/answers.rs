@@ -10,7 +10,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::super::answer::Encoding;
 use super::super::{grpc, send};
 use crate::stores::records::http::Answer;
-use crate::stores::records::wire;
+use crate::protobuf as wire;
 use crate::stores::records::{Reply, SendError};
 
 /// What is left of an outcome when its words are looked at apart.

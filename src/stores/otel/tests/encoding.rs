@@ -26,7 +26,7 @@ use crate::stores::view::{Rare, View};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     keys::config("endpoint = 'http://localhost:4318'", []).unwrap()
 }
 
@@ -46,7 +46,7 @@ fn writer(attributes: &[(&str, &str)]) -> Writer {
 }
 
 /// The request that these records become, by hand.
-fn request(format: &mut dyn Format, views: &[&View<'_>]) -> Vec<u8> {
+pub(super) fn request(format: &mut dyn Format, views: &[&View<'_>]) -> Vec<u8> {
     let mut all = Vec::new();
     for (position, view) in views.iter().enumerate() {
         if position > 0 {

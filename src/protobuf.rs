@@ -6,8 +6,9 @@
 //!   0 varint     1 eight bytes, little-endian     2 length as varint, bytes     5 four bytes
 //! ```
 //!
-//! Apart so that the flavors speak of messages and not of bits. What is written per line is their own.
-//! Reading stops at what is malformed; unknown fields are for the caller to pass over.
+//! Apart so that the stores and the agent speak of messages and not of bits. What a store writes per line
+//! is its own. As an iterator, [`Fields`] stop at what is malformed; [`Fields::field`] tells of it.
+//! Unknown fields are for the caller to pass over.
 
 /// Bytes of a value as varint: seven bits each.
 #[inline]
@@ -92,7 +93,40 @@ impl<'a> Value<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
+/// The bytes are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a protobuf message")]
+pub(crate) struct Malformed;
+
 impl<'a> Fields<'a> {
+    /// The next field; `None` at the end of the message.
+    pub(crate) fn field(&mut self) -> Result<Option<(u64, Value<'a>)>, Malformed> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let field = self.parse();
+        if field.is_none() {
+            // What follows would be read from the middle of something.
+            self.0 = &[];
+        }
+        field.map(Some).ok_or(Malformed)
+    }
+
+    fn parse(&mut self) -> Option<(u64, Value<'a>)> {
+        let tag = self.varint()?;
+        let value = match tag & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+            2 => {
+                let length = self.varint()?;
+                Value::Bytes(self.take(length)?)
+            }
+            5 => Value::Fixed32(u32::from_le_bytes(self.take(4)?.try_into().ok()?)),
+            _ => return None,
+        };
+        Some((tag >> 3, value))
+    }
+
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
@@ -114,18 +148,7 @@ impl<'a> Iterator for Fields<'a> {
     type Item = (u64, Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let tag = self.varint()?;
-        let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
-            2 => {
-                let length = self.varint()?;
-                Value::Bytes(self.take(length)?)
-            }
-            5 => Value::Fixed32(u32::from_le_bytes(self.take(4)?.try_into().ok()?)),
-            _ => return None,
-        };
-        Some((tag >> 3, value))
+        self.field().ok().flatten()
     }
 }
 
@@ -161,6 +184,9 @@ mod tests {
             Fields(&noise).for_each(|(_, value)| {
                 value.text();
             });
+            let mut fields = Fields(&noise);
+            while let Ok(Some(_)) = fields.field() {}
+            prop_assert_eq!(fields.field(), Ok(None));
         }
     }
 }
