@@ -47,23 +47,53 @@ fn two_steps(sandbox: &Sandbox, arguments: &[&str]) -> Value {
     serde_json::from_str(result.trim()).unwrap()
 }
 
+/// Runs the pipeline; gives its run's id.
+fn run(sandbox: &Sandbox) -> String {
+    two_steps(sandbox, &["run"]).as_str().unwrap().to_owned()
+}
+
+/// Makes a stack with a log store of these options, as `packaging/README.md` says, and activates it.
+fn use_log_store(sandbox: &Sandbox, options: &str, port: u16) {
+    for arguments in [
+        "log-store flavor register steplog_zenml.SteplogLogStoreFlavor",
+        &format!("log-store register kept {options} --endpoint=http://127.0.0.1:{port}/v1/logs"),
+        "stack register here -o default -a default -l kept --set",
+    ] {
+        finish(zenml(sandbox, "zenml").args(arguments.split(' '))).expect(0);
+    }
+}
+
+#[test]
+fn with_zenmls_own_otel_log_store_the_logs_are_there_by_run_and_step_too() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    agent(&sandbox, port);
+    use_log_store(&sandbox, "--flavor=otel", port);
+    let run = run(&sandbox);
+    wait::until_true("all that was printed to be in the store", || {
+        let there = sandbox.call(["logs", &run]).text();
+        let finished = there.contains("Pipeline run has finished");
+        there.contains("loading") && there.contains("going on") && finished
+    });
+    let records = sandbox.records(&run);
+    let loading = records.iter().find(|record| record["message"] == "loading").unwrap();
+    assert_eq!(loading["source"], "step");
+    assert_eq!(loading["attributes"]["zenml.step.run.name"], "load", "{loading}");
+    let step = loading["step_id"].as_str().unwrap();
+    assert!(sandbox.records(&format!("{run}/{step}")).contains(loading));
+    let finished = records.iter().find(|record| record["source"] == "client").unwrap();
+    assert_eq!(finished["step_id"], "zenml", "{finished}");
+}
+
 #[test]
 fn a_pipeline_of_zenml_keeps_its_logs_with_steplog_and_reads_them_back() {
     let sandbox = Sandbox::new();
     let port = free_port();
     agent(&sandbox, port);
-    for arguments in [
-        "log-store flavor register steplog_zenml.SteplogLogStoreFlavor",
-        &format!(
-            "log-store register kept --flavor=steplog --endpoint=http://127.0.0.1:{port}/v1/logs --command={}",
-            env!("CARGO_BIN_EXE_steplog")
-        ),
-        "stack register here -o default -a default -l kept --set",
-    ] {
-        finish(zenml(&sandbox, "zenml").args(arguments.split(' '))).expect(0);
-    }
-    let run = two_steps(&sandbox, &["run"]);
-    let run = run.as_str().unwrap();
+    let command = concat!("--command=", env!("CARGO_BIN_EXE_steplog"));
+    use_log_store(&sandbox, &format!("--flavor=steplog {command}"), port);
+    let run = run(&sandbox);
+    let run = run.as_str();
     wait::until_true("all that was printed to be in the store", || {
         let there = sandbox.call(["logs", run]).text();
         let finished = there.matches("has finished in").count();
