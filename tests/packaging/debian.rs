@@ -55,7 +55,7 @@ fn the_package_has_what_belongs_on_a_node_and_lintian_finds_nothing() {
 #[test]
 fn the_package_is_installed_started_upgraded_removed_and_purged() {
     let sandbox = Sandbox::new();
-    let machine = Machine::boot(&sandbox);
+    let machine = Machine::bare(&sandbox);
     // Where this machine is itself made from an image, it may have been told to start nothing.
     machine.succeed(&["rm", "--force", "/usr/sbin/policy-rc.d"]);
     for revision in ["1", "2"] {

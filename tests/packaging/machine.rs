@@ -28,7 +28,7 @@ pub(super) struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     /// Without steplog.
-    pub(super) fn boot(sandbox: &'a Sandbox) -> Self {
+    pub(super) fn bare(sandbox: &'a Sandbox) -> Self {
         fs::create_dir(sandbox.path("machine")).unwrap();
         let log = fs::File::create(sandbox.path("boot.log")).unwrap();
         // Without a mark of the sandbox: its processes end with their systemd.
@@ -57,8 +57,8 @@ impl<'a> Machine<'a> {
     }
 
     /// With this program as a package would put it.
-    pub(super) fn with_steplog(sandbox: &'a Sandbox) -> Self {
-        let machine = Self::boot(sandbox);
+    pub(super) fn boot(sandbox: &'a Sandbox) -> Self {
+        let machine = Self::bare(sandbox);
         machine.put(Path::new(env!("CARGO_BIN_EXE_steplog")), "/usr/bin/steplog");
         machine
     }

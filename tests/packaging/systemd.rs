@@ -16,7 +16,7 @@ fn installation() -> String {
 #[test]
 fn the_units_deliver_what_runs_left_behind() {
     let sandbox = Sandbox::new();
-    let machine = Machine::with_steplog(&sandbox);
+    let machine = Machine::boot(&sandbox);
     machine.succeed(&["sh", "-ec", &installation()]);
     assert_eq!(machine.succeed(&["systemctl", "is-active", "steplog-ship.timer"]), "active");
     // What the README says of secrets: a value that only the service is given.
@@ -54,7 +54,7 @@ fn the_units_deliver_what_runs_left_behind() {
 #[test]
 fn a_service_of_a_user_made_up_keeps_its_logs_in_its_own_folder() {
     let sandbox = Sandbox::new();
-    let machine = Machine::with_steplog(&sandbox);
+    let machine = Machine::boot(&sandbox);
     machine.write(
         "/etc/systemd/system/app.service",
         "[Service]\nType=oneshot\nDynamicUser=yes\nStateDirectory=app\n\
