@@ -123,7 +123,7 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
 #[test]
 fn an_upgrade_restarts_the_agent_and_no_line_of_a_step_is_lost() {
     let sandbox = Sandbox::new();
-    let machine = Machine::boot(&sandbox);
+    let machine = Machine::bare(&sandbox);
     machine.succeed(&["rm", "--force", "/usr/sbin/policy-rc.d"]);
     for revision in ["1", "2"] {
         machine.put(&package(&sandbox, revision), &format!("/root/{revision}.deb"));
