@@ -94,6 +94,17 @@ impl Brought {
         self.streams.retain(|(of, _), _| of != input);
     }
 
+    /// Takes nothing more at all. Who has asked gets an answer; [`is_quiet`](Self::is_quiet) says when all have.
+    pub(super) fn stop(&mut self) {
+        self.serving.clear();
+        self.monitor = None;
+    }
+
+    /// Whether nobody waits for an answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.web.is_quiet()
+    }
+
     /// Closes the sockets of inputs that are no more.
     pub(super) fn reloaded(&mut self) {
         let used = self.serving.values().chain(&self.monitor).map(Serving::asked);

@@ -4,6 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -76,6 +77,14 @@ impl Inbox {
         // It says that there is something, not how much; one that says nothing is no error.
         _ = self.wake.read();
         self.asks.try_iter().collect()
+    }
+}
+
+impl Inbox {
+    /// The same, after having waited for it for a while.
+    pub(super) fn wait(&self, patience: Duration) -> Vec<Ask> {
+        let first = self.asks.recv_timeout(patience).ok();
+        first.into_iter().chain(self.take()).collect()
     }
 }
 

@@ -14,29 +14,25 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::brought::{Brought, label};
-use super::identity::{Known, environ, filled, variables};
+use super::identity::{Known, environ, variables};
 use super::inbox::Verdict;
 use super::intake::{Event, Intake, Token};
 use super::log::Log;
 use super::otlp::Batch;
-use super::position::{Last, Positions};
-use super::source::{
-    self, Connection, EXIT_RECORD, Followed, Head, Source, listen, open_fifo, open_stdin, read_exit,
-};
+use super::position::Positions;
 use super::service::Service;
+use super::source::{self, Connection, EXIT_RECORD, Head, Source, listen};
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
-use crate::capture::file::{self, Follower, Format, Globs, Ledger, Start, Take, Template, Watch};
-use crate::record::{Exit, IoStream};
+use crate::capture::file::{Globs, Take, Template, Watch};
+use crate::record::Exit;
 use crate::redact;
 
 /// See the module.
@@ -47,25 +43,26 @@ pub(super) struct Inputs {
     watch: Option<Watch>,
     /// Of folders with FIFOs, in which only names matter: each write to a FIFO would be a hint.
     names: Option<Watch>,
-    positions: Positions,
+    pub(super) positions: Positions,
     pub(super) brought: Brought,
     pub(super) service: Service,
     /// The agent's own variables: what nobody else says.
     environment: Arc<BTreeMap<String, String>>,
-    settings: Settings,
-    log: Log,
+    pub(super) settings: Settings,
+    pub(super) log: Log,
 }
 
-struct State {
-    input: Input,
+/// One input, and what is known of it.
+pub(super) struct State {
+    pub(super) input: Input,
     attached: bool,
-    error: Option<String>,
+    pub(super) error: Option<String>,
     ended: u64,
     /// Their exit record has been seen, or their end.
-    over: HashSet<PathBuf>,
-    globs: Option<Globs>,
+    pub(super) over: HashSet<PathBuf>,
+    pub(super) globs: Option<Globs>,
     /// Standard input has been opened.
-    opened: bool,
+    pub(super) opened: bool,
 }
 
 struct Listener {
@@ -221,268 +218,13 @@ impl Inputs {
             scan |= watch.drain(|path| _ = changed.insert(path));
         }
         for path in &changed {
+            // An exit record is complete.
+            scan |= path.to_string_lossy().ends_with(EXIT_RECORD);
             if let Some(index) = intake.file(path) {
                 intake.read(index, told);
             }
         }
         scan
-    }
-
-    fn scan_stdin(&mut self, state: &mut State, intake: &mut Intake) {
-        if state.opened {
-            return;
-        }
-        state.opened = true;
-        match open_stdin() {
-            Ok(descriptor) => {
-                let known = self.known(&state.input, Metadata::default(), None, "stdin");
-                let source = Source::Stdin(descriptor);
-                Self::open(state, "stdin".to_owned(), known, source, None, intake);
-            }
-            Err(error) => self.failed(state, &error),
-        }
-    }
-
-    fn scan_fifo(
-        &mut self,
-        state: &mut State,
-        path: &Path,
-        open: Option<usize>,
-        intake: &mut Intake,
-        told: &mut Vec<Event>,
-    ) {
-        let exit = read_exit(path);
-        match (open, exit) {
-            (None, None) => {
-                state.over.clear();
-                if let Some(descriptor) = self.open_fifo(state, path, intake) {
-                    let known =
-                        self.known(&state.input, Metadata::default(), None, &state.input.name);
-                    Self::open_pipe(state, path, known, descriptor, intake);
-                }
-            }
-            // It has ended before we came: what is in the pipe is its.
-            (None, Some(_)) if !state.over.contains(path) => {
-                if let Some(descriptor) = self.open_fifo(state, path, intake) {
-                    let known =
-                        self.known(&state.input, Metadata::default(), None, &state.input.name);
-                    let index = Self::open_pipe(state, path, known, descriptor, intake);
-                    self.scan_fifo(state, path, Some(index), intake, told);
-                }
-            }
-            (Some(index), Some(exit)) => {
-                self.release(index, intake);
-                intake.end(index, exit, Take::Everything, told);
-                state.over.insert(path.to_owned());
-            }
-            (None | Some(_), _) => {}
-        }
-    }
-
-    fn open_fifo(&mut self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
-        if intake.len() >= self.settings.max_inputs {
-            self.too_many(state);
-            return None;
-        }
-        let pipe_bytes = intake.common.stack.capture.pipe_bytes;
-        match open_fifo(path, state.input.mode, pipe_bytes) {
-            Ok(descriptor) => {
-                state.error = None;
-                self.service.keep(&descriptor);
-                Some(descriptor)
-            }
-            Err(error) => {
-                self.failed(state, &format_args!("{}: {error}", path.display()));
-                None
-            }
-        }
-    }
-
-    /// A FIFO's stream ends: nobody needs to keep it open.
-    fn release(&mut self, index: usize, intake: &Intake) {
-        if let Some(Source::Fifo(fifo)) = intake.slot(index).map(|slot| &slot.source) {
-            self.service.release(fifo);
-        }
-    }
-
-    fn open_pipe(
-        state: &mut State,
-        path: &Path,
-        known: Known,
-        descriptor: OwnedFd,
-        intake: &mut Intake,
-    ) -> usize {
-        let label = path.display().to_string();
-        let source = Source::Fifo(descriptor);
-        Self::open(state, label, known, source, Some(path.to_owned()), intake)
-    }
-
-    fn scan_steps(
-        &mut self,
-        state: &mut State,
-        open: &[usize],
-        intake: &mut Intake,
-        told: &mut Vec<Event>,
-    ) {
-        let folder = PathBuf::from(&state.input.path);
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.failed(state, &format_args!("{}: {error}", folder.display()));
-                return;
-            }
-        };
-        state.error = None;
-        let path_of = |index: &usize| Some((intake.slot(*index)?.path.clone()?, *index));
-        let mut open: BTreeMap<PathBuf, usize> = open.iter().filter_map(path_of).collect();
-        let mut there = HashSet::new();
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let Ok(kind) = entry.file_type() else { continue };
-            if !is_step(name) || !(kind.is_fifo() || kind.is_file()) || state.over.contains(&path) {
-                there.insert(path);
-                continue;
-            }
-            there.insert(path.clone());
-            if !open.contains_key(&path) {
-                if intake.len() >= self.settings.max_inputs {
-                    self.too_many(state);
-                    continue;
-                }
-                let step = step_name(name).to_owned();
-                let own = Metadata { step_id: Some(step.clone()), ..Metadata::default() };
-                if let Err(why) = own.check() {
-                    self.log.limited(&format!("{}: {why}", path.display()));
-                    state.over.insert(path);
-                    continue;
-                }
-                let env_file = folder.join(format!("{step}.env"));
-                let known = self.known(&state.input, own, Some(&env_file), &step);
-                let index = if kind.is_fifo() {
-                    let Some(descriptor) = self.open_fifo(state, &path, intake) else { continue };
-                    let label = path.display().to_string();
-                    let source = Source::Fifo(descriptor);
-                    Some(Self::open(state, label, known, source, Some(path.clone()), intake))
-                } else {
-                    self.follow(state, &path, known, Some(&folder), intake)
-                };
-                open.extend(index.map(|index| (path.clone(), index)));
-            }
-            if let Some(index) = open.get(&path)
-                && let Some(exit) = read_exit(&path)
-            {
-                self.release(*index, intake);
-                if let Some(place) = intake.end(*index, exit, Take::Everything, told) {
-                    self.positions.put(place);
-                }
-                state.over.insert(path);
-            }
-        }
-        state.over.retain(|path| there.contains(path));
-    }
-
-    fn scan_files(
-        &mut self,
-        state: &mut State,
-        open: &[usize],
-        intake: &mut Intake,
-        told: &mut Vec<Event>,
-    ) -> BTreeSet<PathBuf> {
-        let Some(globs) = &mut state.globs else { return BTreeSet::new() };
-        let scan = globs.scan();
-        let root = globs.root().map(Path::to_owned);
-        for (path, why) in &scan.refused {
-            self.log.limited(&format!("{}: {why}", path.display()));
-        }
-        if scan.over_limit > 0 {
-            self.too_many(state);
-        }
-        let there: HashSet<&PathBuf> = scan.files.iter().map(|found| &found.path).collect();
-        let is_gone = |index: &usize| {
-            intake.slot(*index).is_some_and(|slot| {
-                let missing = matches!(&slot.source, Source::File(file) if file.missing);
-                missing && slot.path.as_ref().is_some_and(|path| !there.contains(path))
-            })
-        };
-        let gone: Vec<usize> = open.iter().copied().filter(is_gone).collect();
-        for index in gone {
-            let exit = Exit { reason: Some("the file was removed".into()), ..Exit::default() };
-            intake.end(index, exit, Take::Everything, told);
-        }
-        for found in scan.files {
-            if let Some(index) = intake.file(&found.path) {
-                // Hints may have been lost.
-                intake.read(index, told);
-                continue;
-            }
-            if state.over.contains(&found.path) {
-                continue;
-            }
-            if intake.len() >= self.settings.max_inputs {
-                self.too_many(state);
-                break;
-            }
-            let own = Metadata::from(found.captures);
-            let env_file = state.input.env_file.as_ref().map(|path| filled(path, &own));
-            let what = found.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            let known = self.known(&state.input, own, env_file.as_deref().map(Path::new), what);
-            self.follow(state, &found.path, known, root.as_deref(), intake);
-        }
-        scan.folders
-    }
-
-    /// Follows a file, from where it was left.
-    fn follow(
-        &mut self,
-        state: &mut State,
-        path: &Path,
-        mut known: Known,
-        root: Option<&Path>,
-        intake: &mut Intake,
-    ) -> Option<usize> {
-        let settings = file::Settings {
-            format: match state.input.kind {
-                Kind::Cri => Format::CRI,
-                _ => Format::Plain(IoStream::Stdout),
-            },
-            start: Start::Beginning,
-            root: root.map(Path::to_owned),
-            ..file::Settings::default()
-        };
-        let last = self.positions.take(&state.input.name, path);
-        let follower = match &last {
-            Some(Last { written, following, .. }) => {
-                Follower::resume(path, settings, &written.position, *following)
-            }
-            None => Follower::new(path, settings),
-        };
-        let follower = match follower {
-            Ok(follower) => follower,
-            Err(error) => {
-                if let Some(last) = last {
-                    self.positions.put(last);
-                }
-                self.failed(state, &crate::delivery::chain(&error));
-                return None;
-            }
-        };
-        let label = path.display().to_string();
-        known.attributes.insert("log.file.path".to_owned(), label.clone());
-        let followed = Followed {
-            follower,
-            generation: 0,
-            partial_since: None,
-            missing: false,
-            before: last.as_ref().map(|last| last.writer),
-        };
-        let source = Source::File(Box::new(followed));
-        let ledger = last.map_or_else(Ledger::default, |last| {
-            Ledger::resume(&last.written.position, last.following)
-        });
-        let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
-        stream.comes_from(path, &ledger);
-        Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
     }
 
     /// Everybody who has connected to a socket.
@@ -561,9 +303,11 @@ impl Inputs {
         Verdict::Taken
     }
 
-    /// The stack file has been read again: sockets that nobody needs any more are closed.
-    pub(super) fn reloaded(&mut self) {
-        self.brought.reloaded();
+    /// A FIFO's stream ends: nobody needs to keep it open.
+    pub(super) fn release(&mut self, index: usize, intake: &Intake) {
+        if let Some(Source::Fifo(fifo)) = intake.slot(index).map(|slot| &slot.source) {
+            self.service.release(fifo);
+        }
     }
 
     /// A stream has ended.
@@ -601,7 +345,7 @@ impl Inputs {
         self.all.is_empty()
     }
 
-    fn open(
+    pub(super) fn open(
         state: &mut State,
         label: String,
         known: Known,
@@ -614,7 +358,13 @@ impl Inputs {
     }
 
     /// What is known of a stream.
-    fn known(&self, input: &Input, own: Metadata, env_file: Option<&Path>, what: &str) -> Known {
+    pub(super) fn known(
+        &self,
+        input: &Input,
+        own: Metadata,
+        env_file: Option<&Path>,
+        what: &str,
+    ) -> Known {
         Known {
             table: input.metadata.clone(),
             own,
@@ -636,12 +386,12 @@ impl Inputs {
         }
     }
 
-    fn too_many(&self, state: &mut State) {
+    pub(super) fn too_many(&self, state: &mut State) {
         let most = self.settings.max_inputs;
         self.failed(state, &format_args!("there are {most} streams already ([agent] max_inputs)"));
     }
 
-    fn failed(&self, state: &mut State, error: &dyn std::fmt::Display) {
+    pub(super) fn failed(&self, state: &mut State, error: &dyn std::fmt::Display) {
         let error = error.to_string();
         self.log.limited(&format!("input {}: {error}", state.input.name));
         state.error = Some(error);
@@ -705,37 +455,4 @@ fn by_input(intake: &Intake) -> HashMap<String, Vec<usize>> {
         open.entry(slot.stream.input.clone()).or_default().push(index);
     }
     open
-}
-
-/// Whether a name in a folder of steps is that of a step.
-fn is_step(name: &str) -> bool {
-    let other = [EXIT_RECORD, ".env", ".tmp"].iter().any(|end| name.ends_with(end));
-    !other && !name.starts_with('.')
-}
-
-/// The step that a FIFO or file belongs to.
-fn step_name(name: &str) -> &str {
-    let ends = [".log", ".fifo"];
-    ends.iter()
-        .find_map(|end| name.strip_suffix(end))
-        .filter(|name| !name.is_empty())
-        .unwrap_or(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::source::exit_record;
-    use super::*;
-
-    #[test]
-    fn names_in_a_folder_of_steps() {
-        for (name, step) in [("train", "train"), ("train.log", "train"), ("a.b.fifo", "a.b")] {
-            assert!(is_step(name));
-            assert_eq!(step_name(name), step);
-        }
-        for other in ["train.exit.json", "train.env", ".train", "x.tmp"] {
-            assert!(!is_step(other), "{other}");
-        }
-        assert_eq!(exit_record(Path::new("/s/train")), Path::new("/s/train.exit.json"));
-    }
 }

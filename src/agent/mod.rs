@@ -45,6 +45,7 @@
 mod settings;
 
 mod brought;
+mod commands;
 mod control;
 mod courier;
 mod finisher;
@@ -57,6 +58,7 @@ mod log;
 mod log_format;
 mod otlp;
 mod position;
+mod scan;
 mod service;
 mod source;
 mod status;
@@ -80,8 +82,8 @@ pub use web::{Address, AddressError};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
 
 use self::control::{Client, Control};
-use self::courier::Courier;
 use self::brought::Brought;
+use self::courier::Courier;
 use self::finisher::Finisher;
 use self::inbox::{Ask, Delivery, Inbox, inbox};
 use self::inputs::Inputs;
@@ -95,21 +97,17 @@ use crate::capture::process::{Signal, Signals};
 use crate::delivery::OpenStacks;
 use crate::record::{Exit, Level};
 use crate::redact::Redactor;
-use crate::ship::Mark;
-use crate::spool::{self, Checkpoint, Disk as _, RealDisk, SpoolState};
+use crate::spool::{self, Disk as _, RealDisk, SpoolState};
 use crate::stack::Stack;
 
 /// The control socket's name in the folder of the spools.
 pub const CONTROL: &str = ".agent.sock";
 
-/// The folder of attached inputs, in the folder of the spools.
-const ATTACHED: &str = ".inputs";
-
 /// Held while an agent lives.
 const LOCK: &str = ".agent.lock";
 
-/// Clients at a time.
-const MOST_CLIENTS: usize = 64;
+/// How long whoever has sent records may take to read the last answer.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Between looks whether everything is over.
 const DONE_LOOK: Duration = Duration::from_millis(200);
@@ -234,7 +232,7 @@ impl Agent {
         for input in &stack.inputs {
             inputs.add(input.clone(), false, &intake);
         }
-        for input in attached(&root, &log) {
+        for input in commands::attached(&root, &log) {
             if inputs.get(&input.name).is_none() {
                 inputs.add(input, true, &intake);
             }
@@ -322,7 +320,10 @@ impl Agent {
                     Event::Ready(Token::Listener(number)) => {
                         self.inputs.accept(number, &mut self.intake);
                     }
-                    Event::Ready(Token::Web) => self.hear_web(),
+                    Event::Ready(Token::Web) => {
+                        let asks = self.inbox.take();
+                        self.hear_all(asks);
+                    }
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
                     Event::Ended { input, path } => self.inputs.ended(&input, path, &mut self.intake),
@@ -344,53 +345,20 @@ impl Agent {
         self.inputs.service = service;
     }
 
-    fn scan(&mut self) {
-        let mut told = Vec::new();
-        self.inputs.scan(&mut self.intake, &mut told);
-        self.scan_at = Instant::now() + self.intake.common.stack.agent.scan_interval;
-        // A look cannot bring a signal.
-        self.handle(told);
-    }
-
-    fn accept(&mut self) {
-        let now = Instant::now();
-        while let Some(client) = self.control.accept(now) {
-            if self.clients.iter().flatten().count() >= MOST_CLIENTS {
-                continue;
-            }
-            let number = self.clients.iter().position(Option::is_none).unwrap_or_else(|| {
-                self.clients.push(None);
-                self.clients.len() - 1
-            });
-            if self.intake.watch(Token::Client(number), client.descriptor()).is_ok()
-                && let Some(slot) = self.clients.get_mut(number)
-            {
-                *slot = Some(client);
-            }
-        }
-    }
-
-    fn hear(&mut self, number: usize) {
-        let Some(slot) = self.clients.get_mut(number) else { return };
-        let Some(mut client) = slot.take() else { return };
-        match client.hear() {
-            Ok(None) => *slot = Some(client),
-            Ok(Some(request)) => {
-                self.intake.unwatch(client.descriptor());
-                let answer = match request {
-                    Ok(request) => self.answer(request),
-                    Err(why) => Answer::Refused { why },
-                };
-                client.answer(&answer);
-            }
-            // It has gone.
-            Err(_) => {}
+    /// No more is taken over the network; who has sent something hears what became of it, or would send it
+    /// again.
+    fn answer_web(&mut self) {
+        self.inputs.brought.stop();
+        let until = Instant::now() + LAST_ANSWERS;
+        while !self.inputs.brought.is_quiet() && Instant::now() < until {
+            let asks = self.inbox.wait(Duration::from_millis(5));
+            self.hear_all(asks);
         }
     }
 
     /// What the web servers ask.
-    fn hear_web(&mut self) {
-        for ask in self.inbox.take() {
+    fn hear_all(&mut self, asks: Vec<Ask>) {
+        for ask in asks {
             // Who has gone needs no answer.
             match ask {
                 Ask::Lines(Delivery { input, batches, answer }) => {
@@ -401,166 +369,16 @@ impl Agent {
         }
     }
 
-    fn answer(&mut self, request: Request) -> Answer {
-        let done = |result: Result<String, String>| match result {
-            Ok(note) => Answer::Done { note },
-            Err(why) => Answer::Refused { why },
-        };
-        match request {
-            Request::Ping => done(Ok("here".to_owned())),
-            Request::Status => Answer::Status { status: Box::new(self.status()) },
-            Request::Attach { input } => done(self.attach(*input)),
-            Request::Detach { name } => done(self.detach(&name)),
-            Request::Reload => done(self.reload()),
-        }
-    }
-
-    fn attach(&mut self, input: Input) -> Result<String, String> {
-        if self.inputs.get(&input.name).is_some() {
-            return Err(format!("there is an input {:?} already", input.name));
-        }
-        if matches!(input.kind, Kind::Stdin | Kind::Otlp) {
-            let kind = input.kind.as_str();
-            return Err(format!("an input of kind {kind:?} is the stack file's to name"));
-        }
-        input.metadata.check()?;
-        let name = input.name.clone();
-        let folder = self.root().join(ATTACHED);
-        let file = folder.join(format!("{name}.json"));
-        let json = serde_json::to_vec(&input).map_err(|error| error.to_string())?;
-        self.inputs.add(input, true, &self.intake);
-        self.scan();
-        let status = self.inputs.status(&self.intake, |_, _| (0, 0.0));
-        let wrong = status.into_iter().find(|it| it.name == name).and_then(|it| it.error);
-        if let Some(wrong) = wrong {
-            self.inputs.remove(&name, "it could not be opened", &mut self.intake);
-            return Err(wrong);
-        }
-        // So that it is attached again after a restart.
-        let kept = fs::create_dir_all(&folder).and_then(|()| fs::write(&file, json));
-        match kept {
-            Ok(()) => Ok(format!("{name} is attached")),
-            Err(error) => Ok(format!(
-                "{name} is attached, but not after a restart of the agent: {}: {error}",
-                file.display()
-            )),
-        }
-    }
-
-    fn detach(&mut self, name: &str) -> Result<String, String> {
-        let Some((_, attached)) = self.inputs.get(name) else {
-            let names = self.inputs.names();
-            let known: Vec<&str> = names.iter().map(String::as_str).collect();
-            let help = crate::stack::suggest(name, "inputs", &known);
-            return Err(format!("there is no input {name:?}; {help}"));
-        };
-        self.inputs.remove(name, "detached", &mut self.intake);
-        if attached {
-            drop(fs::remove_file(self.root().join(ATTACHED).join(format!("{name}.json"))));
-            return Ok(format!("{name} is detached"));
-        }
-        Ok(format!("{name} is detached; the stack file names it, so a reload brings it back"))
-    }
-
-    fn reload(&mut self) -> Result<String, String> {
-        self.inputs.service.reloading();
-        let reloaded = self.load_again();
-        self.inputs.service.ready();
-        reloaded
-    }
-
-    fn load_again(&mut self) -> Result<String, String> {
-        let loaded = (self.load)().and_then(|(stack, redactor)| {
-            let old = &self.intake.common.stack;
-            let fixed = [
-                (stack.spool.dir != old.spool.dir, "[spool] dir"),
-                (stack.agent.control != old.agent.control, "[agent] control"),
-            ];
-            match fixed.iter().find(|(differs, _)| *differs) {
-                Some((_, key)) => {
-                    Err(format!("{key} cannot change while the agent runs: restart it"))
-                }
-                None => Ok((stack, redactor)),
-            }
-        });
-        let (stack, redactor) = match loaded {
-            Ok(loaded) => loaded,
-            Err(why) => {
-                self.log.warn(&format!("not reloaded, all goes on as before: {why}"));
-                return Err(why);
-            }
-        };
-        let stack = Arc::new(stack);
-        self.intake.common.stack = Arc::clone(&stack);
-        self.intake.common.redactor = redactor;
-        self.inputs.set_settings(stack.agent.clone());
-        self.courier.reload();
-        let (mut opened, mut ended) = (0, 0);
-        for name in self.inputs.names() {
-            let Some((known, attached)) = self.inputs.get(&name) else { continue };
-            let same = stack.inputs.iter().any(|input| input == known);
-            let named = stack.inputs.iter().any(|input| input.name == name);
-            if !same && (!attached || named) {
-                self.inputs.remove(&name, "the stack file has changed", &mut self.intake);
-                ended += 1;
-            }
-        }
-        for input in &stack.inputs {
-            if self.inputs.get(&input.name).is_none() {
-                self.inputs.add(input.clone(), false, &self.intake);
-                opened += 1;
-            }
-        }
-        if let Err(why) = self.inputs.brought.watch(stack.agent.http.as_ref()) {
-            self.log.warn(&why);
-        }
-        self.inputs.reloaded();
-        self.scan();
-        let note = format!("reloaded: {opened} inputs opened, {ended} ended");
-        self.log.info(&note);
-        Ok(note)
+    fn scan(&mut self) {
+        let mut told = Vec::new();
+        self.inputs.scan(&mut self.intake, &mut told);
+        self.scan_at = Instant::now() + self.intake.common.stack.agent.scan_interval;
+        // A look cannot bring a signal.
+        self.handle(told);
     }
 
     fn root(&self) -> &Path {
         &self.intake.common.stack.spool.dir
-    }
-
-    fn status(&self) -> Status {
-        let stack = &self.intake.common.stack;
-        let report = self.courier.report();
-        let lag = |dir: &Path, offset: u64| {
-            let lag = offset.saturating_sub(acknowledged(dir));
-            let since = report.caught_up.get(dir).map_or(self.started, |at| *at);
-            (lag, if lag == 0 { 0.0 } else { since.elapsed().as_secs_f64() })
-        };
-        let spools = spool::list(self.root()).unwrap_or_default();
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            uptime_seconds: self.started.elapsed().as_secs_f64(),
-            stack: stack.name.clone(),
-            inputs: self.inputs.status(&self.intake, lag),
-            spool: SpoolStatus {
-                dir: self.root().display().to_string(),
-                bytes: spools.iter().map(|spool| spool.bytes).sum(),
-                max_bytes: stack.spool.max_bytes,
-                spools: spools.len() as u64,
-            },
-            deliveries: DeliveryStatus {
-                running: report.running as u64,
-                waiting: report.waiting as u64,
-                delivered: report.delivered,
-            },
-            stores: stack
-                .log_stores
-                .iter()
-                .map(|store| StoreStatus {
-                    name: store.name.clone(),
-                    error: report.stores.get(&store.name).cloned().flatten(),
-                })
-                .collect(),
-            errors: self.log.errors(),
-        }
     }
 
     /// Whether all that there was to read has ended, and there was something.
@@ -584,6 +402,7 @@ impl Agent {
     /// Reads what is there, ends all writers, and has everything delivered: within `deadline`, if there is one.
     fn stop(mut self, deadline: Option<Duration>) -> Outcome {
         self.inputs.service.stopping();
+        self.answer_web();
         let open: Vec<usize> = self.intake.slots().map(|(index, _)| index).collect();
         let mut told = Vec::new();
         for index in open {
@@ -611,28 +430,4 @@ impl Agent {
         drop(lock);
         outcome
     }
-}
-
-/// Bytes of a spool that every log store has acknowledged.
-fn acknowledged(dir: &Path) -> u64 {
-    let checkpoint = Checkpoint::<Mark>::load(dir).unwrap_or_default();
-    let stores = checkpoint.stores.values();
-    stores.map(|store| store.acked.lines.resume_offset()).min().unwrap_or(0)
-}
-
-/// The inputs that were attached to an agent before this one.
-fn attached(root: &Path, log: &Log) -> Vec<Input> {
-    let Ok(entries) = fs::read_dir(root.join(ATTACHED)) else { return Vec::new() };
-    let mut inputs = Vec::new();
-    for entry in entries.flatten() {
-        let read = fs::read(entry.path()).map_err(|error| error.to_string());
-        let parsed = read.and_then(|json| {
-            serde_json::from_slice::<Input>(&json).map_err(|error| error.to_string())
-        });
-        match parsed {
-            Ok(input) => inputs.push(input),
-            Err(error) => log.warn(&format!("{}: {error}", entry.path().display())),
-        }
-    }
-    inputs
 }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::socket::getsockopt;
@@ -29,6 +29,9 @@ const MAX_HEADER: usize = 16 << 10;
 
 /// The largest env file or exit record.
 const MAX_SMALL: u64 = 256 << 10;
+
+/// An exit record that makes no sense may be half written for so long.
+const WRITING: Duration = Duration::from_secs(2);
 
 /// Ends the name of the record that a step leaves beside its FIFO or file.
 pub(super) const EXIT_RECORD: &str = ".exit.json";
@@ -204,24 +207,35 @@ pub(super) fn exit_record(path: &Path) -> PathBuf {
 }
 
 /// How the step ended, if it has said so. What is not said is unknown; what cannot be read is an end
-/// all the same.
+/// all the same, once it is too old to be in the middle of being written.
 pub(super) fn read_exit(path: &Path) -> Option<Exit> {
-    let text = match read_small(&exit_record(path)) {
-        Ok(text) => text,
+    let record = exit_record(path);
+    let age = match fs::symlink_metadata(&record) {
+        Ok(metadata) => metadata.modified().ok().and_then(|modified| modified.elapsed().ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(_) => Vec::new(),
+        Err(_) => None,
     };
-    let unreadable = || Exit { reason: Some("unreadable exit record".into()), ..Exit::default() };
-    let said = serde_json::from_slice::<serde_json::Value>(&text);
-    let Ok(serde_json::Value::Object(said)) = said else { return Some(unreadable()) };
-    let known = serde_json::to_value(Exit::default()).unwrap_or_default();
-    let serde_json::Value::Object(mut known) = known else { return Some(unreadable()) };
-    known.extend(said);
-    Some(serde_json::from_value(known.into()).unwrap_or_else(|_| unreadable()))
+    let text = read_small(&record).unwrap_or_default();
+    match parse_exit(&text) {
+        Some(exit) => Some(exit),
+        None if age.is_some_and(|age| age < WRITING) => None,
+        None => Some(Exit { reason: Some("unreadable exit record".into()), ..Exit::default() }),
+    }
+}
+
+fn parse_exit(text: &[u8]) -> Option<Exit> {
+    let serde_json::Value::Object(said) = serde_json::from_slice(text).ok()? else { return None };
+    let serde_json::Value::Object(mut all) = serde_json::to_value(Exit::default()).ok()? else {
+        return None;
+    };
+    all.extend(said);
+    serde_json::from_value(all.into()).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -253,12 +267,17 @@ mod tests {
         assert_eq!(read_exit(&path), None);
         fs::write(exit_record(&path), "{\"code\":3}").unwrap();
         assert_eq!(read_exit(&path), Some(Exit { code: Some(3), ..Exit::default() }));
-        fs::write(exit_record(&path), "{").unwrap();
-        assert_eq!(read_exit(&path).unwrap().reason.as_deref(), Some("unreadable exit record"));
+        // It may be in the middle of being written; but not for ever.
+        let old = SystemTime::now() - 2 * WRITING;
+        let unreadable = |exit: Option<Exit>| exit.unwrap().reason.unwrap();
+        let file = fs::File::create(exit_record(&path)).unwrap();
+        assert_eq!(read_exit(&path), None);
+        file.set_modified(old).unwrap();
+        assert_eq!(unreadable(read_exit(&path)), "unreadable exit record");
         // What a hostile step puts there neither leads elsewhere nor keeps the agent waiting.
         fs::remove_file(exit_record(&path)).unwrap();
         mkfifo(&exit_record(&path), Mode::from_bits_truncate(0o600)).unwrap();
-        assert_eq!(read_exit(&path).unwrap().reason.as_deref(), Some("unreadable exit record"));
+        assert_eq!(read_exit(&path), None);
         fs::remove_file(exit_record(&path)).unwrap();
         std::os::unix::fs::symlink("/etc/hostname", exit_record(&path)).unwrap();
         assert!(read_small(&exit_record(&path)).is_err());

@@ -147,6 +147,8 @@ impl Listener {
 #[derive(Default)]
 pub(super) struct Web {
     thread: Option<Thread>,
+    /// The connections of each server that there ever was: how many may be, and how many more could be.
+    connections: Vec<(usize, Arc<Semaphore>)>,
     /// By address, also those that are not served now.
     listeners: HashMap<Address, Kept>,
 }
@@ -211,11 +213,11 @@ impl Web {
             None => self.thread.insert(Thread::start()?).handle.clone(),
         };
         let (stop, stopped) = watch::channel(false);
-        let server = Server {
-            handler,
-            permits: Arc::new(Semaphore::new(max_connections)),
-            stopped,
-        };
+        let permits = Arc::new(Semaphore::new(max_connections));
+        // A server that has gone and has no connection left is nothing to wait for.
+        self.connections.retain(|(most, permits)| permits.available_permits() < *most);
+        self.connections.push((max_connections, Arc::clone(&permits)));
+        let server = Server { handler, permits, stopped };
         // Registering a socket needs the runtime.
         let _inside = handle.enter();
         match listener {
@@ -229,6 +231,11 @@ impl Web {
             }
         }
         Ok(Serving { asked: address.clone(), address: bound, stop })
+    }
+
+    /// Whether nobody is connected, nor waited for.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.connections.iter().all(|(most, permits)| permits.available_permits() == *most)
     }
 
     /// Closes the sockets at which nobody is served any more.

@@ -75,7 +75,10 @@ fn the_agent_is_killed_again_and_again_under_load() {
     let pattern = regex::Regex::new("step=[0-9a-f]+5 ").unwrap();
     let expected = pattern.replace_all(&expected, "***");
     lines::assert_same("load", expected.as_bytes(), &sandbox.raw("load"));
-    assert!(sandbox.spooled().is_empty());
+    // One that was killed may have been making a spool, which is not one yet.
+    let mut left = sandbox.spooled();
+    left.retain(|spool| !spool.file_name().unwrap().to_string_lossy().starts_with('.'));
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

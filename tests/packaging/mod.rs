@@ -4,6 +4,7 @@
 //! The program is the one that `cargo test` builds. It is not static (that takes minutes), so the
 //! machine's C library is put beside it where there is none.
 
+mod agent;
 mod ci;
 mod container;
 mod debian;

@@ -6,10 +6,13 @@ use super::machine::{Machine, stack};
 use crate::support::sandbox::Sandbox;
 use crate::support::{project, wait};
 
-/// The commands of the README's first block.
-fn installation() -> String {
+/// The README's block for the timer.
+const TIMER: usize = 1;
+
+/// The commands of a block of the README, from 0.
+pub(super) fn installation(block: usize) -> String {
     let readme = fs::read_to_string(project("systemd/README.md")).unwrap();
-    let block = readme.split("```sh\n").nth(1).unwrap();
+    let block = readme.split("```sh\n").nth(block + 1).unwrap();
     block.split("```").next().unwrap().to_owned()
 }
 
@@ -17,7 +20,7 @@ fn installation() -> String {
 fn the_units_deliver_what_runs_left_behind() {
     let sandbox = Sandbox::new();
     let machine = Machine::boot(&sandbox);
-    machine.succeed(&["sh", "-ec", &installation()]);
+    machine.succeed(&["sh", "-ec", &installation(TIMER)]);
     assert_eq!(machine.succeed(&["systemctl", "is-active", "steplog-ship.timer"]), "active");
     // What the README says of secrets: a value that only the service is given.
     machine.write("/etc/steplog/store", "/var/lib/steplog/store");

@@ -36,9 +36,10 @@ impl Watch {
         Self::of(EVENTS)
     }
 
-    /// The same, that only tells of names that come and go, and not of what is written.
+    /// The same, that tells of names that come and go, and of what is written only when it is closed.
     pub fn of_names() -> io::Result<Self> {
-        Self::of(EVENTS.difference(AddWatchFlags::IN_MODIFY))
+        let names = EVENTS.difference(AddWatchFlags::IN_MODIFY);
+        Self::of(names.union(AddWatchFlags::IN_CLOSE_WRITE))
     }
 
     fn of(events: AddWatchFlags) -> io::Result<Self> {

@@ -37,10 +37,10 @@ bad! {
         help: add kind = "fifo""#;
     input_of_no_kind: "[[inputs]]\nname = 'a'\nkind = 'fife'\n" => r#"
         3:8: inputs.kind: expected one of "fifo", "file", "cri", "steps", "socket", "stdin", found "fife""#;
-    input_without_path: "[[inputs]]\nname = 'a'\nkind = 'fifo'\npaht = '/a'\n" => r#"
+    input_without_path: "[[inputs]]\nname = 'a'\nkind = 'fifo'\npathh = '/a'\n" => r#"
         1:1: inputs.path: missing
         help: add path = "/steps/{pipeline_run_id}/{step_id}.log"
-        4:1: inputs.paht: unknown key
+        4:1: inputs.pathh: unknown key
         help: did you mean "path"?"#;
     inputs_of_one_name: "[[inputs]]\nname = 'a'\nkind = 'stdin'\n[[inputs]]\nname = 'a'\nkind = 'cri'\n" => r#"
         5:8: inputs.name: another input is called "a"
