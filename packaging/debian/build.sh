@@ -32,8 +32,10 @@ squeeze() { gzip --best --no-name; }
 put 755 "$binary" usr/bin/steplog
 put 644 "$project/src/stack/default.toml" etc/steplog/stack.toml
 for unit in "$project"/systemd/*.{service,socket,timer}; do
-  [[ ! -e $unit ]] || put 644 "$unit" "lib/systemd/system/${unit##*/}"
+  put 644 "$unit" "lib/systemd/system/${unit##*/}"
 done
+put 644 "$project/systemd/steplog.sysusers.conf" usr/lib/sysusers.d/steplog.conf
+put 644 "$project/systemd/steplog.tmpfiles.conf" usr/lib/tmpfiles.d/steplog.conf
 
 completions() { mkdir -p "$root/usr/share/$2" && "$binary" completions "$1" >"$root/usr/share/$2/$3"; }
 completions bash bash-completion/completions steplog
@@ -84,7 +86,8 @@ Description: log store for pipeline steps
  store, OpenTelemetry, Datadog, Elasticsearch, Splunk, Loki, a URL or a program
  of one's own. From there it is read back by run and step.
  .
- The package has the units that deliver what runs on this machine have left.
+ The package has the units that deliver what runs on this machine have left,
+ and those of the agent, which reads what is not wrapped.
 END
 
 find "$root" -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::machine::{Machine, stack};
 use super::{attempt, succeed};
-use crate::support::project;
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Sandbox, collect};
+use crate::support::{project, wait};
 
 /// The package of this revision.
 fn package(sandbox: &Sandbox, revision: &str) -> PathBuf {
@@ -34,6 +34,9 @@ fn the_package_has_what_belongs_on_a_node_and_lintian_finds_nothing() {
         "./usr/bin/steplog",
         "./etc/steplog/stack.toml",
         "./lib/systemd/system/steplog-ship.timer",
+        "./lib/systemd/system/steplog-agent.service",
+        "./usr/lib/sysusers.d/steplog.conf",
+        "./usr/lib/tmpfiles.d/steplog.conf",
         "./usr/share/bash-completion/completions/steplog",
         "./usr/share/zsh/vendor-completions/_steplog",
         "./usr/share/fish/vendor_completions.d/steplog.fish",
@@ -115,4 +118,48 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
     let units = machine.succeed(&["find", "/etc/systemd/system", "-name", "steplog*"]);
     assert_eq!(units, "");
     machine.succeed(&["test", "-d", "/var/lib/steplog/logs"]);
+}
+
+#[test]
+fn an_upgrade_restarts_the_agent_and_no_line_of_a_step_is_lost() {
+    let sandbox = Sandbox::new();
+    let machine = Machine::bare(&sandbox);
+    machine.succeed(&["rm", "--force", "/usr/sbin/policy-rc.d"]);
+    for revision in ["1", "2"] {
+        machine.put(&package(&sandbox, revision), &format!("/root/{revision}.deb"));
+    }
+    machine.succeed(&["dpkg", "--install", "/root/1.deb"]);
+    let agent = |verb| {
+        let asked = attempt(&mut machine.inside(&["systemctl", verb, "steplog-agent.service"]));
+        asked.text().trim().to_owned()
+    };
+    assert_eq!(
+        (agent("is-active").as_str(), agent("is-enabled").as_str()),
+        ("inactive", "disabled")
+    );
+    let input = "[[inputs]]\nname = \"train\"\nkind = \"fifo\"\npath = \"/run/steplog/train\"\n\
+                 metadata = { pipeline_run_id = \"run\", step_id = \"train\" }\n";
+    machine.write("/etc/steplog/stack.toml", &(stack("/var/lib/steplog/logs") + input));
+    machine.succeed(&["systemctl", "enable", "--now", "steplog-agent.service"]);
+    // The step has the FIFO open all the time, and writes on while the package is replaced.
+    let script = "{ n=0; while [ ! -e /root/upgraded ]; do echo $n; n=$((n+1)); sleep 0.01; done; echo end; } \
+                  >/run/steplog/train; echo $n >/root/lines";
+    let mut step = machine.inside(&["sh", "-c", script]);
+    let step = step.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let logged = || attempt(&mut machine.inside(&["steplog", "logs", "run", "-o", "raw"])).text();
+    wait::until_true("the step to write", || logged().starts_with("0\n"));
+    let process =
+        || machine.succeed(&["systemctl", "show", "--property=MainPID", "steplog-agent.service"]);
+    let before = process();
+    machine.succeed(&["dpkg", "--install", "/root/2.deb"]);
+    assert_eq!(agent("is-active"), "active");
+    assert_ne!(process(), before);
+    machine.succeed(&["touch", "/root/upgraded"]);
+    collect(step).expect(0);
+    wait::until_true("the end of the step's log", || logged().ends_with("end\n"));
+    let lines: u32 = machine.succeed(&["cat", "/root/lines"]).parse().unwrap();
+    let expected: String = (0..lines).map(|number| format!("{number}\n")).collect();
+    assert_eq!(logged(), expected + "end\n");
+    machine.succeed(&["dpkg", "--purge", "steplog"]);
+    assert_eq!(agent("is-active"), "inactive");
 }

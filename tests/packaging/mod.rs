@@ -1,5 +1,5 @@
 //! steplog where it is put: in the jobs of CI systems, in container images, beside steps in pods, in
-//! a Debian package, and as units of systemd.
+//! a Debian package, as units of systemd, and in ZenML.
 //!
 //! The program is the one that `cargo test` builds. It is not static (that takes minutes), so the
 //! machine's C library is put beside it where there is none.
@@ -12,6 +12,7 @@ mod kubernetes;
 mod machine;
 mod podman;
 mod systemd;
+mod zenml;
 
 use std::fs::File;
 use std::process::{Command, Stdio};
