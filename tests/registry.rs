@@ -71,7 +71,7 @@ fn a_log_store_is_registered_used_and_described() {
     assert_eq!((&list[0]["active"], &list[0]["flavor"]), (&true.into(), &"http".into()));
     assert_eq!(json(&sandbox, "log-store get"), serde_json::json!(["my_logs"]));
     let described = json(&sandbox, "log-store describe my_logs");
-    assert_eq!(described["configuration"]["max_export_batch_size"], 10_000);
+    assert_eq!(described["configuration"]["max_export_batch_size"], 2_000);
     assert_eq!(described["configuration"]["headers"]["x-api-key"], "${env:LOG_KEY}");
 
     let mut test = sandbox.steplog(["log-store", "test", "my_logs"]);

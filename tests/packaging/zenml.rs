@@ -3,7 +3,7 @@
 //! ZenML needs a folder of Python packages of its own, `.zenml`.
 
 use std::fs::File;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use serde_json::{Value, json};
 
@@ -26,15 +26,25 @@ fn zenml(sandbox: &Sandbox, program: &str) -> Command {
     command
 }
 
+/// An agent. It ends when it is dropped.
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// An agent that takes OTLP at this port, and is ready.
-fn agent(sandbox: &Sandbox, port: u16) {
+fn agent(sandbox: &Sandbox, port: u16) -> Agent {
     sandbox.write_stack(&format!(
         "{LOCAL}[[inputs]]\nname = \"zenml\"\nkind = \"otlp\"\nlisten = \"127.0.0.1:{port}\"\n"
     ));
     let log = File::create(sandbox.path("agent.log")).unwrap();
-    // It ends with the sandbox.
-    sandbox.steplog(["agent"]).stderr(log).spawn().unwrap();
+    let agent = Agent(sandbox.steplog(["agent"]).stderr(log).spawn().unwrap());
     wait::until_true("the agent to be ready", || sandbox.call(["status"]).code == Some(0));
+    agent
 }
 
 /// `two_steps.py ARGUMENTS`: its result.
@@ -67,7 +77,7 @@ fn use_log_store(sandbox: &Sandbox, options: &str, port: u16) {
 fn with_zenmls_own_otel_log_store_the_logs_are_there_by_run_and_step_too() {
     let sandbox = Sandbox::new();
     let port = free_port();
-    agent(&sandbox, port);
+    let _agent = agent(&sandbox, port);
     use_log_store(&sandbox, "--flavor=otel", port);
     let run = run(&sandbox);
     wait::until_true("all that was printed to be in the store", || {
@@ -89,7 +99,7 @@ fn with_zenmls_own_otel_log_store_the_logs_are_there_by_run_and_step_too() {
 fn a_pipeline_of_zenml_keeps_its_logs_with_steplog_and_reads_them_back() {
     let sandbox = Sandbox::new();
     let port = free_port();
-    agent(&sandbox, port);
+    let _agent = agent(&sandbox, port);
     let command = concat!("--command=", env!("CARGO_BIN_EXE_steplog"));
     use_log_store(&sandbox, &format!("--flavor=steplog {command}"), port);
     let run = run(&sandbox);

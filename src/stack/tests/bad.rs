@@ -36,7 +36,7 @@ bad! {
         1:1: inputs.kind: missing
         help: add kind = "fifo""#;
     input_of_no_kind: "[[inputs]]\nname = 'a'\nkind = 'fife'\n" => r#"
-        3:8: inputs.kind: expected one of "fifo", "file", "cri", "steps", "socket", "stdin", found "fife""#;
+        3:8: inputs.kind: expected one of "fifo", "file", "cri", "steps", "socket", "stdin", "otlp", found "fife""#;
     input_without_path: "[[inputs]]\nname = 'a'\nkind = 'fifo'\npathh = '/a'\n" => r#"
         1:1: inputs.path: missing
         help: add path = "/steps/{pipeline_run_id}/{step_id}.log"
