@@ -225,3 +225,39 @@ fn a_reload_touches_only_what_has_changed() {
         assert_eq!(String::from_utf8(sandbox.raw(run)).unwrap(), text);
     }
 }
+
+#[test]
+fn a_stream_over_stops_and_kills_of_the_agent_is_shown_as_one() {
+    let sandbox = sandbox(&fifo("long"));
+    let path = sandbox.path("long");
+    let statuses = || -> Vec<String> {
+        let list = sandbox.call(["ls", "long", "-o", "json"]).expect(0).text();
+        let streams = list.lines().map(|line| serde_json::from_str(line).unwrap());
+        streams.map(|it: serde_json::Value| it["status"].as_str().unwrap().to_owned()).collect()
+    };
+
+    let agent = Running::start(&sandbox);
+    fs::write(&path, "one\n").unwrap();
+    arrives(&sandbox, "long", b"one\n");
+    // Its writer is delivered and gone by the time that the next agent starts.
+    agent.stop().expect(0);
+    assert!(sandbox.spooled().is_empty());
+    assert_eq!(statuses(), ["interrupted"]);
+
+    let agent = Running::start(&sandbox);
+    fs::write(&path, "two\n").unwrap();
+    arrives(&sandbox, "long", b"one\ntwo\n");
+    agent.kill();
+    let agent = Running::start(&sandbox);
+    fs::write(&path, "three\n").unwrap();
+    arrives(&sandbox, "long", b"one\ntwo\nthree\n");
+    fs::write(sandbox.path("long.exit.json"), "{\"code\":0}").unwrap();
+    wait::until_true("the stream to end", || statuses() == ["continued", "continued", "succeeded"]);
+    let run = sandbox.call(["ls", "-o", "json"]).expect(0).text();
+    let run: serde_json::Value = serde_json::from_str(run.trim()).unwrap();
+    assert_eq!((&run["status"], &run["failed"]), (&"succeeded".into(), &0.into()));
+    // No label tells the pieces apart.
+    let logs = sandbox.call(["logs", "long"]).expect(0);
+    assert_eq!((logs.text().as_str(), logs.errors().as_str()), ("one\ntwo\nthree\n", ""));
+    agent.stop().expect(0);
+}
