@@ -18,9 +18,9 @@ use crate::record::Writer;
 use super::Metadata;
 
 /// The longest value that a header or an attach may give, bytes.
-const MAX_VALUE: usize = 256;
+pub(super) const MAX_VALUE: usize = 256;
 /// The most attributes of a header.
-const MAX_ATTRIBUTES: usize = 64;
+pub(super) const MAX_ATTRIBUTES: usize = 64;
 
 /// What is known of a stream.
 #[derive(Clone, Debug, Default)]

@@ -59,7 +59,7 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
     // Where this machine is itself made from an image, it may have been told to start nothing.
     machine.succeed(&["rm", "--force", "/usr/sbin/policy-rc.d"]);
     for revision in ["1", "2"] {
-        machine.put(&package(&sandbox, revision), &format!("/root/{revision}.deb"));
+        machine.put(&package(&sandbox, revision), &format!("/var/tmp/{revision}.deb"));
     }
     let installed =
         || machine.succeed(&["dpkg-query", "--show", "--showformat=${Version}", "steplog"]);
@@ -72,7 +72,7 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
     let read = |path| machine.succeed(&["cat", path]);
     let kept = || machine.succeed(&["steplog", "logs", "run"]);
 
-    machine.succeed(&["dpkg", "--install", "/root/1.deb"]);
+    machine.succeed(&["dpkg", "--install", "/var/tmp/1.deb"]);
     assert!(installed().ends_with("-1"));
     assert_eq!((timer("is-active").as_str(), timer("is-enabled").as_str()), ("active", "enabled"));
     let default = fs::read_to_string(project("src/stack/default.toml")).unwrap();
@@ -92,13 +92,13 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
     assert_eq!(kept(), "left");
 
     // An upgrade asks nothing, and keeps what was edited and what was started.
-    machine.succeed(&["dpkg", "--install", "/root/2.deb"]);
+    machine.succeed(&["dpkg", "--install", "/var/tmp/2.deb"]);
     assert!(installed().ends_with("-2"));
     assert_eq!(read("/etc/steplog/stack.toml"), edited.trim_end());
     assert_eq!((timer("is-active").as_str(), timer("is-enabled").as_str()), ("active", "enabled"));
     // What somebody has disabled stays so.
     machine.succeed(&["systemctl", "disable", "--now", "steplog-ship.timer"]);
-    machine.succeed(&["dpkg", "--install", "/root/2.deb"]);
+    machine.succeed(&["dpkg", "--install", "/var/tmp/2.deb"]);
     assert_eq!(
         (timer("is-active").as_str(), timer("is-enabled").as_str()),
         ("inactive", "disabled")
@@ -110,7 +110,7 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
     attempt(&mut machine.inside(&["test", "-e", "/usr/bin/steplog"])).expect(1);
     assert_eq!(read("/etc/steplog/stack.toml"), edited.trim_end());
 
-    machine.succeed(&["dpkg", "--install", "/root/2.deb"]);
+    machine.succeed(&["dpkg", "--install", "/var/tmp/2.deb"]);
     assert_eq!((timer("is-active").as_str(), kept().as_str()), ("active", "left"));
     let purged = attempt(&mut machine.inside(&["dpkg", "--purge", "steplog"])).expect(0);
     assert!(purged.errors().contains("logs are left in /var/lib/steplog;"), "{purged:?}");
@@ -126,9 +126,9 @@ fn an_upgrade_restarts_the_agent_and_no_line_of_a_step_is_lost() {
     let machine = Machine::bare(&sandbox);
     machine.succeed(&["rm", "--force", "/usr/sbin/policy-rc.d"]);
     for revision in ["1", "2"] {
-        machine.put(&package(&sandbox, revision), &format!("/root/{revision}.deb"));
+        machine.put(&package(&sandbox, revision), &format!("/var/tmp/{revision}.deb"));
     }
-    machine.succeed(&["dpkg", "--install", "/root/1.deb"]);
+    machine.succeed(&["dpkg", "--install", "/var/tmp/1.deb"]);
     let agent = |verb| {
         let asked = attempt(&mut machine.inside(&["systemctl", verb, "steplog-agent.service"]));
         asked.text().trim().to_owned()
@@ -142,8 +142,8 @@ fn an_upgrade_restarts_the_agent_and_no_line_of_a_step_is_lost() {
     machine.write("/etc/steplog/stack.toml", &(stack("/var/lib/steplog/logs") + input));
     machine.succeed(&["systemctl", "enable", "--now", "steplog-agent.service"]);
     // The step has the FIFO open all the time, and writes on while the package is replaced.
-    let script = "{ n=0; while [ ! -e /root/upgraded ]; do echo $n; n=$((n+1)); sleep 0.01; done; echo end; } \
-                  >/run/steplog/train; echo $n >/root/lines";
+    let script = "{ n=0; while [ ! -e /var/tmp/upgraded ]; do echo $n; n=$((n+1)); sleep 0.01; done; echo end; } \
+                  >/run/steplog/train; echo $n >/var/tmp/lines";
     let mut step = machine.inside(&["sh", "-c", script]);
     let step = step.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let logged = || attempt(&mut machine.inside(&["steplog", "logs", "run", "-o", "raw"])).text();
@@ -151,13 +151,13 @@ fn an_upgrade_restarts_the_agent_and_no_line_of_a_step_is_lost() {
     let process =
         || machine.succeed(&["systemctl", "show", "--property=MainPID", "steplog-agent.service"]);
     let before = process();
-    machine.succeed(&["dpkg", "--install", "/root/2.deb"]);
+    machine.succeed(&["dpkg", "--install", "/var/tmp/2.deb"]);
     assert_eq!(agent("is-active"), "active");
     assert_ne!(process(), before);
-    machine.succeed(&["touch", "/root/upgraded"]);
+    machine.succeed(&["touch", "/var/tmp/upgraded"]);
     collect(step).expect(0);
     wait::until_true("the end of the step's log", || logged().ends_with("end\n"));
-    let lines: u32 = machine.succeed(&["cat", "/root/lines"]).parse().unwrap();
+    let lines: u32 = machine.succeed(&["cat", "/var/tmp/lines"]).parse().unwrap();
     let expected: String = (0..lines).map(|number| format!("{number}\n")).collect();
     assert_eq!(logged(), expected + "end\n");
     machine.succeed(&["dpkg", "--purge", "steplog"]);

@@ -20,13 +20,11 @@ use serde_json::Value;
 use super::line;
 use super::record::{Attributes, DecodeError, LogRecord, Scope, Sink};
 use crate::agent::Metadata;
+use crate::agent::identity::{MAX_ATTRIBUTES, MAX_VALUE};
 use crate::record::{IoStream, Nanos};
 
 /// Streams of one request; records of further ones are rejected.
 const MAX_STREAMS: usize = 256;
-/// Attributes of a stream, and bytes of one's value.
-const MAX_ATTRIBUTES: usize = 64;
-const MAX_VALUE: usize = 256;
 
 const RUN: [&str; 3] = ["pipeline_run_id", "cicd.pipeline.run.id", "zenml.pipeline.run.id"];
 const STEP: [&str; 3] = ["step_id", "cicd.pipeline.task.run.id", "zenml.step.run.id"];
