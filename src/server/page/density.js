@@ -5,7 +5,7 @@
  */
 
 import { millis, duration } from "./time.js";
-import { count } from "./words.js";
+import { count, counted } from "./words.js";
 
 /** @typedef {import("./types.js").Density} Density */
 /** @typedef {import("./types.js").Position} Position */
@@ -92,13 +92,16 @@ export class Strip {
       context.fillRect(0, top, width * 0.55 * share, Math.max(1, end - top));
       const tick = Math.max(Math.round(devicePixelRatio * 2), end - top);
       if (bucket.warnings > 0) {
+        context.globalAlpha = strength(bucket.warnings, bucket.lines);
         context.fillStyle = colour("--strip-warning");
-        context.fillRect(width * 0.25, top, width * 0.75, tick);
+        context.fillRect(width * 0.6, top, width * 0.4, tick);
       }
       if (bucket.errors > 0) {
+        context.globalAlpha = Math.max(0.55, strength(bucket.errors, bucket.lines));
         context.fillStyle = colour("--strip-error");
-        context.fillRect(0, top, width, tick);
+        context.fillRect(width * 0.15, top, width * 0.85, tick);
       }
+      context.globalAlpha = 1;
     }
   }
 
@@ -116,11 +119,16 @@ export class Strip {
     const bucket = buckets[at];
     if (!bucket) return;
     const next = buckets[at + 1]?.time ?? this.density?.to ?? bucket.time;
-    const words = [`line ${count(number + 1)}`, bucket.time.slice(0, 19).replace("T", " "), `${count(bucket.lines)} lines in ${duration(Math.max(0, millis(next) - millis(bucket.time)))}`];
-    if (bucket.errors) words.push(`${count(bucket.errors)} errors`);
-    if (bucket.warnings) words.push(`${count(bucket.warnings)} warnings`);
+    const words = [`line ${count(number + 1)}`, bucket.time.slice(0, 19).replace("T", " "), `${counted(bucket.lines, "line")} in ${duration(Math.max(0, millis(next) - millis(bucket.time)))}`];
+    if (bucket.errors) words.push(counted(bucket.errors, "error"));
+    if (bucket.warnings) words.push(counted(bucket.warnings, "warning"));
     this.hint.textContent = words.join("\n");
     this.hint.style.top = `${event.clientY}px`;
     this.hint.classList.add("shown");
   }
+}
+
+/** How strongly a part is marked: one among many lines less than all of them. @param {number} some @param {number} all */
+function strength(some, all) {
+  return 0.3 + 0.7 * Math.sqrt(Math.min(1, some / Math.max(1, all)));
 }

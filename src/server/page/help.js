@@ -22,7 +22,7 @@ export function fillHelp(dialog, table) {
   fill(dialog,
     el("h2", { id: "help-title" }, "Keys"),
     el("dl", { class: "keys" }, ...table.flatMap(({ keys, what }) => [
-      el("dt", {}, ...keys.flatMap((key) => [el("kbd", {}, NAMES[key] ?? key)])),
+      el("dt", {}, ...keys.map((key) => el("kbd", {}, NAMES[key] ?? key))),
       el("dd", {}, what),
     ])),
     el("h2", {}, "And"),

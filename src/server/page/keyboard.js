@@ -7,7 +7,7 @@
  * @typedef {object} Key
  * @property {string[]} keys As `KeyboardEvent.key` has them.
  * @property {string} what
- * @property {() => void} act
+ * @property {(key: string) => void} act
  */
 
 /** @param {Key[]} table */
@@ -22,7 +22,7 @@ export function listen(table) {
     const act = acts.get(event.key);
     if (!act) return;
     event.preventDefault();
-    act();
+    act(event.key);
   });
 }
 

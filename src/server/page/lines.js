@@ -223,5 +223,8 @@ export function split(place) {
 
 /** @param {number} from @param {number} to */
 function range(from, to) {
-  return Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at);
+  /** @type {number[]} */
+  const numbers = [];
+  for (let number = from; number <= to; number += 1) numbers.push(number);
+  return numbers;
 }

@@ -3,7 +3,7 @@
  * shown; adds no listener, since rows come and go by the thousand: the log listens for all of them.
  */
 
-import { el } from "./dom.js";
+import { el, icon } from "./dom.js";
 import { show } from "./text.js";
 import { stamp, wholeTime } from "./time.js";
 import { count, gapWords } from "./words.js";
@@ -105,7 +105,7 @@ function foldCell(line, place) {
   if (place.group < 5 && !place.foldable) return el("span", { class: "fold" });
   const what = line.section ? "section" : "traceback";
   const title = `${place.open ? "Fold" : "Unfold"} this ${what}`;
-  return el("button", { class: "fold", type: "button", tabindex: -1, title, "aria-label": title, "aria-expanded": String(place.open), "data-does": line.section ? "section" : "group" }, place.open ? "▾" : "▸");
+  return el("button", { class: "fold", type: "button", tabindex: -1, title, "aria-label": title, "aria-expanded": String(place.open), "data-does": line.section ? "section" : "group" }, icon("chevron"));
 }
 
 /** @param {Line} line @param {Place} place @param {Look} look */

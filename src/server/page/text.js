@@ -14,7 +14,8 @@ import { paint } from "./colour.js";
 const UNSEEN = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
 /** A joiner is part of an emoji, and shown elsewhere. */
 const JOINER = /(?<!\p{Extended_Pictographic}\ufe0f?|[\u{1f3fb}-\u{1f3ff}])\u200d/gu;
-const LINK = /\bhttps?:\/\/[^\s"'<>`\u0000-\u0020\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069]+[^\s"'<>`.,;:!?)\]}\u0000-\u0020\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069]/g;
+/** Up to what cannot be in one or cannot be seen; what ends a sentence is not part of it. */
+const LINK = /\bhttps?:\/\/[^\s"'<>`\p{C}]+[^\s"'<>`.,;:!?)\]}\p{C}]/gu;
 const PLAIN = /^[\t\u0020-\u007e]*$/;
 
 /**

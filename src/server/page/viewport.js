@@ -178,19 +178,14 @@ export class Viewport {
   goTo(row, where = "middle") {
     const top = this.heights.top(row);
     const height = Math.max(this.heights.of(row), this.heights.usual);
-    let to = top;
     if (where === "near") {
       const margin = Math.min(3 * this.heights.usual, this.height / 4);
       if (top - margin >= this.position && top + height + margin <= this.position + this.height) return;
-      where = "middle";
     }
-    if (where === "middle") to = top - Math.max(0, (this.height - height) / 3);
-    this.#place(to);
-    if (this.measuring) {
-      // Rows around have been measured only now.
-      const again = this.heights.top(row) - (where === "middle" ? Math.max(0, (this.height - height) / 3) : 0);
-      this.#place(again);
-    }
+    const above = where === "top" ? 0 : Math.max(0, (this.height - height) / 3);
+    this.#place(top - above);
+    // Rows around have been measured only now.
+    this.#place(this.heights.top(row) - above);
     this.rows.moved(false);
   }
 
