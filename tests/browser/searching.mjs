@@ -6,7 +6,7 @@
 import { assert, assertWhole, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run] = given;
-const page = await open(`/?run=${run}`);
+const page = await open(`/?run=${run}`, { expected: ["400 (Bad Request)"] });
 const search = page.getByRole("textbox", { name: "Search the whole log" });
 const count = () => page.locator("#count").textContent();
 /** Lines whose number is in the text with eight digits. */
@@ -24,8 +24,8 @@ await check("/ searches lines that are not on the page; the number of matches is
 });
 
 await check("n and N go from match to match, and around", async () => {
-  await search.fill("000777 ");
-  await until("matches", count, (text) => /^1 \/ 300|^\d+ \/ 3$/.test(text) || text.includes("/ "));
+  await search.fill("00777 ");
+  await until("matches", count, (text) => /^\d \/ 3$/.test(text));
   await page.locator("#log").focus();
   const at = async () => (await rows(page)).find(({ classes }) => classes.includes("current"))?.number;
   const first = await until("a match", at, (number) => number !== undefined);

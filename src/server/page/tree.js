@@ -6,7 +6,7 @@
 import { el, fill, icon } from "./dom.js";
 import { ALL, chooseSteps } from "./selection.js";
 import { between, millis } from "./time.js";
-import { ofLevels, short, statusWords } from "./words.js";
+import { counted, ofLevels, short, statusWords } from "./words.js";
 
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {import("./state.js").View} View */
@@ -61,14 +61,15 @@ export class Tree {
     bar.style.setProperty("--from", `${Math.max(0, Math.min(1, started)) * 100}%`);
     bar.style.setProperty("--long", `${Math.max(0.01, Math.min(1, ended) - Math.max(0, started)) * 100}%`);
     const took = between(item.started, item.ended, now);
-    const label = `${item.name}, ${statusWords(item.status)}, ${took}${item.errors ? `, ${item.errors} errors` : ""}`;
-    const row = el("div", { class: `item level-${item.level}${item.chosen ? " chosen" : ""}`, role: "treeitem", "aria-level": item.level, "aria-selected": String(item.chosen), "aria-label": label, tabindex: item.id === this.focused ? 0 : -1, title: `${label}${item.lines ? `, ${short(item.lines)} lines` : ""}` },
+    const title = `${item.name}: ${statusWords(item.status)}${item.lines ? `, ${counted(item.lines, "line")}` : ""}${item.errors ? `, ${counted(item.errors, "error")}` : ""}`;
+    const row = el("div", { class: `item level-${item.level}${item.chosen ? " chosen" : ""}`, role: "treeitem", "aria-level": item.level, "aria-selected": String(item.chosen), tabindex: item.id === this.focused ? 0 : -1, title },
       icon(/** @type {import("./dom.js").Icon} */ (item.status), item.status),
       el("span", { class: "name" }, item.name),
+      el("span", { class: "for-reader" }, `, ${statusWords(item.status)}, `),
       item.note && el("span", { class: "note" }, item.note),
-      item.errors > 0 && el("span", { class: "errors", "aria-hidden": "true" }, short(item.errors)),
+      item.errors > 0 && el("span", { class: "errors" }, short(item.errors), el("span", { class: "for-reader" }, item.errors === 1 ? " error, " : " errors, ")),
       el("span", { class: "took" }, took),
-      item.step !== undefined && el("span", { class: "add", title: "Show together with others (Ctrl-click, or Space)", "data-does": "add" }, item.chosen ? "−" : "+"),
+      item.step !== undefined && el("span", { class: "add", "aria-hidden": "true", title: "Show together with others (Ctrl-click, or Space)", "data-does": "add" }, item.chosen ? "−" : "+"),
       item.level < 3 && bar);
     row.dataset["id"] = item.id;
     return row;

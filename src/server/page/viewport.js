@@ -19,6 +19,8 @@ const MOST_PIXELS = 8_000_000;
 const EXACT_PIXELS = 500_000;
 /** Milliseconds without a scroll event after which scrolling rests. */
 const REST = 140;
+/** Milliseconds after a jump in which a movement that was still under way does not undo it. */
+const LANDING = 120;
 
 /**
  * @typedef {object} Rows What is shown.
@@ -55,6 +57,7 @@ export class Viewport {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #rest;
   #frame = 0;
+  #jumped = -LANDING;
 
   /** How far the bar can go. */
   get #room() {
@@ -198,6 +201,7 @@ export class Viewport {
   /** By pixels, as a key does. @param {number} pixels */
   scrollBy(pixels) {
     this.#place(this.position + pixels);
+    this.#jumped = -LANDING;
     this.rows.moved(true);
   }
 
@@ -206,6 +210,7 @@ export class Viewport {
     this.position = Math.max(0, Math.min(position, this.#furthest));
     this.#draw();
     this.#moveBar();
+    this.#jumped = performance.now();
   }
 
   #anchor() {
@@ -223,6 +228,10 @@ export class Viewport {
     const by = top - this.#lastTop;
     if (Math.abs(by) < 0.01) return;
     this.#lastTop = top;
+    if (performance.now() - this.#jumped < LANDING) {
+      this.#moveBar();
+      return;
+    }
     const leap = Math.abs(by) > 3 * this.height;
     this.position = leap ? this.#fromBar(top) : this.position + by;
     this.position = Math.max(0, Math.min(this.position, this.#furthest));
@@ -258,7 +267,18 @@ export class Viewport {
       if (!changed) break;
       if (this.pinned) this.position = this.#furthest;
     }
-    if (this.pinned || Math.min(this.heights.total, MOST_PIXELS) !== this.#canvasHeight) this.#moveBar();
+    const grown = this.#fitCanvas();
+    // While the browser scrolls, the bar is its own: to set it would stop the movement.
+    if (this.pinned || (grown && !this.#rest)) this.#moveBar();
+  }
+
+  /** @returns {boolean} Whether it had another height. */
+  #fitCanvas() {
+    const height = Math.min(this.heights.total, MOST_PIXELS);
+    if (height === this.#canvasHeight) return false;
+    this.#canvasHeight = height;
+    this.canvas.style.height = `${height}px`;
+    return true;
   }
 
   /** @returns {boolean} Whether heights turned out to be others. */
@@ -332,12 +352,11 @@ export class Viewport {
   /** Sets the bar to where `position` is, and the rows with it. */
   #moveBar() {
     clearTimeout(this.#rest);
-    const height = Math.min(this.heights.total, MOST_PIXELS);
-    if (height !== this.#canvasHeight) {
-      this.#canvasHeight = height;
-      this.canvas.style.height = `${height}px`;
-    }
+    this.#rest = undefined;
+    this.#fitCanvas();
     const before = this.#lastTop;
+    // Setting it, even to what it is, would stop a movement that has only just begun.
+    if (Math.abs(this.#bar - before) < 0.5) return;
     this.scroller.scrollTop = this.#bar;
     this.#lastTop = this.scroller.scrollTop;
     if (this.#lastTop === before) return;
