@@ -35,6 +35,8 @@ pub enum TokenSource {
     Text(Hidden),
     /// In a file, which is read again on a reload.
     File(PathBuf),
+    /// There are several, and the handler knows them.
+    Handler,
 }
 
 /// Others could connect, and could read along or need not say who they are.

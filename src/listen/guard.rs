@@ -10,17 +10,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{Digest, SHA256, digest};
 use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 
-use super::{Endpoint, Exposed, Tls, TokenSource};
+use super::{Endpoint, Exposed, Tls, Token, TokenSource};
 
 /// The largest file of a token, key or certificates.
 const MAX_FILE: u64 = 1 << 20;
@@ -37,7 +34,7 @@ pub struct Guard {
 #[derive(Default)]
 struct Used {
     tls: Option<TlsAcceptor>,
-    token: Option<Digest>,
+    token: Option<Token>,
     /// Files with secrets that others can read.
     open: Vec<PathBuf>,
 }
@@ -111,11 +108,14 @@ impl Guard {
     }
 
     /// Whether a request with these headers may come in: `Authorization: Bearer …` has the token, or there is none to
-    /// have. Takes the same time whatever is wrong.
+    /// have. Nobody, where the handler has tokens of its own to ask.
     pub fn allows(&self, headers: &HeaderMap) -> bool {
         let used = self.used();
-        let Some(token) = &used.token else { return true };
-        verify_slices_are_equal(digest(&SHA256, bearer(headers)).as_ref(), token.as_ref()).is_ok()
+        match (&self.endpoint.token, &used.token) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(_), Some(token)) => Token::said(headers).is_some_and(|said| said.is(token)),
+        }
     }
 
     /// What begins TLS; none: there is none.
@@ -128,30 +128,19 @@ impl Guard {
     }
 }
 
-/// The token of a request; empty if it has none.
-fn bearer(headers: &HeaderMap) -> &[u8] {
-    let said = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
-    match said.split_at_checked(b"bearer ".len()) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token.trim_ascii(),
-        _ => b"",
-    }
-}
-
 impl Used {
     fn read(endpoint: &Endpoint) -> Result<Self, GuardError> {
         let mut used = Self::default();
-        match &endpoint.token {
-            None => {}
-            Some(TokenSource::Text(text)) => used.token = Some(hashed(text.0.as_bytes())),
+        used.token = match &endpoint.token {
+            None | Some(TokenSource::Handler) => None,
+            Some(TokenSource::Text(text)) => Token::new(text.0.as_bytes()),
             Some(TokenSource::File(path)) => {
-                let text = used.secret(path)?;
-                if text.trim_ascii().is_empty() {
-                    let what = "there is no token in it".to_owned();
-                    return Err(GuardError::Contents { path: path.clone(), what });
-                }
-                used.token = Some(hashed(&text));
+                let token = Token::new(&used.secret(path)?);
+                let what = "there is no token in it".to_owned();
+                let empty = GuardError::Contents { path: path.clone(), what };
+                Some(token.ok_or(empty)?)
             }
-        }
+        };
         if let Some(tls) = &endpoint.tls {
             used.tls = Some(used.tls(tls)?);
         }
@@ -196,10 +185,6 @@ impl Used {
     }
 }
 
-fn hashed(token: &[u8]) -> Digest {
-    digest(&SHA256, token.trim_ascii())
-}
-
 /// A file's contents, and whether others may read it: a group may if root has said so, as Kubernetes does.
 fn read(path: &Path) -> Result<(Vec<u8>, bool), GuardError> {
     let failed = |source| GuardError::File { path: path.to_owned(), source };
@@ -218,6 +203,8 @@ fn read(path: &Path) -> Result<(Vec<u8>, bool), GuardError> {
 mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
+
+    use hyper::header::AUTHORIZATION;
 
     use super::*;
     use crate::stores::records::http::Hidden;

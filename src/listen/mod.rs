@@ -26,6 +26,7 @@ mod guard;
 mod peer;
 mod serve;
 mod socket;
+mod token;
 
 pub use address::{Address, AddressError};
 pub(crate) use endpoint::Keys;
@@ -34,3 +35,4 @@ pub use guard::{Guard, GuardError};
 pub use peer::Peer;
 pub use serve::{Handler, Limits, Server};
 pub use socket::{Socket, bind_unix};
+pub use token::Token;
