@@ -9,6 +9,7 @@ use super::document::Table;
 use super::inputs;
 use super::kind::size;
 use super::reader::{Context, Reader, Secrets};
+use crate::listen::Keys;
 use crate::{agent, capture, enrich, line, pages, redact, ship, spool};
 
 const KIB: u64 = 1 << 10;
@@ -214,17 +215,21 @@ fn ship(mut reader: Reader<'_, '_, '_>, settings: &mut ship::Settings) {
     reader.finish();
 }
 
+/// Where the agent says how it is doing, and to whom.
+const HTTP: Keys = Keys {
+    address: "http",
+    tls_certificate: "http_tls_certificate",
+    tls_key: "http_tls_key",
+    token: "http_token",
+    token_file: "http_token_file",
+};
+
 fn agent(mut reader: Reader<'_, '_, '_>, settings: &mut agent::Settings) {
     reader.path("control", &mut settings.control);
     reader.count("deliveries", 1..=256, &mut settings.deliveries);
     reader.count("max_inputs", 1..=1_000_000, &mut settings.max_inputs);
     reader.duration("scan_interval", 100 * MILLISECOND..=HOUR, &mut settings.scan_interval);
-    if let Some(text) = reader.optional_text("http", "127.0.0.1:9464") {
-        match text.parse() {
-            Ok(address) => settings.http = Some(address),
-            Err(error) => reader.problem("http", agent::AddressError::to_string(&error), None),
-        }
-    }
+    settings.http = HTTP.read(&mut reader, "127.0.0.1:9464", None);
     let formats = agent::LogFormat::ALL;
     reader.choice("log_format", &formats, &mut settings.log_format);
     reader.finish();
