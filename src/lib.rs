@@ -42,6 +42,7 @@ pub mod server;
 pub mod cli;
 pub mod stack;
 
+mod glob;
 mod pages;
 mod protobuf;
 mod words;
