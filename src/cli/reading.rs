@@ -161,7 +161,7 @@ impl<R: LogReader + ?Sized> Access<R> {
         target: &Target,
         selection: &mut Selection,
     ) -> Result<Found, Failure> {
-        let found = find::find(&*self.reader, &self.name, target, selection);
+        let found = find::find(&*self.reader, &self.name, target, selection, &|_| true);
         self.runtime.block_on(found).map_err(|error| match error {
             FindError::Read(error) => error.into(),
             FindError::Nothing(message) => Failure::not_found(message),

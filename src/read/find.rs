@@ -1,7 +1,7 @@
 //! From what a person points at to streams: asks the store for runs and streams, and says in words why
 //! there are none. Apart from `target`, which is pure.
 
-use super::store::{LogReader, ReadError, Stream};
+use super::store::{LogReader, ReadError, Run, Stream};
 use super::target::{Name, Selection, Target};
 
 /// How many runs back `@failed` looks: far enough for whoever asks without naming the run.
@@ -32,12 +32,14 @@ pub enum FindError {
 }
 
 /// The run that is meant, with all its streams (of the one step that is named, if one is), and those
-/// that the selection means. `store`: the name of the log store, for words.
+/// that the selection means. `store`: the name of the log store, for words;
+/// `sees`: whether whoever asks may know of a run.
 pub async fn find<R: LogReader + ?Sized>(
     reader: &R,
     store: &str,
     target: &Target,
     selection: &mut Selection,
+    sees: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<Found, FindError> {
     match &target.step {
         None => {}
@@ -52,7 +54,11 @@ pub async fn find<R: LogReader + ?Sized>(
     let (run, all) = match &target.run {
         Name::Id(run) => (run.clone(), reader.streams(run, step.as_deref(), &[]).await?),
         Name::Latest => {
-            let newest = reader.runs(1).await?.into_iter().next();
+            let seen = |runs: Vec<Run>| runs.into_iter().find(|run| sees(&run.pipeline_run_id));
+            let mut newest = seen(reader.runs(1).await?);
+            if newest.is_none() {
+                newest = seen(reader.runs(RUNS_BACK).await?);
+            }
             let none = || FindError::Nothing(format!("there are no runs in the log store {store}"));
             let run = newest.ok_or_else(none)?.pipeline_run_id;
             let all = reader.streams(&run, step.as_deref(), &[]).await?;
@@ -62,6 +68,9 @@ pub async fn find<R: LogReader + ?Sized>(
             selection.failed = true;
             let mut found = None;
             for run in reader.runs(RUNS_BACK).await? {
+                if !sees(&run.pipeline_run_id) {
+                    continue;
+                }
                 let all = reader.streams(&run.pipeline_run_id, step.as_deref(), &[]).await?;
                 if !selection.of(&all).is_empty() {
                     found = Some((run.pipeline_run_id, all));

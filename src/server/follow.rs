@@ -9,6 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Response};
@@ -19,11 +20,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio::time::{Instant, timeout_at};
 
+use super::access::Who;
 use super::hub::{Batch, Event, Known};
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
 use super::view::View;
-use super::window::{Limits, Place, Streams};
+use super::window::{Limits, Place, Streams, render};
 use super::{App, answer, model, sse};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
@@ -79,6 +81,7 @@ pub(super) struct All {
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
@@ -104,9 +107,9 @@ pub(super) async fn get(
     }
     let permit = app.follower()?;
     let mut view = if wait.is_zero() {
-        app.view(&run, &params).await?
+        app.view(&who, &run, &params).await?
     } else {
-        app.run(&run, &params).await?
+        app.run(&who, &run, &params).await?
     };
     if let Some(writer) = params.writer()? {
         view.found.selected.retain(|stream| stream.writer == writer);
@@ -117,13 +120,14 @@ pub(super) async fn get(
     let Found { all, selected, .. } = found;
     let streams = Streams { reader: store.reader, all: selected };
     // First the hub, then the store: what the hub handed out before is in the store by then.
-    let (events, known) = app.hub.follow(key, &streams, &filter, follow, app.limits.line_chars)?;
+    let (events, known) =
+        app.hub.follow(key, &streams, &filter, follow, app.limits.message_chars)?;
     let chosen: HashSet<WriterId> = streams.all.iter().map(|stream| stream.writer).collect();
     let ignored = all.iter().map(|it| it.writer).filter(|it| !chosen.contains(it)).collect();
     let mut follower = Follower {
         queue: VecDeque::new(),
         cursor: after.clone().unwrap_or_default(),
-        chars: app.limits.line_chars,
+        chars: app.limits.message_chars,
         behind: true,
         done: false,
         streams,
@@ -211,14 +215,13 @@ impl Follower {
     async fn begin(&mut self, tail: u64) -> Result<(), ReadError> {
         let end = self.streams.end().await?;
         if tail > 0 {
-            let limits = Limits {
-                lines: Some(tail),
-                records: MAX_TAIL as usize,
-                bytes: usize::MAX,
-                chars: self.chars,
-            };
+            let limits =
+                Limits { lines: Some(tail), records: MAX_TAIL as usize, bytes: usize::MAX };
             let backward = Direction::Backward;
-            let got = self.streams.gather(&end, &self.filter, backward, limits).await?;
+            let got = self
+                .streams
+                .gather(&end, &self.filter, backward, limits, &render(self.chars))
+                .await?;
             self.send(&got.items.iter().map(|item| &**item).collect::<Vec<_>>(), &end);
         }
         self.see(&end);
@@ -229,8 +232,10 @@ impl Follower {
     async fn catch_up(&mut self) -> Result<(), ReadError> {
         let place = Place::of(&self.cursor, &self.streams.all);
         let (records, bytes) = EVENT;
-        let limits = Limits { lines: None, records, bytes, chars: self.chars };
-        let got = self.streams.gather(&place, &self.filter, Direction::Forward, limits).await?;
+        let limits = Limits { lines: None, records, bytes };
+        let render = render(self.chars);
+        let got =
+            self.streams.gather(&place, &self.filter, Direction::Forward, limits, &render).await?;
         for trouble in &got.troubles {
             self.queue.push_back(sse::event("trouble", trouble));
         }

@@ -11,6 +11,7 @@ use axum::body::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{broadcast, watch};
+use tokio::task::AbortHandle;
 
 use super::model::{Fault, Line};
 use super::problem::Problem;
@@ -36,8 +37,9 @@ pub(super) struct Hub {
 }
 
 struct Reading {
-    events: broadcast::Sender<Arc<Event>>,
+    events: broadcast::WeakSender<Arc<Event>>,
     known: watch::Receiver<Known>,
+    stop: AbortHandle,
 }
 
 /// The streams of a reading.
@@ -85,6 +87,14 @@ impl Hub {
         Self { readings: Arc::default(), most }
     }
 
+    /// Ends all readings, and with them all who follow.
+    pub(super) fn stop(&self) {
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, reading) in readings.drain() {
+            reading.stop.abort();
+        }
+    }
+
     /// Takes part in the reading of this name, or begins it.
     pub(super) fn follow(
         &self,
@@ -95,8 +105,10 @@ impl Hub {
         chars: usize,
     ) -> Result<(broadcast::Receiver<Arc<Event>>, watch::Receiver<Known>), Problem> {
         let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reading) = readings.get(&key) {
-            return Ok((reading.events.subscribe(), reading.known.clone()));
+        if let Some(reading) = readings.get(&key)
+            && let Some(events) = reading.events.upgrade()
+        {
+            return Ok((events.subscribe(), reading.known.clone()));
         }
         if readings.len() >= self.most {
             let most = self.most;
@@ -106,12 +118,10 @@ impl Hub {
         let (events, receiver) = broadcast::channel(KEPT);
         let first = Known { streams: Arc::new(streams.all.clone()) };
         let (tell, known) = watch::channel(first);
-        readings.insert(key.clone(), Reading { events: events.clone(), known: known.clone() });
-        drop(readings);
         let out = Out {
             hub: self.clone(),
-            key,
-            events,
+            key: key.clone(),
+            events: events.clone(),
             tell,
             streams: Vec::new(),
             before: Vec::new(),
@@ -125,7 +135,8 @@ impl Hub {
             follow: Some(follow),
             ..Query::default()
         };
-        tokio::spawn(read(streams.clone(), query, out));
+        let stop = tokio::spawn(read(streams.clone(), query, out)).abort_handle();
+        readings.insert(key, Reading { events: events.downgrade(), known: known.clone(), stop });
         Ok((receiver, known))
     }
 }
@@ -197,7 +208,9 @@ impl Out {
 impl Drop for Out {
     fn drop(&mut self) {
         let mut readings = self.hub.readings.lock().unwrap_or_else(PoisonError::into_inner);
-        if readings.get(&self.key).is_some_and(|it| it.events.same_channel(&self.events)) {
+        if readings.get(&self.key).is_some_and(|it| {
+            it.events.upgrade().is_some_and(|events| events.same_channel(&self.events))
+        }) {
             readings.remove(&self.key);
         }
     }

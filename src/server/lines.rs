@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::Response;
 
+use super::access::Who;
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
-use super::window::{Limits, Place};
+use super::window::{Limits, Place, render};
 use super::{App, answer, model};
 use crate::read::store::Direction;
 use crate::record::WriterId;
@@ -39,6 +41,7 @@ const MAX_LINES: i64 = 2000;
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Problem> {
     let known = [SELECTION, CONDITIONS, &["start", "count", "around", "at", "cursor"]];
@@ -61,7 +64,7 @@ pub(super) async fn get(
         return Err(Problem::parameter("start, around, at and cursor exclude each other"));
     }
     let filter = params.filter()?;
-    let streams = app.view(&run, &params).await?.streams();
+    let streams = app.view(&who, &run, &params).await?.streams();
     let end = streams.end().await?;
     let place = match (around, at, cursor) {
         (Some((writer, seq)), ..) => streams.around(writer, seq, &end).await?.ok_or_else(|| {
@@ -77,9 +80,9 @@ pub(super) async fn get(
         lines: None,
         records: count.unsigned_abs() as usize,
         bytes: app.limits.answer_bytes,
-        chars: app.limits.line_chars,
     };
-    let got = streams.gather(&place, &filter, direction, limits).await?;
+    let render = render(app.limits.message_chars);
+    let got = streams.gather(&place, &filter, direction, limits, &render).await?;
     let complete = streams.are_final();
     let first = got.before.is_start() || (direction == Direction::Backward && got.ended);
     let last = direction == Direction::Forward && got.ended && complete;

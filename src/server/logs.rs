@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Response};
 
+use super::access::Who;
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
-use super::window::{Limits, Place};
+use super::window::{Limits, Place, render};
 use super::{App, answer, model, raw};
 use crate::read::store::Direction;
 
@@ -17,6 +19,8 @@ use crate::read::store::Direction;
 const LINES: u64 = 500;
 /// At the most.
 const MAX_LINES: u64 = 10_000;
+/// Records, with context and parts.
+const RECORDS: usize = 20_000;
 
 /// Lines that match, oldest first
 ///
@@ -42,13 +46,14 @@ const MAX_LINES: u64 = 10_000;
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let known = [SELECTION, CONDITIONS, &["limit", "start", "before", "after"]];
     let params = Params::new(query.as_deref(), &known)?;
     if answer::wants(&headers, "application/x-ndjson") {
-        return raw::ndjson(&app, &run, &params).await;
+        return raw::ndjson(&app, &who, &run, &params, &headers).await;
     }
     let (before, after) = (params.cursor("before")?, params.cursor("after")?);
     let newest = params.parsed("start", "oldest or newest", |text| match text {
@@ -58,7 +63,7 @@ pub(super) async fn get(
     })?;
     let limit = params.number("limit", MAX_LINES)?.unwrap_or(LINES).max(1);
     let filter = params.filter()?;
-    let view = app.view(&run, &params).await?;
+    let view = app.view(&who, &run, &params).await?;
     let streams = view.streams();
     let (place, direction) = match (before, after) {
         (Some(_), Some(_)) => {
@@ -69,13 +74,9 @@ pub(super) async fn get(
         (None, None) if newest == Some(true) => (streams.end().await?, Direction::Backward),
         (None, None) => (Place::start(streams.all.len()), Direction::Forward),
     };
-    let limits = Limits {
-        lines: Some(limit),
-        records: app.limits.records,
-        bytes: app.limits.answer_bytes,
-        chars: app.limits.line_chars,
-    };
-    let got = streams.gather(&place, &filter, direction, limits).await?;
+    let limits = Limits { lines: Some(limit), records: RECORDS, bytes: app.limits.answer_bytes };
+    let render = render(app.limits.message_chars);
+    let got = streams.gather(&place, &filter, direction, limits, &render).await?;
     let first = got.before.is_start() || (direction == Direction::Backward && got.ended);
     let last = direction == Direction::Forward && got.ended && streams.are_final();
     Ok(answer::json(&model::Logs {

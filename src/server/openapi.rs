@@ -2,7 +2,7 @@
 
 use utoipa::{IntoParams, OpenApi};
 
-use super::{follow, lines, logs, model, problem, runs, search};
+use super::{density, follow, lines, logs, model, problem, raw, runs, search, zenml};
 
 /// Which streams.
 #[derive(IntoParams)]
@@ -48,12 +48,49 @@ pub(super) struct Asked {
     after_context: Option<u32>,
 }
 
+/// What ZenML's clients ask.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what zenml.rs reads")]
+pub(super) struct Zenml {
+    /// `oldest` or `newest` entries first [default: oldest]
+    start: Option<String>,
+    /// How many [default: 1000, at most 10000]
+    limit: Option<u64>,
+    /// Towards older entries: `before` of an answer
+    before: Option<String>,
+    /// Towards newer entries: `after` of an answer
+    after: Option<String>,
+    /// Plain text, in any case
+    search: Option<String>,
+    /// This level and more serious ones: a name or a number of Python's logging
+    level: Option<String>,
+    /// Not before
+    since: Option<String>,
+    /// Not after
+    until: Option<String>,
+    /// Which log store of the stack
+    log_store: Option<String>,
+}
+
 /// Logs of pipeline runs, from any log store that steplog can read
 #[derive(OpenApi)]
 #[openapi(
     info(title = "steplog", license(name = "Apache-2.0", identifier = "Apache-2.0")),
-    paths(runs::list, runs::one, logs::get, follow::get, lines::get, search::get),
-    components(schemas(model::Stream, problem::Problem))
+    paths(
+        runs::list,
+        runs::one,
+        logs::get,
+        follow::get,
+        lines::get,
+        search::get,
+        density::get,
+        raw::get,
+        zenml::of_run,
+        zenml::of_step,
+        super::store,
+    ),
+    components(schemas(model::Stream, model::Line<'static>, problem::Problem, zenml::Entry))
 )]
 pub(super) struct Document;
 

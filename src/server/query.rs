@@ -60,6 +60,11 @@ impl Params {
         Ok(Self { pairs })
     }
 
+    /// One more, that stood elsewhere.
+    pub(super) fn add(&mut self, name: &str, value: String) {
+        self.pairs.push((name.to_owned(), value));
+    }
+
     /// The values of a parameter that may be given more than once.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.pairs.iter().filter(move |(it, _)| it == name).map(|(_, value)| value.as_str())

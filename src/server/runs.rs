@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::Response;
 
+use super::access::Who;
 use super::problem::Problem;
 use super::query::Params;
 use super::{App, answer, model};
@@ -27,6 +29,7 @@ const MAX_RUNS: usize = 1000;
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Problem> {
     let params = Params::new(query.as_deref(), &[&["limit", "before", "log_store"]])?;
@@ -38,7 +41,9 @@ pub(super) async fn list(
     let reader = &app.store(&params)?.reader;
     let place = before.as_ref().map_or(0, |(place, _)| place + 1);
     // One more tells whether there are more; new ones may have come up before the place.
-    let mut runs = reader.runs((place + limit + 1).min(MAX_RUNS + 1)).await?;
+    let most = if who.sees_all() { place + limit + 1 } else { MAX_RUNS };
+    let mut runs = reader.runs(most.min(MAX_RUNS + 1)).await?;
+    runs.retain(|run| who.sees(&run.pipeline_run_id));
     let from = before.map_or(0, |(place, run)| {
         let at = runs.iter().position(|it| it.pipeline_run_id == run);
         at.unwrap_or(place) + 1
@@ -69,10 +74,11 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Problem> {
     let params = Params::new(query.as_deref(), &[&["log_store"]])?;
-    let view = app.run(&run, &params).await?;
+    let view = app.run(&who, &run, &params).await?;
     if view.found.all.is_empty() {
         return Err(view.nothing().await);
     }

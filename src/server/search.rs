@@ -7,12 +7,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Response};
 use futures_util::stream;
 use serde::Serialize;
 
+use super::access::Who;
 use super::model::{self, Fault, Position, Time};
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
@@ -105,6 +107,7 @@ impl Resume {
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
+    Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
@@ -115,7 +118,7 @@ pub(super) async fn get(
     if !filter.has_conditions() {
         return Err(Problem::parameter("a search needs grep, level or exclude"));
     }
-    let streams = app.view(&run, &params).await?.streams();
+    let streams = app.view(&who, &run, &params).await?.streams();
     let end = streams.end().await?;
     let mut search = Search::new(&app, streams, filter, end, limit, resume.unwrap_or_default());
     if answer::wants(&headers, "text/event-stream") {

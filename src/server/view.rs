@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::App;
+use super::access::Who;
 use super::problem::Problem;
 use super::query::Params;
 use super::window::Streams;
@@ -42,7 +43,7 @@ impl App {
     }
 
     /// The run in the path, whole.
-    pub(super) async fn run(&self, run: &str, params: &Params) -> Result<View, Problem> {
+    pub(super) async fn run(&self, who: &Who, run: &str, params: &Params) -> Result<View, Problem> {
         let store = self.store(params)?.clone();
         let mut selection = params.selection()?;
         let run = match run {
@@ -51,13 +52,24 @@ impl App {
             id => Name::Id(id.to_owned()),
         };
         let target = Target { run, step: None, attempt: None };
-        let found = find::find(&*store.reader, &store.name, &target, &mut selection).await?;
+        if let Name::Id(run) = &target.run
+            && !who.sees(run)
+        {
+            return Err(Problem::forbidden(format!("you may not see run {run}")));
+        }
+        let sees = |run: &str| who.sees(run);
+        let found = find::find(&*store.reader, &store.name, &target, &mut selection, &sees).await?;
         Ok(View { store, found, selection })
     }
 
     /// The streams of it that are selected; none is an error that says what there is.
-    pub(super) async fn view(&self, run: &str, params: &Params) -> Result<View, Problem> {
-        let mut view = self.run(run, params).await?;
+    pub(super) async fn view(
+        &self,
+        who: &Who,
+        run: &str,
+        params: &Params,
+    ) -> Result<View, Problem> {
+        let mut view = self.run(who, run, params).await?;
         if let Some(writer) = params.writer()? {
             view.found.selected.retain(|stream| stream.writer == writer);
         }

@@ -15,6 +15,7 @@ use super::model::{Fault, Line};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
+use crate::read::page::{Line as Read, Page};
 use crate::read::pipeline::{Item, Pipeline};
 use crate::read::session;
 use crate::read::store::{Direction, Event, LogReader, ReadError, Request, Stream};
@@ -47,8 +48,19 @@ pub(super) struct Limits {
     pub(super) records: usize,
     /// Bytes of the answer, about.
     pub(super) bytes: usize,
-    /// Characters of one message.
-    pub(super) chars: usize,
+}
+
+/// A line of a stream, its number, and whether it was asked for, to JSON.
+pub(super) type Render<'a> =
+    &'a (dyn Fn(&Page, &Read, &Stream, u64, bool) -> Option<Box<RawValue>> + Sync);
+
+/// As [`Line`], its message cut behind so many characters.
+pub(super) fn render(
+    chars: usize,
+) -> impl Fn(&Page, &Read, &Stream, u64, bool) -> Option<Box<RawValue>> + Sync {
+    move |page, line, stream, number, matched| {
+        to_raw_value(&Line::new(page, line, stream, number, matched, chars)).ok()
+    }
 }
 
 /// Lines that were read.
@@ -313,6 +325,7 @@ impl Streams {
         filter: &Filter,
         direction: Direction,
         limits: Limits,
+        render: Render<'_>,
     ) -> Result<Gathered, ReadError> {
         let request = Request {
             filter: filter.clone(),
@@ -347,8 +360,7 @@ impl Streams {
                 if let (Direction::Forward, Some(before)) = (direction, at.0.get_mut(number)) {
                     *before = line.seq + 1;
                 }
-                let line = Line::new(page, line, stream, rank, item.matched, limits.chars);
-                if let Ok(json) = to_raw_value(&line) {
+                if let Some(json) = render(page, line, stream, rank, item.matched) {
                     bytes += json.get().len();
                     items.push(json);
                 }
