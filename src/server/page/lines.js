@@ -31,10 +31,10 @@ const AGAIN = 3000;
  */
 
 export class Numbered {
-  /** @param {string} run @param {import("./api.js").Parameters} selection @param {Listener} listener */
-  constructor(run, selection, listener) {
+  /** @param {string} run @param {import("./api.js").Parameters} query @param {Listener} listener */
+  constructor(run, query, listener) {
     this.path = `${runPath(run)}/lines`;
-    this.selection = selection;
+    this.query = query;
     this.listener = listener;
     this.total = 0;
     this.complete = false;
@@ -166,7 +166,7 @@ export class Numbered {
 
   /** @param {import("./api.js").Parameters} ask @param {AbortSignal} [signal] @returns {Promise<Window>} */
   #fetch(ask, signal) {
-    return get(this.path, { ...this.selection, ...ask }, signal);
+    return get(this.path, { ...this.query, ...ask }, signal);
   }
 
   /** @param {Window} answer */

@@ -14,7 +14,7 @@ import { finder } from "./pattern.js";
 import { emptyRow, lineRow, placeOf } from "./rows.js";
 import { Search } from "./search.js";
 import { Sections } from "./sections.js";
-import { choose, conditionsOf, isFiltered, labelsOf, searchOf, selectionOf } from "./selection.js";
+import { choose, conditionsOf, formOf, isFiltered, labelsOf, searchOf, selectionOf } from "./selection.js";
 import { millis } from "./time.js";
 import { Viewport } from "./viewport.js";
 
@@ -101,7 +101,7 @@ export class Log {
       troubled: (/** @type {import("./types.js").Trouble[]} */ troubles) => opening === this.opening && this.told.troubled(troubles),
     };
     const filtered = isFiltered(view);
-    const source = filtered ? new Matching(run.pipeline_run_id, selection, conditionsOf(view), listener) : new Numbered(run.pipeline_run_id, selection, listener);
+    const source = filtered ? new Matching(run.pipeline_run_id, selection, { ...conditionsOf(view), ...formOf(view) }, listener) : new Numbered(run.pipeline_run_id, { ...selection, ...formOf(view) }, listener);
     this.source = source;
     this.#folds = new Folds(source);
     this.#folds.unfolded = view.unfolded;

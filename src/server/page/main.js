@@ -394,7 +394,7 @@ function wire() {
       if (!run) return;
       const [what, form] = (button.dataset["download"] ?? "").split(" ");
       const all = { attempt: "all" };
-      const view = { ...selectionOf(run, state.view), ...conditionsOf(state.view), progress: "" };
+      const view = { ...selectionOf(run, state.view), ...conditionsOf(state.view) };
       void save(what === "all" ? all : view, /** @type {import("./download.js").Form} */ (form));
     });
   }

@@ -19,13 +19,13 @@ export class Matching {
   /**
    * @param {string} run
    * @param {import("./api.js").Parameters} selection
-   * @param {import("./api.js").Parameters} conditions
+   * @param {import("./api.js").Parameters} query Conditions, and how lines come.
    * @param {import("./lines.js").Listener} listener
    */
-  constructor(run, selection, conditions, listener) {
+  constructor(run, selection, query, listener) {
     this.run = runPath(run);
     this.selection = selection;
-    this.query = { ...selection, ...conditions };
+    this.query = { ...selection, ...query };
     this.listener = listener;
     /** @type {Line[]} */
     this.lines = [];
