@@ -207,10 +207,10 @@ export class Viewport {
 
   /** @param {number} position */
   #place(position) {
+    if (this.#rest) this.#jumped = performance.now();
     this.position = Math.max(0, Math.min(position, this.#furthest));
     this.#draw();
     this.#moveBar();
-    this.#jumped = performance.now();
   }
 
   #anchor() {
