@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::access::Who;
 use super::hub::{Batch, Event, Known};
+use super::model::{Bars, Extent};
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
 use super::view::View;
@@ -180,6 +181,11 @@ struct Follower {
 }
 
 impl Follower {
+    /// A bar that is followed is seen in each of its states; those that were missed are not made up for.
+    fn extent(&self) -> Extent {
+        Extent { chars: self.chars, bars: Bars::Last }
+    }
+
     /// What is to be sent next; `None`: that was all.
     async fn next(&mut self) -> Option<Bytes> {
         let quiet = Instant::now() + KEEP_ALIVE;
@@ -220,7 +226,7 @@ impl Follower {
             let backward = Direction::Backward;
             let got = self
                 .streams
-                .gather(&end, &self.filter, backward, limits, &render(self.chars))
+                .gather(&end, &self.filter, backward, limits, &render(self.extent()))
                 .await?;
             self.send(&got.items.iter().map(|item| &**item).collect::<Vec<_>>(), &end);
         }
@@ -233,7 +239,7 @@ impl Follower {
         let place = Place::of(&self.cursor, &self.streams.all);
         let (records, bytes) = EVENT;
         let limits = Limits { lines: None, records, bytes };
-        let render = render(self.chars);
+        let render = render(self.extent());
         let got =
             self.streams.gather(&place, &self.filter, Direction::Forward, limits, &render).await?;
         for trouble in &got.troubles {

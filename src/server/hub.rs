@@ -13,7 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 
-use super::model::{Fault, Line};
+use super::model::{Bars, Extent, Fault, Line};
 use super::problem::Problem;
 use super::window::Streams;
 use super::{model, sse};
@@ -239,7 +239,8 @@ impl Output for Out {
             if let Some(before) = self.before.get_mut(number) {
                 *before = line.seq + 1;
             }
-            let made = model::Line::new(page, line, stream, rank, item.matched, self.chars);
+            let extent = Extent { chars: self.chars, bars: Bars::Last };
+            let made = model::Line::new(page, line, stream, rank, item.matched, extent);
             let made: &Line<'_> = &made;
             if let Ok(json) = to_raw_value(made) {
                 self.bytes += json.get().len();

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 
+use super::model::Bars;
 use super::problem::Problem;
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
@@ -124,6 +125,16 @@ impl Params {
         // What has no zone is UTC: a server has no zone that its clients know.
         let read = |text: &str| when::parse(text, Nanos::now(), &TimeZone::UTC).ok();
         self.parsed(name, expected, read)
+    }
+
+    /// States of progress bars.
+    pub(super) fn bars(&self) -> Result<Bars, Problem> {
+        let bars = self.parsed("progress", "last or all", |text| match text {
+            "last" => Some(Bars::Last),
+            "all" => Some(Bars::All),
+            _ => None,
+        })?;
+        Ok(bars.unwrap_or(Bars::Last))
     }
 
     /// A place that an earlier answer has named.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::model::{Fault, Line};
+use super::model::{Extent, Fault, Line};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
@@ -54,12 +54,12 @@ pub(super) struct Limits {
 pub(super) type Render<'a> =
     &'a (dyn Fn(&Page, &Read, &Stream, u64, bool) -> Option<Box<RawValue>> + Sync);
 
-/// As [`Line`], its message cut behind so many characters.
+/// As [`Line`].
 pub(super) fn render(
-    chars: usize,
+    extent: Extent,
 ) -> impl Fn(&Page, &Read, &Stream, u64, bool) -> Option<Box<RawValue>> + Sync {
     move |page, line, stream, number, matched| {
-        to_raw_value(&Line::new(page, line, stream, number, matched, chars)).ok()
+        to_raw_value(&Line::new(page, line, stream, number, matched, extent)).ok()
     }
 }
 
