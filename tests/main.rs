@@ -25,4 +25,5 @@ mod packaging;
 mod reading;
 mod registry;
 mod schema;
+mod server;
 mod stores;
