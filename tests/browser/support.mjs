@@ -49,7 +49,7 @@ export async function open(path, { theme = "light", size = [1440, 900], expected
   page.setDefaultTimeout(WAIT);
   const complaints = [];
   pages.push({ page, complaints });
-  const complain = (words) => words.includes("404") /* TEMP404 */ || expected.some((one) => words.includes(one)) || complaints.push(words);
+  const complain = (words) => expected.some((one) => words.includes(one)) || complaints.push(words);
   page.on("pageerror", (error) => complain(`error: ${error.stack}`));
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complain(`console: ${message.text()}`));
   page.on("dialog", (dialog) => complain(`dialog: ${dialog.message()}`));
