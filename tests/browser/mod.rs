@@ -80,7 +80,11 @@ fn many(sandbox: &Sandbox, count: usize) {
 #[test]
 fn a_failed_step_is_read() {
     let sandbox = Sandbox::local("");
-    run(&sandbox, ["nightly", "prepare", "1", "step"], ["sh", "-c", "seq 140 | sed 's/$/ images/'"]);
+    run(
+        &sandbox,
+        ["nightly", "prepare", "1", "step"],
+        ["sh", "-c", "seq 140 | sed 's/$/ images/'"],
+    );
     let showcase = step("showcase.py");
     let train = ["nightly", "train", "1", "step"];
     run(&sandbox, train, ["python3", showcase.to_str().unwrap()]);

@@ -82,6 +82,8 @@ export class Log {
   #view;
   /** @type {WeakMap<HTMLElement, Line>} */
   #drawn = new WeakMap();
+  /** How often the reader has gone somewhere. */
+  #turns = 0;
 
   /** Shows a selection, at the place of the view, or where it went wrong, or at its end while it runs. @param {Run} run @param {View} view @param {{ keep?: boolean }} [options] `keep`: at what is in sight now. */
   async open(run, view, { keep = false } = {}) {
@@ -119,7 +121,7 @@ export class Log {
     else if (where.around && !here) await this.#show(row, where.around);
     else this.viewport.goTo(row, "top");
     this.viewport.pinned = isEnd && chosen.open;
-    if (view.query) void this.startSearch(run, view);
+    if (view.query) void this.startSearch(run, view, { go: !keep && !view.line });
     if (chosen.open) void this.#startFollowing(source, chosen, opening);
   }
 
@@ -158,8 +160,9 @@ export class Log {
     if (before?.time !== view.time || before.wrap !== view.wrap) this.viewport.relayout(ROW, view.wrap);
   }
 
-  /** @param {Run} run @param {View} view */
-  async startSearch(run, view) {
+  /** Searches, and goes to the first match unless the reader has gone elsewhere by then. @param {Run} run @param {View} view @param {{ go: boolean }} options */
+  async startSearch(run, view, { go }) {
+    const turns = this.#turns;
     this.#setLook(run, view, choose(run, view));
     this.viewport.invalidate(0, Number.MAX_SAFE_INTEGER);
     if (!view.query) {
@@ -168,7 +171,7 @@ export class Log {
       return;
     }
     const done = await this.search.start(run.pipeline_run_id, { ...selectionOf(run, view), ...conditionsOf(view), ...searchOf(view) });
-    if (done && !view.line && this.current === "") this.goToNearestMatch();
+    if (done && go && turns === this.#turns) this.goToNearestMatch();
   }
 
   goToNearestMatch() {
@@ -179,6 +182,7 @@ export class Log {
 
   /** @param {1 | -1} step */
   nextMatch(step) {
+    this.#turns += 1;
     const position = this.search.next(this.#numberOfCurrent(step), step);
     if (position) void this.#reveal(position);
     this.told.search();
@@ -186,6 +190,7 @@ export class Log {
 
   /** @param {1 | -1} step */
   async nextError(step) {
+    this.#turns += 1;
     if (!this.#run || !this.#view) return;
     const { total } = this.source ?? { total: 0 };
     if (!this.errors.asked || total !== this.errorsOf) {
@@ -204,6 +209,7 @@ export class Log {
   }
 
   goToFirstError() {
+    this.#turns += 1;
     this.current = "";
     this.errors.at = -1;
     this.viewport.pinned = false;
@@ -212,11 +218,13 @@ export class Log {
 
   /** @param {number} row */
   goToRow(row) {
+    this.#turns += 1;
     this.viewport.pinned = false;
     this.viewport.goTo(Math.max(0, Math.min(row, (this.source?.total ?? 1) - 1)), "middle");
   }
 
   goToTop() {
+    this.#turns += 1;
     this.current = "";
     if (this.source instanceof Matching) return void this.#reopen({ start: 0 });
     this.viewport.pinned = false;
@@ -224,6 +232,7 @@ export class Log {
   }
 
   goToBottom() {
+    this.#turns += 1;
     this.current = "";
     if (this.source instanceof Matching && !this.source.atEnd) return void this.#reopen({ start: -1 });
     this.viewport.pinned = this.live !== "off";
@@ -242,6 +251,7 @@ export class Log {
 
   /** @param {1 | -1} step */
   async nextSection(step) {
+    this.#turns += 1;
     if (!this.#run || !this.#view || !(this.source instanceof Numbered)) return;
     const sections = new Sections(this.#run.pipeline_run_id, selectionOf(this.#run, this.#view));
     const marks = (await sections.marks()).filter(({ kind }) => kind !== "end");
@@ -349,6 +359,7 @@ export class Log {
 
   /** @param {boolean} byReader */
   #moved(byReader) {
+    if (byReader) this.#turns += 1;
     if (byReader) this.viewport.pinned = this.live !== "off" && this.viewport.atEnd;
     if (this.viewport.atEnd) this.unseen = 0;
     this.told.following();

@@ -85,7 +85,7 @@ async function viewed(view, before) {
   const filter = differs("filter") || (view.filter && differs("query", "regex", "matchCase"));
   if (differs("steps", "attempt", "source")) return openLog(view, false);
   if (differs("level", "iostream", "progress") || (filter && (view.query || before?.query))) return openLog(view, true);
-  if (differs("query", "regex", "matchCase")) return log.startSearch(run, view);
+  if (differs("query", "regex", "matchCase")) return log.startSearch(run, view, { go: true });
   if (differs("time", "wrap", "unfolded")) log.restyle(run, view);
   if (differs("line")) await log.choose(view);
 }
@@ -134,7 +134,7 @@ async function openLog(view, keep) {
   drawHeader();
   drawTree();
   fill(byId("empty"));
-  byId("log").focus({ preventScroll: true });
+  if (!tree.byKey || !byId("tree").contains(document.activeElement)) byId("log").focus({ preventScroll: true });
   lookAgain();
   try {
     await log.open(run, view, { keep });

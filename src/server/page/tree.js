@@ -35,6 +35,8 @@ export class Tree {
     /** @type {Item[]} */
     this.items = [];
     this.focused = "";
+    /** It was last used by key: the focus stays in it. */
+    this.byKey = false;
     element.addEventListener("click", (event) => this.#clicked(event));
     element.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -81,6 +83,7 @@ export class Tree {
     const item = this.#itemOf(target);
     if (!item) return;
     this.focused = item.id;
+    this.byKey = false;
     if (target.closest("[data-does=add]") || event.ctrlKey || event.metaKey) this.#add(item);
     else this.choose(item.view);
   }
@@ -89,6 +92,7 @@ export class Tree {
   #key(event) {
     const at = this.items.findIndex((item) => item.id === this.focused);
     const item = this.items[at];
+    this.byKey = true;
     const last = this.items.length - 1;
     const parent = this.items.slice(0, at).findLast((one) => one.level < (item?.level ?? 0));
     /** @type {Record<string, Item | undefined>} */
