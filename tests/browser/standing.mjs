@@ -11,7 +11,7 @@ const [gaps, silent, endless] = given;
 
 await check("a run that is not there is said not to be", async () => {
   const page = await open("/?run=nowhere", { expected: ["404 (Not Found)"] });
-  await page.locator("#empty h2").waitFor();
+  await page.locator("#empty h1").waitFor();
   await assertAccessible(page, "no such run");
   await picture(page, "not-there-light");
   await page.getByRole("link", { name: "All runs" }).click();

@@ -199,7 +199,7 @@ function notThere(error, view) {
   if (!(error instanceof Problem)) return failed(error);
   const empty = byId("empty");
   if (error.status === 401) return askForToken(empty);
-  fill(empty, el("h2", {}, error.title), error.detail && el("p", {}, error.detail), error.next && el("p", { class: "next" }, error.next), el("p", {}, backToRuns()));
+  fill(empty, el("h1", {}, error.title), error.detail && el("p", {}, error.detail), error.next && el("p", { class: "next" }, error.next), el("p", {}, backToRuns()));
   if (error.status !== 404) return;
   again = setTimeout(() => view.run === state.view.run && void openRun(state.view), LOOK_AGAIN);
 }
@@ -214,7 +214,7 @@ function askForToken(empty) {
     void openRun(state.view);
   });
   page.classList.remove("at-runs");
-  fill(empty, el("h2", {}, "This server wants a token"), el("p", {}, "Whoever started it has one. It is kept until this tab is closed."), form);
+  fill(empty, el("h1", {}, "This server wants a token"), el("p", {}, "Whoever started it has one. It is kept until this tab is closed."), form);
   field.focus();
 }
 

@@ -232,6 +232,7 @@ export class Viewport {
       this.#moveBar();
       return;
     }
+    if (by < 0) this.pinned = false;
     const leap = Math.abs(by) > 3 * this.height;
     this.position = leap ? this.#fromBar(top) : this.position + by;
     this.position = Math.max(0, Math.min(this.position, this.#furthest));
