@@ -77,6 +77,15 @@ export class Tree {
     return row;
   }
 
+  /** Times of what runs go on. @param {number} now */
+  tick(now) {
+    for (const row of /** @type {Iterable<HTMLElement>} */ (this.element.children)) {
+      const item = this.#itemOf(row);
+      const took = row.querySelector(".took");
+      if (item && took && !item.ended) took.textContent = between(item.started, undefined, now);
+    }
+  }
+
   /** @param {MouseEvent} event */
   #clicked(event) {
     const target = /** @type {HTMLElement} */ (event.target);
