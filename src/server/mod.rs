@@ -54,7 +54,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Response, Uri};
+use axum::http::{HeaderMap, Method, Response, Uri};
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use futures_util::FutureExt as _;
@@ -235,10 +235,12 @@ fn router(app: Arc<App>) -> Router {
         });
     Router::new()
         .nest("/api/v1", api)
-        .method_not_allowed_fallback(async || Problem::method("GET"))
-        .fallback(get(async |uri: Uri, headers: HeaderMap| {
+        .fallback(async |method: Method, uri: Uri, headers: HeaderMap| {
+            if method != Method::GET && method != Method::HEAD {
+                return Err(Problem::method("GET"));
+            }
             page::get(uri.path().trim_start_matches('/'), &headers)
-        }))
+        })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), admit))
         .with_state(app)
         .layer(middleware::from_fn(harden))
