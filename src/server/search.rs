@@ -146,6 +146,8 @@ impl Search {
         limit: usize,
         resume: Resume,
     ) -> Self {
+        let before = Place::of(&resume.cursor, &streams.all).number();
+        let before = resume.since.map_or(before, |since| before.max(streams.before(since, &end)));
         let most = app.limits.scan_bytes / bytes_per_line(&streams);
         let pieces = pieces(&streams, &filter, &end, &resume, most.clamp(1000, PIECE));
         Self {
@@ -160,7 +162,7 @@ impl Search {
             found: model::Found {
                 matches: 0,
                 complete: false,
-                scanned_lines: 0,
+                scanned_lines: before,
                 scanned_bytes: 0,
                 positions: Vec::new(),
                 after: None,
