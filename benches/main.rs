@@ -5,7 +5,7 @@
 //! cargo bench                      all of it, some ten minutes
 //! cargo bench -- --quick           small sizes: is the output right? judges no time
 //! cargo bench -- write read        only these groups (write, scale, down, stores, encode, start,
-//!                                  many, live, read, agent, parts)
+//!                                  many, live, read, agent, parts, server)
 //! ```
 //!
 //! Each measured run is also checked: `verify` must pass and the bytes must come back.
@@ -25,6 +25,7 @@ mod measure;
 mod null;
 mod parts;
 mod read;
+mod server;
 mod start;
 mod stores;
 mod table;
@@ -59,6 +60,8 @@ pub(crate) struct Sizes {
     /// Inputs of the agent that print, and for how long.
     pub(crate) busy: usize,
     pub(crate) printing: Duration,
+    /// Clients that follow one stream.
+    pub(crate) followers: usize,
 }
 
 const FULL: Sizes = Sizes {
@@ -72,6 +75,7 @@ const FULL: Sizes = Sizes {
     quiet: Duration::from_secs(5),
     busy: 1_000,
     printing: Duration::from_secs(20),
+    followers: 1000,
 };
 const QUICK: Sizes = Sizes {
     lines: 20_000,
@@ -84,6 +88,7 @@ const QUICK: Sizes = Sizes {
     quiet: Duration::from_millis(200),
     busy: 10,
     printing: Duration::from_millis(1500),
+    followers: 10,
 };
 
 fn main() {
@@ -130,6 +135,10 @@ fn main() {
     }
     if wanted("parts") {
         parts::each(&input, sizes).print();
+    }
+    if wanted("server") {
+        server::large(&input, sizes).print();
+        server::followers(sizes).print();
     }
 }
 

@@ -556,7 +556,7 @@ pub(super) struct Found {
     pub(super) matches: u64,
     /// All lines were looked at.
     pub(super) complete: bool,
-    /// Lines looked at, about.
+    /// Lines before the place that it has come to, about.
     pub(super) scanned_lines: u64,
     /// Bytes looked at, about.
     pub(super) scanned_bytes: u64,

@@ -35,6 +35,8 @@ use crate::record::Nanos;
 
 /// Bytes that go out at a time, about.
 const PIECE: usize = 64 << 10;
+/// Lines that are read ahead, about.
+const AHEAD: u64 = 10_000;
 /// How hard it is compressed: as fast as it is read.
 const LEVEL: u32 = 1;
 
@@ -352,7 +354,8 @@ impl Copy {
         let request = Request {
             filter: self.filter.clone(),
             from: self.from.0.iter().copied().map(Some).collect(),
-            about: self.limit,
+            // Whoever is slow holds what was read ahead.
+            about: Some(self.limit.unwrap_or(AHEAD).min(AHEAD)),
             ..Request::default()
         };
         let mut lines = self.streams.reader.open(&self.streams.all, request);

@@ -21,7 +21,8 @@ pub(super) fn run() -> Sandbox {
     let input = sandbox.path("input").display().to_string();
     finish(sandbox.wrap("run-1", ["cat", &input]).env("STEPLOG_STEP_ID", "train")).expect(0);
     for (attempt, code) in [("1", 1), ("2", 0)] {
-        let mut eval = sandbox.wrap("run-1", ["sh", "-c", &format!("echo try {attempt}; exit {code}")]);
+        let mut eval =
+            sandbox.wrap("run-1", ["sh", "-c", &format!("echo try {attempt}; exit {code}")]);
         eval.env("STEPLOG_STEP_ID", "eval").env("STEPLOG_ATTEMPT", attempt);
         finish(&mut eval).expect(code);
     }
@@ -54,9 +55,15 @@ fn runs_and_what_is_in_them() {
     assert_eq!(steps, ["load", "train", "eval"]);
     let load = &run["steps"][0]["attempts"][0];
     assert_eq!(load["reason"], "exit code 3");
-    assert_eq!((&load["exit_status"], &load["first_error"]), (&3.into(), &"ERROR: it broke".into()));
+    assert_eq!(
+        (&load["exit_status"], &load["first_error"]),
+        (&3.into(), &"ERROR: it broke".into())
+    );
     let eval = &run["steps"][2];
-    assert_eq!((&eval["status"], &eval["attempts"][0]["status"]), (&"succeeded".into(), &"failed".into()));
+    assert_eq!(
+        (&eval["status"], &eval["attempts"][0]["status"]),
+        (&"succeeded".into(), &"failed".into())
+    );
     // Streams are those that ls prints, but for how times are written.
     let printed = sandbox.call(["ls", "run-1", "-o", "json"]).expect(0).text();
     let printed: Vec<Value> =
@@ -184,9 +191,11 @@ fn a_download_goes_in_parts_and_compressed() {
     let writer = first["writer"].as_str().unwrap();
     let one = serving.get(&format!("runs/run-1/raw?writer={writer}&seq=4321"));
     assert_eq!(one.text(), lines::numbered_line(4321) + "\n");
-    serving
-        .get(&format!("runs/run-1/raw?writer={writer}&seq=5000"))
-        .problem(404, "has no line 5000", "");
+    serving.get(&format!("runs/run-1/raw?writer={writer}&seq=5000")).problem(
+        404,
+        "has no line 5000",
+        "",
+    );
 }
 
 #[test]
@@ -244,7 +253,10 @@ fn the_strip_shows_every_error() {
         let from = bucket["number"].as_u64().unwrap() as usize;
         let lines = &records[from..from + bucket["lines"].as_u64().unwrap() as usize];
         let of = |level: &str| lines.iter().filter(|it| it["level"] == level).count();
-        assert_eq!((&bucket["errors"], &bucket["warnings"]), (&of("ERROR").into(), &of("WARNING").into()));
+        assert_eq!(
+            (&bucket["errors"], &bucket["warnings"]),
+            (&of("ERROR").into(), &of("WARNING").into())
+        );
     }
 }
 
@@ -266,7 +278,12 @@ fn what_is_wrong_is_said_with_what_to_do() {
         ("runs/run-1/logs?grep=(", 400, "grep: not a regular expression", "fixed=true"),
         ("runs/run-1/logs?level=error&level=info", 400, "level is given more than once", ""),
         ("runs/run-1/logs?limit=10001", 400, "a number up to 10000", ""),
-        ("runs/run-1/logs?log_store=other", 404, "there is no log store \"other\"", "log stores: here"),
+        (
+            "runs/run-1/logs?log_store=other",
+            404,
+            "there is no log store \"other\"",
+            "log stores: here",
+        ),
         ("runs/run-1/lines?count=0", 400, "from -2000 to 2000", ""),
         ("runs/run-1/lines?start=1&at=10m", 400, "exclude each other", ""),
         ("runs/run-1/lines?around=x:1", 400, "expected WRITER:SEQ", ""),
@@ -284,9 +301,11 @@ fn what_is_wrong_is_said_with_what_to_do() {
     }
     serving.get(&format!("runs/run-1/logs?grep={long}")).problem(400, "longer than 4096", "");
     let unknown = "01a21444-8ff4-70b7-ad26-b18009d250f7";
-    serving
-        .get(&format!("runs/run-1/lines?around={unknown}:1"))
-        .problem(404, "there is no line 1", "not selected");
+    serving.get(&format!("runs/run-1/lines?around={unknown}:1")).problem(
+        404,
+        "there is no line 1",
+        "not selected",
+    );
     serving.ask("POST /api/v1/runs", &[]).problem(405, "only GET", "");
     serving.ask("DELETE /", &[]).problem(405, "only GET", "");
     serving.ask("GET /none.js", &[]).problem(404, "nothing at /none.js", "the page is at /");

@@ -198,7 +198,8 @@ impl Answer {
     #[track_caller]
     pub(super) fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text());
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// That there is none, and why.

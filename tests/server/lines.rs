@@ -44,7 +44,8 @@ fn any_number_leads_to_its_line() {
         let records = names(&sandbox.records("run-1"));
         let serving = Serving::new(&sandbox);
         let last = records.len() as u64 - 1;
-        for start in [0, 1, 49, 50, 51, 1999, 2000, 2001, 4999, last / 2, last - 1, last, last + 1] {
+        for start in [0, 1, 49, 50, 51, 1999, 2000, 2001, 4999, last / 2, last - 1, last, last + 1]
+        {
             let path = format!("runs/run-1/lines?start={start}&count=100");
             let window = serving.get(&path).json();
             assert_eq!(window["start"], start.min(last + 1), "{path}");
@@ -133,7 +134,8 @@ fn a_line_and_a_time_are_places_too() {
     // Where a reader stands it can go on with conditions.
     let after = word(&around["after"]).unwrap();
     let page = serving.get(&format!("runs/run-1/logs?grep=%5Ea&limit=5&after={after}")).json();
-    let expected: Vec<_> = all[5010..].iter().filter(|(step, _)| step == "a").take(5).cloned().collect();
+    let expected: Vec<_> =
+        all[5010..].iter().filter(|(step, _)| step == "a").take(5).cloned().collect();
     assert_eq!(names(&items(&page)), expected);
 }
 
@@ -141,7 +143,8 @@ fn a_line_and_a_time_are_places_too() {
 fn a_long_message_is_cut_and_can_be_had() {
     let sandbox = Sandbox::local("[server]\nmax_message_chars = 100\n");
     let script = "print('é' * 1000)";
-    crate::support::sandbox::finish(&mut sandbox.wrap("run-1", ["python3", "-c", script])).expect(0);
+    crate::support::sandbox::finish(&mut sandbox.wrap("run-1", ["python3", "-c", script]))
+        .expect(0);
     let serving = Serving::new(&sandbox);
     let line = items(&serving.get("runs/run-1/lines").json()).remove(0);
     assert_eq!(line["message"], "é".repeat(100));
