@@ -26,5 +26,5 @@ mod packaging;
 mod reading;
 mod registry;
 mod schema;
-//LATER mod server;
+mod server;
 mod stores;

@@ -19,7 +19,8 @@ export const base = process.argv[2] ?? "";
 export const given = process.argv.slice(3);
 
 const WAIT = 20_000;
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+/** Chromium. */
+export const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
 const pages = [];
 
 /** One thing that a person does and sees. */
