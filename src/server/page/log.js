@@ -190,7 +190,7 @@ export class Log {
 
   /** @param {1 | -1} step */
   async nextError(step) {
-    this.#turns += 1;
+    const turn = ++this.#turns;
     if (!this.#run || !this.#view) return;
     const { total } = this.source ?? { total: 0 };
     if (!this.errors.asked || total !== this.errorsOf) {
@@ -199,6 +199,8 @@ export class Log {
       if (!(await this.errors.start(this.#run.pipeline_run_id, conditions))) return;
       this.errors.positions = headsOnly(this.errors.positions);
     }
+    // Meanwhile the reader may have gone elsewhere.
+    if (turn !== this.#turns) return;
     const position = this.errors.next(this.#numberOfCurrent(step), step);
     if (!position) {
       this.told.say("No errors here");
@@ -209,11 +211,11 @@ export class Log {
   }
 
   goToFirstError() {
-    this.#turns += 1;
+    const turn = ++this.#turns;
     this.current = "";
     this.errors.at = -1;
     this.viewport.pinned = false;
-    void this.#firstError().then((line) => line && this.#reveal({ number: line.number ?? -1, writer: line.writer, seq: line.seq, time: line.time }));
+    void this.#firstError().then((line) => line && turn === this.#turns && this.#reveal({ number: line.number ?? -1, writer: line.writer, seq: line.seq, time: line.time }));
   }
 
   /** @param {number} row */
@@ -251,15 +253,16 @@ export class Log {
 
   /** @param {1 | -1} step */
   async nextSection(step) {
-    this.#turns += 1;
+    const turn = ++this.#turns;
     if (!this.#run || !this.#view || !(this.source instanceof Numbered)) return;
     const sections = new Sections(this.#run.pipeline_run_id, selectionOf(this.#run, this.#view));
     const marks = (await sections.marks()).filter(({ kind }) => kind !== "end");
+    if (turn !== this.#turns) return;
     const here = this.#numberOfCurrent(step);
     const mark = step > 0 ? marks.find(({ row }) => row > here) : marks.findLast(({ row }) => row < here);
     if (!mark) return this.told.say(step > 0 ? "No section below" : "No section above");
     await this.#fetchRow(mark.row);
-    await this.#show(mark.row, "");
+    if (turn === this.#turns) await this.#show(mark.row, "");
   }
 
   /** The line of the address has changed. @param {View} view */
@@ -459,7 +462,7 @@ export class Log {
     const place = `${position.writer}:${position.seq}`;
     let row = source.rowOf(position.writer, position.seq);
     if (row === undefined) {
-      const opening = this.opening;
+      const [opening, turn] = [this.opening, this.#turns];
       try {
         if (source instanceof Matching) this.viewport.reset(0, ROW);
         row = await source.open({ around: place });
@@ -467,7 +470,7 @@ export class Log {
         if (!isAbort(error)) this.told.failed(error);
         return;
       }
-      if (opening !== this.opening) return;
+      if (opening !== this.opening || turn !== this.#turns) return;
     }
     await this.#show(row, place);
   }
