@@ -256,7 +256,7 @@ function drawHeader() {
   const chosen = choose(run, state.view);
   const names = chooseSteps(run, state.view);
   fill(byId("header"), ...header(run, chosen, names, Date.now(), isFiltered(state.view) ? 0 : (log.source?.total ?? 0), {
-    firstError: () => log.goToFirstError(),
+    firstError: () => void log.goToFirstError(),
     level: (level) => state.change({ level: state.view.level === level ? "" : level }),
   }));
   const step = chosen.steps.length === 1 ? chosen.steps[0] : undefined;
