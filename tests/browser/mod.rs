@@ -180,6 +180,11 @@ fn a_token_is_asked_for_and_kept_secret() {
 }
 
 #[test]
+fn pure_modules_do_as_their_models() {
+    Server::start(&Sandbox::local("")).look("modules", &[]);
+}
+
+#[test]
 fn the_page_is_small_and_names_nobody_else() {
     let mut size = 0;
     for entry in fs::read_dir(project("src/server/page")).unwrap() {
