@@ -50,8 +50,8 @@ const LITTLE: (usize, usize) = (250, 64 << 10);
 
 /// Lines, in an event.
 #[derive(Serialize)]
-struct Items<'a> {
-    items: &'a [&'a RawValue],
+pub(super) struct Items<'a> {
+    pub(super) items: &'a [&'a RawValue],
 }
 
 /// Streams, in an event.

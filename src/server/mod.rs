@@ -116,14 +116,11 @@ impl App {
     /// One more request.
     async fn request(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let permit = Arc::clone(&self.requests).acquire_owned();
-        match tokio::time::timeout(QUEUE, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                let most = self.limits.requests;
-                let detail = format!("{most} requests are being answered already");
-                Err(Problem::busy("max_requests", detail))
-            }
-        }
+        let permit = tokio::time::timeout(QUEUE, permit).await.ok().and_then(Result::ok);
+        permit.ok_or_else(|| {
+            let most = self.limits.requests;
+            Problem::busy("max_requests", format!("{most} requests are being answered already"))
+        })
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) struct Run {
 
 /// A step of a run.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the name that records have")]
 pub(super) struct Step {
     /// Its id.
     pub(super) step_id: String,
@@ -99,6 +100,7 @@ pub(super) struct Step {
 
 /// A try at a step.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the name that records have")]
 pub(super) struct Attempt {
     /// From 1.
     pub(super) attempt: u32,
@@ -310,6 +312,7 @@ fn levels(streams: &[store::Stream]) -> Option<LevelCounts> {
 
 /// One record.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the name that records have")]
 pub(super) struct Line<'a> {
     /// Its number in what is selected, from 0: in one stream its `seq`, in several the lines of all of them
     /// that stand before it. Exact where all lines are asked for; about right where only some are, of several

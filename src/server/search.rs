@@ -195,6 +195,9 @@ impl Search {
     }
 
     async fn look(&mut self, piece: Piece) -> Result<(), ReadError> {
+        if !self.is_full() {
+            self.resume.since = piece.times.0.or(self.resume.since);
+        }
         let Self { streams, filter, end, resume, found, limit, .. } = self;
         let filter = Filter {
             from_seq: filter.from_seq.max(piece.seqs.0),
@@ -214,10 +217,6 @@ impl Search {
         let mut lines = streams.reader.open(&streams.all, request);
         let mut pipeline = Pipeline::new(Arc::new(filter), direction, Joining::Late, None);
         let mut troubles = Vec::new();
-        let room = found.positions.len() < *limit;
-        if room {
-            resume.since = piece.times.0.or(resume.since);
-        }
         let mut keep = |item: Item<'_>| {
             found.matches += 1;
             let Some(line) = item.line() else { return ControlFlow::Continue(()) };
@@ -245,6 +244,12 @@ impl Search {
         Ok(())
     }
 
+    /// Matches have come up that there was no room for: whoever goes on, goes on with them. Who wants no places only
+    /// counts.
+    fn is_full(&self) -> bool {
+        self.limit > 0 && self.found.matches > self.found.positions.len() as u64
+    }
+
     /// A piece was looked at.
     fn behind(&mut self, piece: Piece) {
         let total = self.end.number();
@@ -257,21 +262,19 @@ impl Search {
         .max(before);
         let per_line = bytes_per_line(&self.streams);
         self.found.scanned_bytes += (self.found.scanned_lines - before) * per_line;
-        if self.found.positions.len() < self.limit {
+        if !self.is_full() {
             // All of it is behind us.
-            if let (Some(to), [stream]) = (piece.seqs.1, self.streams.all.as_slice()) {
-                if let Some(last) = to.checked_sub(1) {
-                    self.resume.cursor.see(stream.writer, last);
-                }
+            if let (Some(to), [stream]) = (piece.seqs.1, self.streams.all.as_slice())
+                && let Some(last) = to.checked_sub(1)
+            {
+                self.resume.cursor.see(stream.writer, last);
             }
             self.resume.since = piece.times.1.or(self.resume.since);
         }
     }
 
     fn finish(&mut self) -> model::Found {
-        let full = self.found.positions.len() as u64 == self.limit as u64
-            && self.found.matches > self.found.positions.len() as u64;
-        let more = full || !self.found.complete;
+        let more = self.is_full() || !self.found.complete;
         self.found.after = more.then(|| self.resume.word());
         if self.troubles > self.found.troubles.len() {
             let more = self.troubles - self.found.troubles.len();
