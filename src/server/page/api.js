@@ -101,8 +101,12 @@ async function problem(response) {
   } catch {
     body = { detail: text.slice(0, 500) };
   }
-  const title = body.title ?? `The server answered ${response.status}`;
-  return new Problem(response.status, String(title), String(body.detail ?? ""), String(body.next ?? ""));
+  return problemOf({ title: `The server answered ${response.status}`, status: response.status, ...body });
+}
+
+/** @param {{ title?: string, status?: number, detail?: string, next?: string }} body */
+export function problemOf({ title, status, detail, next }) {
+  return new Problem(status ?? 0, title ?? "The server failed", detail ?? "", next ?? "");
 }
 
 /**

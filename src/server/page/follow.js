@@ -3,7 +3,7 @@
  * breaks. Knows nothing of rows or scrolling.
  */
 
-import { events, isAbort, runPath } from "./api.js";
+import { events, isAbort, problemOf, runPath } from "./api.js";
 
 /** Milliseconds before the first try after a break, and at most. */
 const FIRST_WAIT = 500;
@@ -60,6 +60,7 @@ export class Follow {
     if (event.event === "lines") this.listener.lines(data.items);
     else if (event.event === "streams") this.listener.streams(data.streams);
     else if (event.event === "trouble") this.listener.trouble(data);
+    else if (event.event === "problem") throw problemOf(data);
     else if (event.event === "end") {
       this.listener.ended(data.status);
       return true;
