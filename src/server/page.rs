@@ -1,7 +1,11 @@
 //! The page: files of `page/`, part of the program, each with a name for its contents so that browsers ask
 //! only whether it has changed. Knows nothing of what they show.
 
-use axum::body::Body;
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::answer;
@@ -36,11 +40,22 @@ pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Pro
     let content_type = content_type(name).ok_or_else(nothing)?;
     let file = Files::get(name).ok_or_else(nothing)?;
     let hash: String = file.metadata.sha256_hash().iter().map(|it| format!("{it:02x}")).collect();
-    let tag = format!("\"{hash}\"");
+    // Weak: packed or not, it is the same.
+    let tag = format!("W/\"{hash}\"");
     let known = headers.get(header::IF_NONE_MATCH).and_then(|it| it.to_str().ok());
     let same = known.is_some_and(|known| known.split(',').any(|it| it.trim() == tag));
-    let body = if same { Body::empty() } else { Body::from(file.data.into_owned()) };
+    let gzip = answer::unpacks(headers, "gzip");
+    let body = match (same, gzip) {
+        (true, _) => Body::empty(),
+        (false, true) => Body::from(packed(file.metadata.sha256_hash(), &file.data)),
+        (false, false) => Body::from(file.data.into_owned()),
+    };
     let mut response = answer::of(content_type, body);
+    if gzip && !same {
+        let gzip = HeaderValue::from_static("gzip");
+        response.headers_mut().insert(header::CONTENT_ENCODING, gzip);
+    }
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     if same {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -50,4 +65,17 @@ pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Pro
         headers.insert(header::ETAG, tag);
     }
     Ok(response)
+}
+
+/// The contents of this hash, packed as small as can be: once, as they are asked for again and again.
+fn packed(hash: [u8; 32], contents: &[u8]) -> Bytes {
+    static PACKED: LazyLock<Mutex<HashMap<[u8; 32], Bytes>>> = LazyLock::new(Mutex::default);
+    let mut all = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
+    let pack = || {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        // Into memory: it does not fail.
+        drop(encoder.write_all(contents));
+        encoder.finish().unwrap_or_default().into()
+    };
+    all.entry(hash).or_insert_with(pack).clone()
 }
