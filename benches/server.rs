@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::measure::{self, Input, quantile};
-use crate::support::sandbox::Sandbox;
-use crate::support::wait;
+use crate::support::sandbox::{Sandbox, finish};
+use crate::support::{project, wait};
 use crate::table::{Table, mebibytes, milliseconds};
 use crate::{Group, Sizes};
 
@@ -147,8 +147,31 @@ pub(crate) fn large(input: &Input, sizes: Sizes) -> Group {
     assert_eq!(read, input.bytes.len() * times);
     let wall = started.elapsed();
     row("the whole, as it was printed", vec![wall], Some(bytes / 1e6 / wall.as_secs_f64()));
+    in_a_browser(&serving, &mut table);
     table.note(format!("Peak memory of the server: {}.", mebibytes(serving.memory("VmHWM:"))));
     table
+}
+
+/// What a person waits for: the page in Chromium, as `tests/browser/measure.mjs` measures it.
+fn in_a_browser(serving: &Serving, table: &mut Table) {
+    let mut command = Command::new("node");
+    command.arg(project("tests/browser/measure.mjs"));
+    command.args([&format!("http://{}", serving.address), "run"]);
+    let output = finish(&mut command).expect(0).text();
+    let seen: Value = serde_json::from_str(output.trim()).unwrap();
+    let number = |key: &str| seen[key].as_f64().unwrap();
+    let time = |key: &str| milliseconds(Duration::from_secs_f64(number(key) / 1000.0));
+    for (name, median, slowest) in [
+        ("in Chromium: first screen", "first_screen_ms", "first_screen_most_ms"),
+        ("in Chromium: jump to any line", "jump_ms", "jump_most_ms"),
+    ] {
+        table.row([name.to_owned(), time(median), time(slowest), "-".to_owned()]);
+    }
+    table.note(format!(
+        "Scrolled in Chromium at 3,000 pixels a second: {:.0} frames a second, {} tasks over 50 ms.",
+        number("frames_per_second"),
+        number("long_tasks"),
+    ));
 }
 
 /// Many followers of one stream: what they cost, and how late lines come beside `logs -f`.

@@ -15,6 +15,7 @@ mod servers;
 mod support;
 
 mod agent;
+mod browser;
 mod completions;
 mod configuration;
 mod documents;

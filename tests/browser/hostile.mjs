@@ -72,6 +72,8 @@ await check("a line of 10 MB is there, in pieces, and the page goes on", async (
   await page.locator("#log").focus();
   await page.keyboard.press("G");
   await row(page, "the last line", ({ text }) => text === "last: fine");
+  await page.keyboard.press("g");
+  await row(page, "the first line", ({ number }) => number === 1);
   await page.locator("#search").fill("long: 0123");
   const long = await row(page, "the long line", ({ text }) => text.startsWith("long: 0123456789"));
   assert.ok(long.text.length <= 6000, `${long.text.length} characters are drawn at first`);

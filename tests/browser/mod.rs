@@ -5,13 +5,16 @@
 //! `target/screenshots/`.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::process::{Child, Command, Stdio};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use nix::sys::stat::Mode;
 
-use crate::support::sandbox::{Sandbox, finish};
+use crate::support::paced::Paced;
+use crate::support::sandbox::{LOCAL, Sandbox, finish};
 use crate::support::{lines, project, step, wait};
 
 /// A server on a free port of this machine, killed with its sandbox.
@@ -77,7 +80,11 @@ fn many(sandbox: &Sandbox, count: usize) {
 #[test]
 fn a_failed_step_is_read() {
     let sandbox = Sandbox::local("");
-    run(&sandbox, ["nightly", "prepare", "1", "step"], ["sh", "-c", "seq 140 | sed 's/$/ images/'"]);
+    run(
+        &sandbox,
+        ["nightly", "prepare", "1", "step"],
+        ["sh", "-c", "seq 140 | sed 's/$/ images/'"],
+    );
     let showcase = step("showcase.py");
     let train = ["nightly", "train", "1", "step"];
     run(&sandbox, train, ["python3", showcase.to_str().unwrap()]);
@@ -131,4 +138,63 @@ fn hostile_lines_stay_text() {
     let place = ["hostile", "hostile", "1", "step"];
     run(&sandbox, place, ["python3", hostile.to_str().unwrap()]);
     Server::start(&sandbox).look("hostile", &["hostile"]);
+}
+
+#[test]
+fn why_there_is_nothing_or_not_all_is_said() {
+    // Nothing can be delivered at first, so the spool fills and drops what comes.
+    let sandbox = Sandbox::with_stack(&LOCAL.replace(
+        "[spool]",
+        "[ship]\ndeadline = \"0s\"\n[spool]\nmax_bytes = \"1 MiB\"\nwhen_full = \"drop_newest\"",
+    ));
+    fs::write(sandbox.store(), "in the way").unwrap();
+    Paced::start(&sandbox, "gaps", 40_000, 4).succeed();
+    fs::remove_file(sandbox.store()).unwrap();
+    sandbox.call(["ship", "--all"]).expect(0);
+    run(&sandbox, ["silent", "train", "1", "step"], ["true"]);
+    sandbox.call(["ship", "--all"]).expect(0);
+    let options = ["run", "--quiet", "--run", "endless", "--step", "train", "--", "sh", "-c"];
+    let mut command = sandbox.steplog(options);
+    command.arg("echo begun; exec sleep 1000").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut endless = command.spawn().unwrap();
+    wait::until("its line to be there", || {
+        let shown = sandbox.call(["logs", "endless"]);
+        shown.text().contains("begun").then_some(())
+    });
+    Server::start(&sandbox).look("standing", &["gaps", "silent", "endless"]);
+    endless.kill().unwrap();
+    endless.wait().unwrap();
+}
+
+#[test]
+fn a_token_is_asked_for_and_kept_secret() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let sandbox = Sandbox::local("[server]\ntoken_file = \"{sandbox}/tokens\"\n");
+    let tokens = format!("[[tokens]]\nname = \"me\"\ntoken = \"{TOKEN}\"\nruns = [\"mine-*\"]\n");
+    let path = sandbox.path("tokens");
+    fs::write(&path, tokens).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    run(&sandbox, ["mine-1", "train", "1", "step"], ["echo", "for your eyes"]);
+    run(&sandbox, ["other-1", "train", "1", "step"], ["echo", "secret"]);
+    Server::start(&sandbox).look("token", &[TOKEN, "mine-1", "other-1"]);
+}
+
+#[test]
+fn pure_modules_do_as_their_models() {
+    Server::start(&Sandbox::local("")).look("modules", &[]);
+}
+
+#[test]
+fn the_page_is_small_and_names_nobody_else() {
+    let mut size = 0;
+    for entry in fs::read_dir(project("src/server/page")).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&bytes).unwrap();
+        size += encoder.finish().unwrap().len();
+    }
+    assert!(size <= 150_000, "the page is {size} bytes compressed");
+    let index = fs::read_to_string(project("src/server/page/index.html")).unwrap();
+    assert!(!index.contains("://"), "everything that the page loads is its own");
+    assert!(!index.contains(" style=") && !index.contains("<style"), "the policy forbids it");
 }

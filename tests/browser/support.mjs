@@ -19,7 +19,8 @@ export const base = process.argv[2] ?? "";
 export const given = process.argv.slice(3);
 
 const WAIT = 20_000;
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+/** Chromium. */
+export const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
 const pages = [];
 
 /** One thing that a person does and sees. */
@@ -49,7 +50,7 @@ export async function open(path, { theme = "light", size = [1440, 900], expected
   page.setDefaultTimeout(WAIT);
   const complaints = [];
   pages.push({ page, complaints });
-  const complain = (words) => words.includes("404") /* TEMP404 */ || expected.some((one) => words.includes(one)) || complaints.push(words);
+  const complain = (words) => expected.some((one) => words.includes(one)) || complaints.push(words);
   page.on("pageerror", (error) => complain(`error: ${error.stack}`));
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complain(`console: ${message.text()}`));
   page.on("dialog", (dialog) => complain(`dialog: ${dialog.message()}`));

@@ -39,7 +39,7 @@ await check("a token in the address is taken out of it, and used for lines, stre
 
 await check("a run that it may not see is not shown, nor said to be empty", async () => {
   const page = await open(`/?run=${hidden}#token=${token}`, { expected });
-  await page.locator("#empty h2").waitFor();
+  await page.locator("#empty h1").waitFor();
   const said = await page.locator("#empty").textContent();
   assert.ok(!said.includes("printed nothing") && !said.includes("secret"), said);
   await picture(page, "not-allowed-light");

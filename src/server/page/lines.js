@@ -79,6 +79,8 @@ export class Numbered {
   async open(where) {
     const answer = await this.#fetch({ ...where, count: WINDOW });
     this.#take(answer);
+    // What stands before the place is read with it.
+    if ((where.around ?? where.at) && answer.before) this.#take(await this.#fetch({ cursor: answer.before, count: -AHEAD }));
     if (where.around) {
       const [writer = "", seq = ""] = split(where.around);
       return this.rowOf(writer, Number(seq)) ?? answer.start;

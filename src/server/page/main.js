@@ -85,7 +85,7 @@ async function viewed(view, before) {
   const filter = differs("filter") || (view.filter && differs("query", "regex", "matchCase"));
   if (differs("steps", "attempt", "source")) return openLog(view, false);
   if (differs("level", "iostream", "progress") || (filter && (view.query || before?.query))) return openLog(view, true);
-  if (differs("query", "regex", "matchCase")) return log.startSearch(run, view);
+  if (differs("query", "regex", "matchCase")) return log.startSearch(run, view, { go: true });
   if (differs("time", "wrap", "unfolded")) log.restyle(run, view);
   if (differs("line")) await log.choose(view);
 }
@@ -99,6 +99,7 @@ async function openRun(view) {
   troubles.clear();
   log.close();
   page.classList.toggle("at-runs", view.run === "");
+  page.classList.remove("no-run");
   byId("run-name").textContent = view.run;
   fill(byId("header"));
   fill(byId("tree"));
@@ -134,7 +135,7 @@ async function openLog(view, keep) {
   drawHeader();
   drawTree();
   fill(byId("empty"));
-  byId("log").focus({ preventScroll: true });
+  if (!tree.byKey || !byId("tree").contains(document.activeElement)) byId("log").focus({ preventScroll: true });
   lookAgain();
   try {
     await log.open(run, view, { keep });
@@ -199,9 +200,19 @@ function notThere(error, view) {
   if (!(error instanceof Problem)) return failed(error);
   const empty = byId("empty");
   if (error.status === 401) return askForToken(empty);
-  fill(empty, el("h2", {}, error.title), error.detail && el("p", {}, error.detail), error.next && el("p", { class: "next" }, error.next), el("p", {}, backToRuns()));
+  page.classList.add("no-run");
+  if (error.status === 404) {
+    fill(empty, el("h1", {}, `There is no run ${view.run} here`), el("p", {}, "It may not have begun yet, or nothing of it has arrived: this page looks again by itself."), el("p", {}, backToRuns()));
+  } else {
+    fill(empty, el("h1", {}, sentence(error.title)), error.detail && el("p", {}, sentence(error.detail)), error.next && el("p", {}, sentence(error.next)), el("p", {}, backToRuns()));
+  }
   if (error.status !== 404) return;
   again = setTimeout(() => view.run === state.view.run && void openRun(state.view), LOOK_AGAIN);
+}
+
+/** Words of the server as a sentence. @param {string} words */
+function sentence(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?…]$/.test(words) ? "" : ".");
 }
 
 /** @param {HTMLElement} empty */
@@ -214,7 +225,8 @@ function askForToken(empty) {
     void openRun(state.view);
   });
   page.classList.remove("at-runs");
-  fill(empty, el("h2", {}, "This server wants a token"), el("p", {}, "Whoever started it has one. It is kept until this tab is closed."), form);
+  page.classList.add("no-run");
+  fill(empty, el("h1", {}, "This server wants a token"), el("p", {}, "Whoever started it has one. It is kept until this tab is closed."), form);
   field.focus();
 }
 
@@ -243,8 +255,8 @@ function drawHeader() {
   if (!run) return;
   const chosen = choose(run, state.view);
   const names = chooseSteps(run, state.view);
-  fill(byId("header"), ...header(run, chosen, names, Date.now(), {
-    firstError: () => log.goToFirstError(),
+  fill(byId("header"), ...header(run, chosen, names, Date.now(), isFiltered(state.view) ? 0 : (log.source?.total ?? 0), {
+    firstError: () => void log.goToFirstError(),
     level: (level) => state.change({ level: state.view.level === level ? "" : level }),
   }));
   const step = chosen.steps.length === 1 ? chosen.steps[0] : undefined;
@@ -262,7 +274,7 @@ function drawBanners() {
       problem = undefined;
       drawBanners();
     });
-    all.push(banner("error", `${problem.title}.`, [problem.detail, problem.next].filter(Boolean).join(" "), close));
+    all.push(banner("error", sentence(problem.title), [problem.detail, problem.next].filter(Boolean).map(sentence).join(" "), close));
   }
   fill(byId("banners"), ...all);
 }
@@ -411,6 +423,7 @@ function wire() {
   setInterval(() => {
     if (!run || document.hidden || !isOpen(run.status)) return;
     drawHeader();
+    tree.tick(Date.now());
   }, 1000);
 }
 

@@ -106,11 +106,10 @@ export class Matching {
   async #openAround(around) {
     const [writer, seq] = split(around);
     const here = await get(`${this.run}/lines`, { ...this.selection, around, count: 1 }, this.#closed.signal);
-    const { before, after } = /** @type {Page} */ (here);
-    if (!after) return undefined;
+    const { before } = /** @type {Page} */ (here);
     const [older, newer] = await Promise.all([
       before ? this.#fetch({ before }) : { items: [], before: null },
-      before ? this.#fetch({ after: before }) : this.#fetch({ after }),
+      this.#fetch(before ? { after: before } : { start: "oldest" }),
     ]);
     this.lines = [...older.items, ...newer.items];
     this.#before = older.items.length >= PAGE ? older.before : null;
