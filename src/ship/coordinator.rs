@@ -49,6 +49,10 @@ const SAVING_PART: u32 = 20;
 /// has gets its last chunk twice if we die before it is written.
 const LONGEST_UNSAVED: Duration = Duration::from_millis(50);
 
+/// Cuts that are noted at once at least, also for a store that takes one request at a time: the
+/// checkpoint must not be what it waits for.
+const BERTHS: usize = 16;
+
 /// How the coordinator's work has ended.
 #[derive(Debug)]
 pub(super) enum Done {
@@ -222,10 +226,9 @@ impl Coordinator<'_> {
 
     fn handle(&mut self, event: Event) -> Result<(), Error> {
         match event {
-            Event::Encoded { chunk, position, taken, encoded } => {
+            Event::Encoded { chunk, position, encoded } => {
                 let encoded = encoded?;
                 let held = encoded.held();
-                self.ledger.became(taken, held);
                 let open = self.flow.open.entry(chunk).or_default();
                 open.held += held;
                 open.blocks.insert(position, encoded);
@@ -484,7 +487,7 @@ impl Coordinator<'_> {
     }
 
     fn has_berth(&self) -> bool {
-        let most = if self.flow.proved { 2 * self.pace.most() } else { 1 };
+        let most = if self.flow.proved { (2 * self.pace.most()).max(BERTHS) } else { 1 };
         self.flow.under_way.len() + self.flow.delivered.len() < most
     }
 

@@ -5,6 +5,7 @@
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::budget::Ledger;
 use super::reader::{Event, Job};
 use crate::line::Block;
 use crate::stores::Session;
@@ -14,13 +15,17 @@ pub(super) fn run(
     jobs: &Receiver<Job>,
     spare: &Sender<Block>,
     events: &Sender<Event>,
+    ledger: &Ledger,
 ) {
     let mut encoder = session.encoder();
     for Job { chunk, position, taken, block } in jobs {
         let encoded = encoder.encode(&block);
         // Where enough spare blocks wait, this one goes.
         drop(spare.try_send(block));
-        if events.send(Event::Encoded { chunk, position, taken, encoded }).is_err() {
+        if let Ok(encoded) = &encoded {
+            ledger.became(taken, encoded.held());
+        }
+        if events.send(Event::Encoded { chunk, position, encoded }).is_err() {
             return;
         }
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 
-use super::budget::Allowance;
+use super::budget::{Allowance, Ledger};
 use super::cadence::Cadence;
 use super::encoder;
 use super::source::{FrameSource, SourceError};
@@ -28,8 +28,6 @@ pub(super) enum Event {
         chunk: u64,
         /// Which of its blocks.
         position: usize,
-        /// What the reader took from the budget for it.
-        taken: usize,
         encoded: Result<Encoded, EncodeError>,
     },
     /// A chunk has all its blocks.
@@ -64,6 +62,7 @@ pub(super) enum How {
 pub(super) struct Job {
     pub(super) chunk: u64,
     pub(super) position: usize,
+    /// What was taken from the budget for it.
     pub(super) taken: usize,
     pub(super) block: Block,
 }
@@ -77,6 +76,7 @@ pub(super) struct Encoders<'scope, 'env> {
     pub(super) jobs: (Sender<Job>, Receiver<Job>),
     pub(super) spare: (Sender<Block>, Receiver<Block>),
     pub(super) events: Sender<Event>,
+    pub(super) ledger: Ledger,
     /// Set when the coordinator has gone.
     pub(super) gone: Stop,
 }
@@ -270,8 +270,9 @@ impl Encoders<'_, '_> {
         self.running += 1;
         let jobs = self.jobs.1.clone();
         let (spare, events) = (self.spare.0.clone(), self.events.clone());
+        let ledger = self.ledger.clone();
         let session = self.session;
-        self.scope.spawn(move || encoder::run(session, &jobs, &spare, &events));
+        self.scope.spawn(move || encoder::run(session, &jobs, &spare, &events, &ledger));
     }
 }
 
