@@ -27,11 +27,12 @@ use super::log::Log;
 use super::otlp::Batch;
 use super::position::Positions;
 use super::service::Service;
-use super::source::{self, Connection, EXIT_RECORD, Head, Source, listen};
+use super::source::{self, Connection, EXIT_RECORD, Head, Source};
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
 use crate::capture::file::{Globs, Take, Template, Watch};
+use crate::listen::{Peer, bind_unix};
 use crate::record::Exit;
 use crate::redact;
 
@@ -131,7 +132,7 @@ impl Inputs {
                 }
                 Err(error) => state.error = Some(error.to_string()),
             },
-            Kind::Socket => match listen(Path::new(&state.input.path), state.input.mode) {
+            Kind::Socket => match bind_unix(Path::new(&state.input.path), state.input.mode) {
                 Ok(listener) => self.listen(&state.input.name, listener, intake),
                 Err(error) => state.error = Some(error.to_string()),
             },
@@ -237,10 +238,10 @@ impl Inputs {
             if intake.len() >= self.settings.max_inputs {
                 self.too_many(&mut state);
             } else if stream.set_nonblocking(true).is_ok()
-                && let Ok(peer) = source::peer(&stream)
+                && let Ok(Peer::Process { pid, uid, .. }) = Peer::of(&stream)
             {
                 let mut known = self.known(&state.input, Metadata::default(), None, &name);
-                let variables = environ(&source::environ(peer));
+                let variables = environ(&source::environ(pid));
                 if !variables.is_empty() {
                     // What is secret there may be printed by who has it.
                     let names = &intake.common.stack.redact.env;
@@ -248,8 +249,8 @@ impl Inputs {
                     intake.common.redactor.add(secrets);
                     known.said = variables;
                 }
-                known.attributes.insert("process.pid".to_owned(), peer.pid.to_string());
-                let label = format!("{} pid {} uid {}", state.input.path, peer.pid, peer.uid);
+                known.attributes.insert("process.pid".to_owned(), pid.to_string());
+                let label = format!("{} pid {pid} uid {uid}", state.input.path);
                 let connection = Connection { descriptor: stream.into(), head: Some(Vec::new()) };
                 let source = Source::Connection(connection);
                 Self::open(&mut state, label, known, source, None, intake);

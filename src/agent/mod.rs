@@ -80,7 +80,6 @@ pub use log::{Out, Said};
 pub use log_format::LogFormat;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
-pub use web::{Address, AddressError};
 
 use self::brought::Brought;
 use self::control::{Client, Control};
@@ -225,7 +224,7 @@ impl Agent {
         let service = Service::new(&start.environment, &mut given);
         let (outbox, inbox) = inbox()?;
         intake.watch(Token::Web, inbox.descriptor())?;
-        let brought = Brought::new(outbox, given.sockets);
+        let brought = Brought::new(outbox, given.sockets, log.clone());
         let (environment, settings) = (start.environment, stack.agent.clone());
         let mut inputs =
             Inputs::new(positions, environment, settings, log.clone(), &intake, brought, service)?;

@@ -10,8 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
-use super::web::Address;
-use crate::stores::records::http::Hidden;
+use crate::listen::{Address, Endpoint};
 
 /// The `[agent]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub struct Settings {
     /// Between looks for new files where nothing tells.
     pub scan_interval: Duration,
     /// Where it says how it is doing.
-    pub http: Option<Address>,
+    pub http: Option<Endpoint>,
     /// How its own lines look.
     pub log_format: LogFormat,
 }
@@ -69,12 +68,8 @@ pub struct Input {
 /// How log records are taken over the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Otlp {
-    /// Where.
-    pub listen: Address,
-    /// What a client has to say.
-    pub token: Option<Hidden>,
-    /// A file that has it.
-    pub token_file: Option<PathBuf>,
+    /// Where, and from whom.
+    pub endpoint: Endpoint,
     /// The largest request, as it comes.
     pub max_request_bytes: usize,
     /// The same, when it is decompressed.
@@ -89,9 +84,7 @@ impl Default for Otlp {
     /// The standard port.
     fn default() -> Self {
         Self {
-            listen: Address::Loopback((Ipv4Addr::LOCALHOST, 4318).into()),
-            token: None,
-            token_file: None,
+            endpoint: Endpoint::local(Address::Tcp((Ipv4Addr::LOCALHOST, 4318).into())),
             max_request_bytes: 4 << 20,
             max_decompressed_bytes: 8 << 20,
             max_requests: 8,

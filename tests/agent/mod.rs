@@ -6,6 +6,7 @@ mod files;
 mod otlp;
 mod sidecar;
 mod socket;
+mod tls;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
