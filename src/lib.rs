@@ -41,6 +41,8 @@ pub mod listen;
 pub mod cli;
 pub mod stack;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod pages;
 mod protobuf;
 mod words;

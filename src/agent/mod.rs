@@ -50,6 +50,8 @@ mod control;
 mod courier;
 mod earlier;
 mod finisher;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod identity;
 mod inbox;
