@@ -60,6 +60,7 @@ mod intake;
 mod log;
 mod log_format;
 mod otlp;
+mod own;
 mod position;
 mod scan;
 mod service;
