@@ -50,6 +50,8 @@ mod control;
 mod courier;
 mod earlier;
 mod finisher;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod http;
 mod identity;
 mod inbox;
@@ -58,6 +60,7 @@ mod intake;
 mod log;
 mod log_format;
 mod otlp;
+mod own;
 mod position;
 mod scan;
 mod service;

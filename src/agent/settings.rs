@@ -52,6 +52,9 @@ pub struct Input {
     pub kind: Kind,
     /// Where: a path, for `file` and `cri` a template; empty for `stdin`.
     pub path: String,
+    /// Files and folders that are left out, as templates.
+    #[serde(default)]
+    pub exclude: Vec<String>,
     /// A file with variables beside each file; captures of the path stand in it.
     pub env_file: Option<String>,
     /// A stream ends when nothing came for so long. `None`: never.
