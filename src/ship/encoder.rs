@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::reader::{Event, Job};
 use crate::line::Block;
-use crate::stores::Session;
+use crate::stores::{Encoder, Session};
 
 pub(super) fn run(
     session: &dyn Session,
@@ -16,12 +16,23 @@ pub(super) fn run(
     events: &Sender<Event>,
 ) {
     let mut encoder = session.encoder();
-    for Job { chunk, position, taken, block } in jobs {
-        let encoded = encoder.encode(&block);
-        // Where enough spare blocks wait, this one goes.
-        drop(spare.try_send(block));
-        if events.send(Event::Encoded { chunk, position, taken, encoded }).is_err() {
+    for job in jobs {
+        if !encode(encoder.as_mut(), job, spare, events) {
             return;
         }
     }
+}
+
+/// One block; false: nobody wants it any more.
+pub(super) fn encode(
+    encoder: &mut dyn Encoder,
+    job: Job,
+    spare: &Sender<Block>,
+    events: &Sender<Event>,
+) -> bool {
+    let Job { chunk, position, taken, block } = job;
+    let encoded = encoder.encode(&block);
+    // Where enough spare blocks wait, this one goes.
+    drop(spare.try_send(block));
+    events.send(Event::Encoded { chunk, position, taken, encoded }).is_ok()
 }

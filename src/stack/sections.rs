@@ -219,6 +219,7 @@ fn agent(mut reader: Reader<'_, '_, '_>, settings: &mut agent::Settings) {
     reader.count("deliveries", 1..=256, &mut settings.deliveries);
     reader.count("max_inputs", 1..=1_000_000, &mut settings.max_inputs);
     reader.duration("scan_interval", 100 * MILLISECOND..=HOUR, &mut settings.scan_interval);
+    reader.duration("gc_interval", 1000 * MILLISECOND..=30 * DAY, &mut settings.gc_interval);
     if let Some(text) = reader.optional_text("http", "127.0.0.1:9464") {
         match text.parse() {
             Ok(address) => settings.http = Some(address),
