@@ -51,6 +51,11 @@ impl Allowance {
                 recv(halt.channel()) -> _ => break,
             }
         }
+        self.take_anyway(bytes);
+    }
+
+    /// Takes it whether there is room or not.
+    pub(super) fn take_anyway(&self, bytes: usize) {
         self.counts.used.fetch_add(bytes, Ordering::SeqCst);
     }
 
