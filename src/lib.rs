@@ -42,6 +42,8 @@ pub mod server;
 pub mod cli;
 pub mod stack;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod glob;
 mod pages;
 mod protobuf;

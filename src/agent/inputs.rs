@@ -25,13 +25,14 @@ use super::inbox::Verdict;
 use super::intake::{Event, Intake, Token};
 use super::log::Log;
 use super::otlp::Batch;
+use super::own::Own;
 use super::position::Positions;
 use super::service::Service;
 use super::source::{self, Connection, EXIT_RECORD, Head, Source};
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
-use crate::capture::file::{Globs, Take, Template, Watch};
+use crate::capture::file::{BadTemplate, Globs, Take, Template, Watch};
 use crate::listen::{Peer, bind_unix};
 use crate::record::Exit;
 use crate::redact;
@@ -47,6 +48,7 @@ pub(super) struct Inputs {
     pub(super) positions: Positions,
     pub(super) brought: Brought,
     pub(super) service: Service,
+    pub(super) own: Own,
     /// The agent's own variables: what nobody else says.
     environment: Arc<BTreeMap<String, String>>,
     pub(super) settings: Settings,
@@ -96,6 +98,7 @@ impl Inputs {
             positions,
             brought,
             service,
+            own: Own::find(),
             environment: Arc::new(environment),
             settings,
             log,
@@ -126,10 +129,8 @@ impl Inputs {
             input,
         };
         match state.input.kind {
-            Kind::File | Kind::Cri => match Template::new(&state.input.path) {
-                Ok(template) => {
-                    state.globs = Some(Globs::new(template, self.settings.max_inputs, false));
-                }
+            Kind::File | Kind::Cri => match globs(&state.input, self.settings.max_inputs) {
+                Ok(globs) => state.globs = Some(globs),
                 Err(error) => state.error = Some(error.to_string()),
             },
             Kind::Socket => match bind_unix(Path::new(&state.input.path), state.input.mode) {
@@ -456,4 +457,10 @@ fn by_input(intake: &Intake) -> HashMap<String, Vec<usize>> {
         open.entry(slot.stream.input.clone()).or_default().push(index);
     }
     open
+}
+
+/// What finds an input's files.
+fn globs(input: &Input, max_files: usize) -> Result<Globs, BadTemplate> {
+    let exclude = input.exclude.iter().map(|text| Template::new(text)).collect::<Result<_, _>>()?;
+    Ok(Globs::new(Template::new(&input.path)?, max_files, false).excluding(exclude))
 }

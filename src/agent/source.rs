@@ -185,7 +185,7 @@ pub(super) fn read_exit(path: &Path) -> Option<Exit> {
     }
 }
 
-fn parse_exit(text: &[u8]) -> Option<Exit> {
+pub(super) fn parse_exit(text: &[u8]) -> Option<Exit> {
     let serde_json::Value::Object(said) = serde_json::from_slice(text).ok()? else { return None };
     let serde_json::Value::Object(mut all) = serde_json::to_value(Exit::default()).ok()? else {
         return None;

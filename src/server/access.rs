@@ -416,7 +416,7 @@ mod tests {
         assert!(who("Bearer all").unwrap().sees_all());
         assert!(who("Bearer x").is_err());
         for (text, expected) in [
-            ("[[tokens]]\ntoken = \"hunter2\nx", "line 2: expected [[tokens]]"),
+            ("[[tokens]]\ntoken = \"hunter2\nx", ": expected [[tokens]]"),
             ("[[tokens]]\nsha256 = \"hunter2\"", "token number 1: expected either"),
             ("\n", "there is no token in it"),
         ] {

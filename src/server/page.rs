@@ -40,7 +40,7 @@ pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Pro
     let content_type = content_type(name).ok_or_else(nothing)?;
     let file = Files::get(name).ok_or_else(nothing)?;
     let hash: String = file.metadata.sha256_hash().iter().map(|it| format!("{it:02x}")).collect();
-    let packed = takes_gzip(headers).then(|| gzip(&file.data)).flatten();
+    let packed = answer::unpacks(headers, "gzip").then(|| gzip(&file.data)).flatten();
     let tag = if packed.is_some() { format!("\"{hash}-gzip\"") } else { format!("\"{hash}\"") };
     let known = headers.get(header::IF_NONE_MATCH).and_then(|it| it.to_str().ok());
     let same = known.is_some_and(|known| known.split(',').any(|it| it.trim() == tag));
@@ -64,13 +64,6 @@ pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Pro
         headers.insert(header::ETAG, tag);
     }
     Ok(response)
-}
-
-/// Whether a client says plainly that it takes gzip.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let all = headers.get_all(header::ACCEPT_ENCODING).iter();
-    let texts = all.filter_map(|value| value.to_str().ok());
-    texts.flat_map(|text| text.split(',')).any(|coding| coding.trim() == "gzip")
 }
 
 /// The files are few and small: this takes less time than to send them as they are over most networks.

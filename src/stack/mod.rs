@@ -37,6 +37,8 @@ mod sections;
 mod view;
 mod write;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

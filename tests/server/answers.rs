@@ -267,7 +267,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let long = "x".repeat(5000);
     let cases: &[(&str, u16, &str, &str)] = &[
         ("runs?limit=many", 400, "limit: expected a number up to 1000", ""),
-        ("runs?limt=1", 400, "there is no parameter \"limt\"", "did you mean \"limit\"?"),
+        ("runs?limits=1", 400, "there is no parameter \"limits\"", "did you mean \"limit\"?"),
         ("runs?before=x", 400, "before: expected a cursor", ""),
         ("runs/nope", 404, "there is no run nope in the log store here", "it may not have begun"),
         ("runs/run-1/logs?step=nope", 404, "has no step nope; it has eval, load, train", ""),
@@ -325,6 +325,13 @@ fn the_page_comes_with_what_a_browser_needs_to_be_careful() {
     assert_eq!(page.status, 200);
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let tag = page.header("etag").unwrap().to_owned();
+    let packed = serving.ask("GET /", &[("accept-encoding", "gzip, br")]);
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    let file = sandbox.path("packed");
+    std::fs::write(&file, &packed.body).unwrap();
+    let file = std::fs::File::open(&file).unwrap();
+    let unpacked = finish(Command::new("gzip").arg("-dc").stdin(file)).expect(0).stdout;
+    lines::assert_same("the page", &page.body, &unpacked);
     let same = serving.ask("GET /", &[("if-none-match", &tag)]);
     assert_eq!((same.status, same.body.len()), (304, 0));
     for answer in [page, serving.get("runs"), serving.get("runs/nope")] {

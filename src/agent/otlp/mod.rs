@@ -26,6 +26,8 @@ mod record;
 mod server;
 mod streams;
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;
 
