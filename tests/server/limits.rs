@@ -85,5 +85,5 @@ fn a_search_that_looks_at_too_much_says_where_to_go_on() {
         after = format!("&after={}", word(&found["after"]).unwrap());
     }
     assert_eq!(matches, 10_000);
-    assert!(answers > 5, "{answers}");
+    assert!(answers >= 4, "{answers}");
 }
