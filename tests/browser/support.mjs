@@ -115,7 +115,7 @@ export async function row(page, what, isSo) {
 }
 
 /** Rows stand below each other without a hole, and none is still to come. */
-export async function assertWhole(page) {
+export function assertWhole(page) {
   // Rows are put in their places just before a frame is painted; a script may look earlier.
   const fits = (one, next) => !next || Math.abs(one.top + one.height - next.top) < 1.5;
   return until("rows below each other", () => rows(page), (found) => found.length > 0 && found.every((one, at) => !one.waiting && fits(one, found[at + 1])));

@@ -3,7 +3,7 @@
  * in a module of its own; here is only who tells whom.
  */
 
-import { get, isAbort, Problem, runPath, setToken, takeToken } from "./api.js";
+import { get, isAbort, Problem, runPath, setToken } from "./api.js";
 import { Strip } from "./density.js";
 import { byId, el, fill, icon } from "./dom.js";
 import { download } from "./download.js";
@@ -29,7 +29,6 @@ const TYPED = 250;
 /** Buckets of the strip. */
 const BUCKETS = 400;
 
-takeToken();
 applyTheme();
 const state = new State();
 /** @type {Run | undefined} */
