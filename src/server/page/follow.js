@@ -3,7 +3,7 @@
  * breaks. Knows nothing of rows or scrolling.
  */
 
-import { events, isAbort, problemOf, runPath } from "./api.js";
+import { events, isAbort, Problem, problemOf, runPath } from "./api.js";
 
 /** Milliseconds before the first try after a break, and at most. */
 const FIRST_WAIT = 500;
@@ -44,6 +44,7 @@ export class Follow {
       } catch (error) {
         if (isAbort(error) || this.stop.signal.aborted) return;
         this.listener.connected(false, error);
+        if (isFinal(error)) return;
       }
       await pause(wait, this.stop.signal);
       wait = Math.min(wait * 2, MOST_WAIT);
@@ -67,6 +68,11 @@ export class Follow {
     }
     return false;
   }
+}
+
+/** To ask again would give the same answer. @param {unknown} error */
+function isFinal(error) {
+  return error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
 }
 
 /** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */

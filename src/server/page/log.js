@@ -4,7 +4,7 @@
  * what is new. What is around it (bar, header, tree) is told through `Told`, and lives in main.js.
  */
 
-import { isAbort } from "./api.js";
+import { isAbort, Problem } from "./api.js";
 import { listenForCopies } from "./copy.js";
 import { Errors, firstError } from "./errors.js";
 import { Folds } from "./folds.js";
@@ -334,7 +334,8 @@ export class Log {
       trouble: (trouble) => this.told.troubled([trouble]),
       connected: (connected, error) => {
         this.live = connected ? "on" : "broken";
-        if (error) this.told.failed(error);
+        // A connection that broke is taken up again; only what the server says needs words.
+        if (error instanceof Problem && error.status > 0) this.told.failed(error);
         this.told.following();
       },
       ended: () => {

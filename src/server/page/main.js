@@ -162,6 +162,8 @@ async function refresh() {
     const hadNothing = choose(run, state.view).streams.length === 0;
     const chosenBefore = chooseSteps(run, state.view).join("\n");
     run = found;
+    // The server is there again.
+    if (problem?.status === 0) problem = undefined;
     drawHeader();
     drawTree();
     // What is followed stays, even if another step would be chosen by now.
