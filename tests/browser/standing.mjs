@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 
-import { assert, assertAccessible, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertAccessible, check, done, given, open, picture, row, shown } from "./support.mjs";
 
 const [gaps, silent, endless] = given;
 
