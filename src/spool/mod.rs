@@ -237,6 +237,7 @@ pub(crate) mod fuzz;
 #[cfg(test)]
 mod model;
 #[cfg(any(test, fuzzing))]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "for tests and fuzzers alone")]
 mod simulated;
 #[cfg(test)]
 mod tests;
