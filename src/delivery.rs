@@ -2,12 +2,14 @@
 //! agent.
 //!
 //! Apart from [`ship`](crate::ship), which knows no stack file, and from its two users, neither of which
-//! is the other's part. Opens each stack once, as connections are worth keeping. Delivers nothing.
+//! is the other's part. Opens each stack once, as connections are worth keeping; a stack file that is wrong when
+//! it is read again leaves the stack as it was. Delivers nothing.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Runtime};
 
@@ -20,11 +22,21 @@ use crate::stores::artifact::{self, Setting};
 pub struct OpenStacks {
     /// Stands over the file that a writer has used.
     file: Option<PathBuf>,
-    opened: Mutex<HashMap<Key, Arc<OpenStack>>>,
+    opened: Mutex<HashMap<StackKey, Opened>>,
+    complaints: Mutex<Vec<String>>,
 }
 
 /// The file and the name of a stack.
-type Key = (Option<PathBuf>, Option<String>);
+pub type StackKey = (Option<PathBuf>, Option<String>);
+
+struct Opened {
+    stack: Arc<OpenStack>,
+    /// The file is to be read again, then.
+    again: Option<Instant>,
+}
+
+/// Between tries to read a file that was wrong.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// A stack whose stores are open. When it is dropped they are closed.
 pub struct OpenStack {
@@ -57,32 +69,52 @@ pub enum OpenError {
 impl OpenStacks {
     /// With a stack file that stands over those that the writers have used.
     pub fn new(file: Option<PathBuf>) -> Self {
-        Self { file, opened: Mutex::default() }
+        Self { file, opened: Mutex::default(), complaints: Mutex::default() }
+    }
+
+    /// Which stack that is. Opens nothing.
+    pub fn key(&self, meta: &Meta) -> StackKey {
+        let written = meta.stack_file.as_deref().filter(|file| file.exists());
+        let file = self.file.as_deref().or(written);
+        (file.map(Path::to_owned), meta.stack.clone())
     }
 
     /// The stack that the writer of a spool has used.
     pub fn of(&self, meta: &Meta) -> Result<Arc<OpenStack>, OpenError> {
-        let written = meta.stack_file.as_deref().filter(|file| file.exists());
-        let file = self.file.as_deref().or(written);
-        let key = (file.map(Path::to_owned), meta.stack.clone());
+        let key = self.key(meta);
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = opened.get(&key) {
-            return Ok(Arc::clone(known));
+        let now = Instant::now();
+        if let Some(known) = opened.get(&key)
+            && known.again.is_none_or(|again| again > now)
+        {
+            return Ok(Arc::clone(&known.stack));
         }
-        let stack = match &meta.stack {
-            Some(name) => stack::load_named(file, name),
-            None => stack::load(file),
-        }?;
-        let stores = targets(&stack)?;
-        let runtime = ship::runtime(&stack.ship).map_err(OpenError::Threads)?;
-        let new = Arc::new(OpenStack { stack, stores, runtime: Some(runtime) });
-        opened.insert(key, Arc::clone(&new));
-        Ok(new)
+        match open(&key) {
+            Ok(new) => {
+                let stack = Arc::new(new);
+                opened.insert(key, Opened { stack: Arc::clone(&stack), again: None });
+                Ok(stack)
+            }
+            Err(error) => {
+                let Some(known) = opened.get_mut(&key) else { return Err(error) };
+                known.again = Some(now + AGAIN);
+                let line = format!("delivery goes on with the stack as it was: {}", chain(&error));
+                self.complaints.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                Ok(Arc::clone(&known.stack))
+            }
+        }
     }
 
-    /// The next who asks gets a stack that is opened anew: the file has changed.
+    /// Why stacks are used as they were, since this was asked last.
+    pub fn complaints(&self) -> Vec<String> {
+        std::mem::take(&mut *self.complaints.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The next who asks gets a stack that is opened anew, if it can be: the file has changed.
     pub fn forget(&self) {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        opened.values_mut().for_each(|known| known.again = Some(now));
     }
 }
 
@@ -101,6 +133,17 @@ impl Drop for OpenStack {
             runtime.shutdown_background();
         }
     }
+}
+
+fn open((file, name): &StackKey) -> Result<OpenStack, OpenError> {
+    let file = file.as_deref();
+    let stack = match name {
+        Some(name) => stack::load_named(file, name),
+        None => stack::load(file),
+    }?;
+    let stores = targets(&stack)?;
+    let runtime = ship::runtime(&stack.ship).map_err(OpenError::Threads)?;
+    Ok(OpenStack { stack, stores, runtime: Some(runtime) })
 }
 
 /// Opens the log stores of a stack.

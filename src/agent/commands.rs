@@ -185,11 +185,16 @@ impl Agent {
         let stack = &self.intake.common.stack;
         let report = self.courier.report();
         let lag = |dir: &Path, offset: u64| {
-            let lag = offset.saturating_sub(acknowledged(dir));
+            let known = report.targets.get(dir).filter(|targets| !targets.is_empty());
+            let acknowledged = match known {
+                Some(targets) => targets.iter().map(|target| target.progress.offset()).min(),
+                None => Some(acknowledged(dir)),
+            };
+            let lag = offset.saturating_sub(acknowledged.unwrap_or_default());
             let since = report.caught_up.get(dir).map_or(self.started, |at| *at);
             (lag, if lag == 0 { 0.0 } else { since.elapsed().as_secs_f64() })
         };
-        let spools = spool::list(self.root()).unwrap_or_default();
+        let (spools, bytes) = spool::usage(self.root()).unwrap_or_default();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -198,9 +203,9 @@ impl Agent {
             inputs: self.inputs.status(&self.intake, lag),
             spool: SpoolStatus {
                 dir: self.root().display().to_string(),
-                bytes: spools.iter().map(|spool| spool.bytes).sum(),
+                bytes,
                 max_bytes: stack.spool.max_bytes,
-                spools: spools.len() as u64,
+                spools,
             },
             deliveries: DeliveryStatus {
                 running: report.running as u64,

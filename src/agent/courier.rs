@@ -1,61 +1,90 @@
-//! Delivers every spool in the folder, a few at a time: the agent's own, those of `steplog run --via agent`,
+//! Delivers every spool in the folder, a few at a time: the agent's own, those of `steplog run --via agent`
 //! and what any process has left.
 //!
 //! ```text
-//! hint, or a look at the folder ──► waiting (in order) ──► a turn ──► caught up: idle, or waiting again
-//!                                                           │ ◄ at most `[agent] deliveries`
-//!                                                           └─► delivered: the spool is gone
+//! hint, or a look at the folder ──► due (by time) ──► a turn ──► caught up: idle, or due after a rest
+//!                                                      │ ◄ at most `[agent] deliveries` of a stack
+//!                                                      └─► delivered: the spool is gone
 //! ```
 //!
 //! A turn delivers what there is and then, while nobody else waits, stays a while for what may come. So
-//! a stream that is idle has no thread and no timer, and thousands of busy ones take turns. Apart
-//! from [`ship`], which delivers one spool and knows of no other. It opens no input.
+//! a stream that is idle has no thread and no timer, and thousands of busy ones take turns: what a turn costs
+//! does not depend on how much it delivers, so each of them rests between its turns, the longer the more
+//! there are, and delivers more at once. What a turn leaves ([`Kept`]) serves the next one.
+//!
+//! Each stack has slots of its own, and a turn whose store is down ends where others wait: what is
+//! down starves nobody else. Apart from [`ship`], which delivers one spool and knows of no other. It
+//! opens no input.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, select, tick, unbounded};
+use crossbeam_channel::{Receiver, Sender, at, never, select, tick, unbounded};
 
 use super::log::Log;
-use crate::delivery::{OpenStacks, chain, refusal};
-use crate::ship::{self, Outcome, SpoolError, Stop, Stopper, Target, Until};
+use super::turn::{Finish, Finished, Kept, Others, Turn, Workers};
+use crate::delivery::{OpenStacks, StackKey};
+use crate::ship::{self, Stop, Stopper, Target};
 use crate::spool::{self, SpoolState};
 
 /// Between looks at the folder.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a turn stays when nothing comes and nobody else waits.
-const STAY: Duration = Duration::from_secs(5);
 /// After a turn that failed, or that another process has taken.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Where more spools are busy than may be delivered at once, each rests so long for each of them: about 500
+/// turns begin in a second …
+const REST: Duration = Duration::from_millis(2);
+/// … but no longer, so that who looks sees what is new.
+const LONGEST_REST: Duration = Duration::from_millis(1250);
+/// A spool that had a turn so lately is busy.
+const BUSY: Duration = Duration::from_secs(3);
+/// What a turn has left is kept so long …
+const KEEP: Duration = Duration::from_secs(10);
+/// … for so many spools: each has four descriptors and a few kilobytes.
+const MOST_KEPT: usize = 2000;
 
 /// Tells the courier that there is something in a spool.
 #[derive(Clone)]
 pub(super) struct Hint {
-    hints: Sender<PathBuf>,
+    hints: Sender<Hinted>,
     /// Spools that need no hint: one has been given, and no turn has begun since.
-    given: Arc<Mutex<HashSet<PathBuf>>>,
+    given: Given,
+}
+
+type Given = Arc<Mutex<HashSet<Arc<Path>>>>;
+
+struct Hinted {
+    dir: Arc<Path>,
+    /// It is its end, for which nobody is to wait.
+    end: bool,
 }
 
 impl Hint {
-    /// Bytes have come to this spool, or its end.
+    /// Bytes have come to this spool.
     pub(super) fn bytes(&self, dir: &Path) {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         if given.contains(dir) {
             return;
         }
-        given.insert(dir.to_owned());
+        let dir: Arc<Path> = dir.into();
+        given.insert(Arc::clone(&dir));
         // Nobody hears it when the agent ends: the next one looks.
-        drop(self.hints.send(dir.to_owned()));
+        drop(self.hints.send(Hinted { dir, end: false }));
+    }
+
+    /// Its writer has ended.
+    pub(super) fn end(&self, dir: &Path) {
+        drop(self.hints.send(Hinted { dir: dir.into(), end: true }));
     }
 }
 
 /// What is known of deliveries, for whoever asks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Report {
     /// Turns that are under way.
     pub(super) running: usize,
@@ -66,7 +95,9 @@ pub(super) struct Report {
     /// By log store: why the last try failed, if it did.
     pub(super) stores: BTreeMap<String, Option<String>>,
     /// By spool: when all that was there was delivered.
-    pub(super) caught_up: HashMap<PathBuf, Instant>,
+    pub(super) caught_up: HashMap<Arc<Path>, Instant>,
+    /// By spool: the log stores of its last turn, which know how far they are.
+    pub(super) targets: HashMap<Arc<Path>, Arc<[Target]>>,
 }
 
 /// See the module.
@@ -86,16 +117,43 @@ enum Command {
     Stop,
 }
 
-struct Finished {
-    dir: PathBuf,
-    what: Finish,
+/// What is known of one spool.
+struct Spool {
+    /// A stream of this process: it hints.
+    own: bool,
+    /// How much there was at the last look, of those that do not hint.
+    size: Option<u64>,
+    /// Which of the groups it belongs to, once its meta file has been read.
+    group: Option<usize>,
+    stage: Stage,
+    /// When its last turn ended, and how long its stores let lines wait.
+    last: Option<(Instant, Duration)>,
+    kept: Option<Box<Kept>>,
 }
 
-enum Finish {
-    Delivered,
-    CaughtUp,
-    Stopped,
-    Failed,
+#[derive(Clone, Copy)]
+enum Stage {
+    /// There is nothing to deliver.
+    Idle,
+    /// Its turn may begin then.
+    Due(Instant),
+    Running {
+        /// Something has come meanwhile, and whether that was its end.
+        more: Option<bool>,
+    },
+    /// Its last turn failed; not before then.
+    Later(Instant),
+}
+
+/// The spools of one stack.
+struct Group {
+    key: StackKey,
+    running: usize,
+    due: BTreeSet<(Instant, Arc<Path>)>,
+    /// Spools that had a turn lately, at the last look.
+    busy: usize,
+    /// How many wait, for its turns to know.
+    others: Others,
 }
 
 /// The scheduling thread.
@@ -104,23 +162,12 @@ struct Scheduler {
     deliveries: usize,
     stacks: Arc<OpenStacks>,
     report: Arc<Mutex<Report>>,
-    given: Arc<Mutex<HashSet<PathBuf>>>,
+    given: Given,
     stop: Stop,
     log: Log,
-    waiting: VecDeque<PathBuf>,
-    queued: HashSet<PathBuf>,
-    running: HashSet<PathBuf>,
-    /// Something came to these while their turn was under way.
-    more: HashSet<PathBuf>,
-    /// Not before.
-    later: HashMap<PathBuf, Instant>,
-    /// How much there was at the last look, of those that do not hint.
-    sizes: HashMap<PathBuf, u64>,
-    /// How many wait, for the turns to know.
-    others: Arc<AtomicUsize>,
-    /// Spools of this process: they hint.
-    own: HashSet<PathBuf>,
-    finished: Sender<Finished>,
+    spools: HashMap<Arc<Path>, Spool>,
+    groups: Vec<Group>,
+    workers: Workers,
     drains: Vec<Sender<()>>,
 }
 
@@ -136,7 +183,7 @@ impl Courier {
         let (finished, ends) = unbounded();
         let (stopper, stop) = ship::stop();
         let report = Arc::new(Mutex::new(Report::default()));
-        let given = Arc::new(Mutex::new(HashSet::new()));
+        let given = Given::default();
         let stacks = Arc::new(stacks);
         let scheduler = Scheduler {
             root,
@@ -146,15 +193,9 @@ impl Courier {
             given: Arc::clone(&given),
             stop,
             log,
-            waiting: VecDeque::new(),
-            queued: HashSet::new(),
-            running: HashSet::new(),
-            more: HashSet::new(),
-            later: HashMap::new(),
-            sizes: HashMap::new(),
-            others: Arc::default(),
-            own: HashSet::new(),
-            finished,
+            spools: HashMap::new(),
+            groups: Vec::new(),
+            workers: Workers::new(finished),
             drains: Vec::new(),
         };
         let builder = thread::Builder::new().name("courier".to_owned());
@@ -197,34 +238,40 @@ impl Scheduler {
     fn run(
         mut self,
         orders: &Receiver<Command>,
-        hinted: &Receiver<PathBuf>,
+        hinted: &Receiver<Hinted>,
         ends: &Receiver<Finished>,
     ) {
         let looks = tick(LOOK);
         let mut stopping = false;
         self.look();
         loop {
+            let mut due = never();
             if stopping {
-                if self.running.is_empty() {
+                if self.running() == 0 {
                     return;
                 }
             } else {
                 // What has been told so far comes before the answer that nothing is left.
-                hinted.try_iter().for_each(|dir| self.hinted(dir));
-                self.begin();
+                hinted.try_iter().for_each(|hint| self.hinted(&hint));
+                ends.try_iter().for_each(|end| self.ended(end));
+                if let Some(next) = self.begin() {
+                    due = at(next);
+                }
                 self.tell();
             }
             select! {
-                recv(hinted) -> dir => if let Ok(dir) = dir { self.hinted(dir) },
+                recv(hinted) -> hint => if let Ok(hint) = hint { self.hinted(&hint) },
                 recv(ends) -> end => if let Ok(end) = end { self.ended(end) },
                 recv(orders) -> order => match order {
                     Ok(Command::Drain(sender)) => {
                         self.look();
                         self.drains.push(sender);
+                        self.hurry();
                     }
                     Ok(Command::Stop) | Err(_) => stopping = true,
                 },
                 recv(looks) -> _ => self.look(),
+                recv(due) -> _ => {}
             }
         }
     }
@@ -233,25 +280,121 @@ impl Scheduler {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A stream of this process has given something to its spool.
-    fn hinted(&mut self, dir: PathBuf) {
-        self.own.insert(dir.clone());
-        self.wants(dir);
+    fn running(&self) -> usize {
+        self.groups.iter().map(|group| group.running).sum()
     }
 
-    /// There is something to deliver in this spool.
-    fn wants(&mut self, dir: PathBuf) {
-        if self.running.contains(&dir) {
-            self.more.insert(dir);
-        } else if !self.later.contains_key(&dir) && self.queued.insert(dir.clone()) {
-            self.waiting.push_back(dir);
+    fn spool(&mut self, dir: &Arc<Path>) -> &mut Spool {
+        self.spools.entry(Arc::clone(dir)).or_insert_with(|| Spool {
+            own: false,
+            size: None,
+            group: None,
+            stage: Stage::Idle,
+            last: None,
+            kept: None,
+        })
+    }
+
+    /// A stream of this process has given something to its spool.
+    fn hinted(&mut self, Hinted { dir, end }: &Hinted) {
+        self.spool(dir).own = true;
+        self.wants(dir, *end);
+    }
+
+    /// There is something to deliver in this spool, or it is its end.
+    fn wants(&mut self, dir: &Arc<Path>, end: bool) {
+        let now = Instant::now();
+        let spool = self.spool(dir);
+        match &mut spool.stage {
+            Stage::Running { more } => *more = Some(end || more.unwrap_or_default()),
+            Stage::Later(_) => {}
+            Stage::Due(at) => {
+                if end && *at > now {
+                    self.set_due(dir, now);
+                }
+            }
+            Stage::Idle => {
+                let (last, group) = (spool.last, spool.group);
+                let rest = last.map_or(Duration::ZERO, |(_, age)| self.rest(group, age));
+                let at = last.map_or(now, |(last, _)| last + rest).max(now);
+                self.set_due(dir, if end { now } else { at });
+            }
         }
+    }
+
+    /// How long a spool whose stores let lines wait for `age` rests between its turns.
+    fn rest(&self, group: Option<usize>, age: Duration) -> Duration {
+        let Some(group) = group.and_then(|index| self.groups.get(index)) else {
+            return Duration::ZERO;
+        };
+        let busy = group.busy.max(group.due.len() + group.running);
+        if busy <= self.deliveries || !self.drains.is_empty() {
+            return Duration::ZERO;
+        }
+        LONGEST_REST.min(REST * busy as u32).max(age)
+    }
+
+    fn set_due(&mut self, dir: &Arc<Path>, at: Instant) {
+        self.set_stage(dir, Stage::Due(at));
+    }
+
+    /// Keeps the queue of the group in step.
+    fn set_stage(&mut self, dir: &Arc<Path>, stage: Stage) {
+        let group = match self.spool(dir).group {
+            Some(group) => group,
+            None => match self.group_of(dir) {
+                Ok(group) => group,
+                Err(_) if !dir.exists() => {
+                    // Delivered, before the word of its end came.
+                    self.spools.remove(dir);
+                    return;
+                }
+                Err(why) => {
+                    self.log.limited(&format!("deliver {}: {why}", dir.display()));
+                    self.spool(dir).stage = Stage::Later(Instant::now() + AGAIN);
+                    return;
+                }
+            },
+        };
+        let spool = self.spool(dir);
+        spool.group = Some(group);
+        let before = std::mem::replace(&mut spool.stage, stage);
+        let Some(group) = self.groups.get_mut(group) else { return };
+        if let Stage::Due(at) = before {
+            group.due.remove(&(at, Arc::clone(dir)));
+        }
+        if let Stage::Due(at) = stage {
+            group.due.insert((at, Arc::clone(dir)));
+        }
+    }
+
+    fn group_of(&mut self, dir: &Path) -> Result<usize, String> {
+        let meta = spool::read_meta(dir).map_err(|error| crate::delivery::chain(&error))?;
+        let key = self.stacks.key(&meta);
+        if let Some(known) = self.groups.iter().position(|group| group.key == key) {
+            return Ok(known);
+        }
+        self.groups.push(Group {
+            key,
+            running: 0,
+            due: BTreeSet::new(),
+            busy: 0,
+            others: Others::default(),
+        });
+        Ok(self.groups.len() - 1)
+    }
+
+    /// Who waits for everything to be delivered does not want anybody to rest.
+    fn hurry(&mut self) {
+        let now = Instant::now();
+        let resting = self.groups.iter().flat_map(|group| group.due.iter());
+        let resting: Vec<_> = resting.map(|(_, dir)| Arc::clone(dir)).collect();
+        resting.iter().for_each(|dir| self.set_due(dir, now));
     }
 
     /// Spools that nobody has told of: of other processes, and of those that are gone.
     fn look(&mut self) {
         let now = Instant::now();
-        self.later.retain(|_, until| *until > now);
         let entries = match spool::writers(&self.root) {
             Ok(entries) => entries,
             Err(error) => {
@@ -260,157 +403,158 @@ impl Scheduler {
                 return;
             }
         };
-        let known: HashSet<&PathBuf> = entries.iter().collect();
-        self.sizes.retain(|dir, _| known.contains(dir));
-        self.own.retain(|dir| known.contains(dir));
-        self.report().caught_up.retain(|dir, _| known.contains(dir));
-        for dir in entries {
-            let known = self.running.contains(&dir) || self.queued.contains(&dir);
-            if known || self.later.contains_key(&dir) {
-                continue;
+        let known: HashSet<&Path> = entries.iter().map(PathBuf::as_path).collect();
+        self.spools.retain(|dir, spool| {
+            known.contains(&**dir) || matches!(spool.stage, Stage::Running { .. } | Stage::Due(_))
+        });
+        {
+            let mut report = self.report();
+            report.caught_up.retain(|dir, _| known.contains(&**dir));
+            report.targets.retain(|dir, _| known.contains(&**dir));
+        }
+        for dir in &entries {
+            let dir: Arc<Path> = dir.as_path().into();
+            let spool = self.spool(&dir);
+            match spool.stage {
+                Stage::Later(until) if until <= now => spool.stage = Stage::Idle,
+                Stage::Idle => {}
+                _ => continue,
             }
-            if self.own.contains(&dir) && self.sizes.contains_key(&dir) {
+            if spool.own && spool.size.is_some() {
                 continue;
             }
             // What is gone since has been delivered.
             let Ok((state, bytes)) = spool::growth(&dir) else { continue };
-            let before = self.sizes.insert(dir.clone(), bytes);
-            if before != Some(bytes) || state != SpoolState::Live {
-                self.wants(dir);
+            let ended = state != SpoolState::Live;
+            if spool.size.replace(bytes) != Some(bytes) || ended {
+                self.wants(&dir, ended);
             }
+        }
+        self.tidy(now);
+    }
+
+    /// Lets go of what no turn will soon need, and counts who is busy.
+    fn tidy(&mut self, now: Instant) {
+        self.groups.iter_mut().for_each(|group| group.busy = 0);
+        let (mut kept, mut old) = (0, Vec::new());
+        for (dir, spool) in &mut self.spools {
+            let since = spool.last.map(|(last, _)| now.saturating_duration_since(last));
+            if since.is_some_and(|since| since < BUSY)
+                && let Some(group) = spool.group.and_then(|index| self.groups.get_mut(index))
+            {
+                group.busy += 1;
+            }
+            if spool.kept.is_some() {
+                kept += 1;
+                if kept > MOST_KEPT || since.is_none_or(|since| since > KEEP) {
+                    spool.kept = None;
+                    old.push(Arc::clone(dir));
+                }
+            }
+        }
+        let mut report = self.report();
+        for dir in old {
+            report.targets.remove(&dir);
         }
     }
 
-    /// Begins as many turns as there may be.
-    fn begin(&mut self) {
-        while self.running.len() < self.deliveries
-            && let Some(dir) = self.waiting.pop_front()
-        {
-            self.queued.remove(&dir);
-            self.given.lock().unwrap_or_else(PoisonError::into_inner).remove(&dir);
-            self.running.insert(dir.clone());
-            let turn = Turn {
-                dir: dir.clone(),
-                stacks: Arc::clone(&self.stacks),
-                report: Arc::clone(&self.report),
-                stop: self.stop.clone(),
-                others: Arc::clone(&self.others),
-                log: self.log.clone(),
-            };
-            let finished = self.finished.clone();
-            let builder = thread::Builder::new().name("delivery".to_owned());
-            let begun = builder.spawn(move || {
-                let dir = turn.dir.clone();
-                let what = turn.run();
-                drop(finished.send(Finished { dir, what }));
-            });
-            if let Err(error) = begun {
-                self.log.warn(&format!("cannot start a thread for delivery: {error}"));
-                self.ended(Finished { dir, what: Finish::Failed });
-                break;
+    /// Begins as many turns as there may be. Tells when the next may begin.
+    fn begin(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut next = None;
+        for index in 0..self.groups.len() {
+            while let Some(group) = self.groups.get(index)
+                && group.running < self.deliveries
+                && let Some((at, dir)) = group.due.first().cloned()
+            {
+                if at > now {
+                    next = Some(next.map_or(at, |next: Instant| next.min(at)));
+                    break;
+                }
+                self.begin_one(index, dir);
             }
         }
-        // Who wants everything delivered does not want to wait for what may come.
-        self.others.store(self.waiting.len() + self.drains.len(), Ordering::Relaxed);
-        let (running, waiting) = (self.running.len(), self.waiting.len());
+        let waiting = self.groups.iter().map(|group| group.due.len()).sum();
+        for group in &self.groups {
+            // Who wants everything delivered does not want to wait for what may come.
+            group.others.store(group.due.len() + self.drains.len(), Ordering::Relaxed);
+        }
+        let running = self.running();
         let mut report = self.report();
         (report.running, report.waiting) = (running, waiting);
+        next
     }
 
-    fn ended(&mut self, Finished { dir, what }: Finished) {
-        self.running.remove(&dir);
-        let more = self.more.remove(&dir);
+    fn begin_one(&mut self, index: usize, dir: Arc<Path>) {
+        self.set_stage(&dir, Stage::Running { more: None });
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).remove(&dir);
+        let kept = self.spool(&dir).kept.take();
+        let Some(group) = self.groups.get_mut(index) else { return };
+        group.running += 1;
+        let turn = Turn {
+            dir,
+            kept,
+            stacks: Arc::clone(&self.stacks),
+            report: Arc::clone(&self.report),
+            stop: self.stop.clone(),
+            others: Arc::clone(&group.others),
+            log: self.log.clone(),
+        };
+        let running = self.running();
+        if let Err(error) = self.workers.run(turn, running) {
+            self.log.warn(&format!("cannot start a thread for delivery: {error}"));
+        }
+    }
+
+    fn ended(&mut self, Finished { dir, what, kept }: Finished) {
+        let now = Instant::now();
+        let spool = self.spool(&dir);
+        let Stage::Running { more } = spool.stage else { return };
+        spool.last = Some((now, kept.as_ref().map_or(Duration::ZERO, |kept| kept.seal_age())));
+        spool.kept = kept;
+        let group = spool.group;
+        self.set_stage(&dir, Stage::Idle);
+        if let Some(group) = group.and_then(|index| self.groups.get_mut(index)) {
+            group.running -= 1;
+        }
         match what {
             Finish::Delivered => {
                 self.given.lock().unwrap_or_else(PoisonError::into_inner).remove(&dir);
+                self.spools.remove(&dir);
                 let mut report = self.report();
                 report.delivered += 1;
                 report.caught_up.remove(&dir);
+                report.targets.remove(&dir);
             }
             Finish::CaughtUp => {
-                self.report().caught_up.insert(dir.clone(), Instant::now());
-                self.sizes.entry(dir.clone()).or_default();
-                if more {
-                    self.wants(dir);
+                self.report().caught_up.insert(Arc::clone(&dir), now);
+                self.spool(&dir).size.get_or_insert_default();
+                if let Some(end) = more {
+                    self.wants(&dir, end);
                 }
+            }
+            Finish::Down => {
+                let again = now + AGAIN;
+                // Stores that are not down get what has come.
+                let rest = self.rest(group, Duration::ZERO).max(LOOK);
+                self.set_due(&dir, if more.is_some() { now + rest } else { again });
             }
             Finish::Stopped => {}
             Finish::Failed => {
-                self.sizes.remove(&dir);
-                self.later.insert(dir, Instant::now() + AGAIN);
+                let spool = self.spool(&dir);
+                spool.size = None;
+                spool.stage = Stage::Later(now + AGAIN);
             }
         }
     }
 
     /// Tells those who wait for it that nothing is left.
     fn tell(&mut self) {
-        let idle = self.running.is_empty() && self.waiting.is_empty() && self.later.is_empty();
-        if idle && !self.drains.is_empty() {
+        let is_idle = |spool: &Spool| matches!(spool.stage, Stage::Idle);
+        if !self.drains.is_empty() && self.spools.values().all(is_idle) {
             for drain in self.drains.drain(..) {
                 drain.send(()).ok();
             }
-        }
-    }
-}
-
-/// One spool's turn.
-struct Turn {
-    dir: PathBuf,
-    stacks: Arc<OpenStacks>,
-    report: Arc<Mutex<Report>>,
-    stop: Stop,
-    others: Arc<AtomicUsize>,
-    log: Log,
-}
-
-impl Turn {
-    fn run(&self) -> Finish {
-        match self.try_run() {
-            Ok(finish) => finish,
-            Err(_) if !self.dir.exists() => Finish::Delivered,
-            Err(message) => {
-                self.log.limited(&format!("deliver {}: {message}", self.dir.display()));
-                Finish::Failed
-            }
-        }
-    }
-
-    fn try_run(&self) -> Result<Finish, String> {
-        let meta = spool::read_meta(&self.dir).map_err(|error| chain(&error))?;
-        let open = self.stacks.of(&meta).map_err(|error| chain(&error))?;
-        let Some(handle) = open.handle() else { return Ok(Finish::Stopped) };
-        let targets: Vec<_> = open.stores.iter().map(Target::another).collect();
-        let over = |quiet: Duration| {
-            self.note(&targets);
-            quiet >= STAY || self.others.load(Ordering::Relaxed) > 0
-        };
-        let shipped = ship::ship_spool(
-            &self.dir,
-            &meta,
-            &targets,
-            &open.stack.ship,
-            open.stack.spool.max_bytes,
-            handle,
-            Until::Told(&over),
-            &self.stop,
-        );
-        self.note(&targets);
-        match shipped {
-            Ok(Outcome::Delivered) => {
-                targets.iter().filter_map(refusal).for_each(|line| self.log.warn(&line));
-                Ok(Finish::Delivered)
-            }
-            Ok(Outcome::CaughtUp) => Ok(Finish::CaughtUp),
-            Ok(Outcome::Stopped) => Ok(Finish::Stopped),
-            Err(SpoolError::Held { .. }) => Ok(Finish::Failed),
-            Err(error) => Err(chain(&error)),
-        }
-    }
-
-    fn note(&self, targets: &[Target]) {
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        for target in targets {
-            report.stores.insert(target.name.clone(), target.progress.error());
         }
     }
 }

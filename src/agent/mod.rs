@@ -52,6 +52,7 @@ mod earlier;
 mod finisher;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod gc;
 mod http;
 mod identity;
 mod inbox;
@@ -67,6 +68,7 @@ mod service;
 mod source;
 mod status;
 mod stream;
+mod turn;
 mod web;
 
 use std::collections::BTreeMap;
@@ -89,6 +91,7 @@ use self::control::{Client, Control};
 use self::courier::Courier;
 use self::earlier::Earlier;
 use self::finisher::Finisher;
+use self::gc::Gc;
 use self::inbox::{Ask, Delivery, Inbox, inbox};
 use self::inputs::Inputs;
 use self::intake::{Event, Intake, Token};
@@ -160,6 +163,7 @@ pub struct Agent {
     until_done: bool,
     started: Instant,
     scan_at: Instant,
+    gc: Gc,
 }
 
 /// Why the agent cannot start.
@@ -243,6 +247,7 @@ impl Agent {
             }
         }
         let now = Instant::now();
+        let interval = stack.agent.gc_interval;
         let mut agent = Self {
             _lock: lock,
             signals,
@@ -257,6 +262,7 @@ impl Agent {
             until_done: start.until_done,
             started: now,
             scan_at: now,
+            gc: Gc::new(interval, now),
         };
         agent.scan();
         let lost = agent.inputs.service.settle();
@@ -272,7 +278,7 @@ impl Agent {
         self.inputs.service.ready();
         let deadline = loop {
             self.tell_service();
-            let mut until = Some(self.scan_at);
+            let mut until = Some(self.scan_at.min(self.gc.due()));
             until = until.into_iter().chain(self.inputs.service.due()).min();
             until = until.into_iter().chain(self.clients.iter().flatten().map(|it| it.until)).min();
             if self.until_done {
@@ -290,6 +296,10 @@ impl Agent {
             }
             if now >= self.scan_at {
                 self.scan();
+            }
+            if now >= self.gc.due() {
+                let stack = &self.intake.common.stack;
+                self.gc.begin(stack, &stack.spool.dir, &self.log, now);
             }
             if self.until_done && self.is_done() {
                 break None;

@@ -14,7 +14,7 @@ use super::identity::{Known, filled};
 use super::inputs::{Inputs, State};
 use super::intake::{Event, Intake, all_was_read};
 use super::position::Last;
-use super::source::{EXIT_RECORD, Followed, Source, open_fifo, open_stdin, read_exit};
+use super::source::{EXIT_RECORD, Followed, Source, exit_record, open_fifo, open_stdin, read_exit};
 use super::stream::Stream;
 use super::{Kind, Metadata};
 use crate::capture::file::{self, Follower, Format, Ledger, Start, Take};
@@ -121,16 +121,17 @@ impl Inputs {
         state.error = None;
         let path_of = |index: &usize| Some((intake.slot(*index)?.path.clone()?, *index));
         let mut open: BTreeMap<PathBuf, usize> = open.iter().filter_map(path_of).collect();
-        let mut there = HashSet::new();
-        for entry in entries.flatten() {
-            let path = entry.path();
+        // One look at the folder tells of all exit records.
+        let there: BTreeMap<PathBuf, _> = entries
+            .flatten()
+            .filter_map(|entry| Some((entry.path(), entry.file_type().ok()?)))
+            .collect();
+        for (path, kind) in &there {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let Ok(kind) = entry.file_type() else { continue };
-            if !is_step(name) || !(kind.is_fifo() || kind.is_file()) || state.over.contains(&path) {
-                there.insert(path);
+            if !is_step(name) || !(kind.is_fifo() || kind.is_file()) || state.over.contains(path) {
                 continue;
             }
-            there.insert(path.clone());
+            let path = path.clone();
             if !open.contains_key(&path) {
                 if intake.len() >= self.settings.max_inputs {
                     self.too_many(state);
@@ -156,6 +157,7 @@ impl Inputs {
                 open.extend(index.map(|index| (path.clone(), index)));
             }
             if let Some(index) = open.get(&path)
+                && there.contains_key(&exit_record(&path))
                 && let Some(exit) = read_exit(&path)
             {
                 self.release(*index, intake);
@@ -165,7 +167,7 @@ impl Inputs {
                 state.over.insert(path);
             }
         }
-        state.over.retain(|path| there.contains(path));
+        state.over.retain(|path| there.contains_key(path));
     }
 
     pub(super) fn scan_files(
@@ -291,7 +293,6 @@ fn step_name(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::exit_record;
     use super::*;
 
     #[test]

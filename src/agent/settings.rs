@@ -23,6 +23,8 @@ pub struct Settings {
     pub max_inputs: usize,
     /// Between looks for new files where nothing tells.
     pub scan_interval: Duration,
+    /// Between looks for runs that are older than their store keeps them.
+    pub gc_interval: Duration,
     /// Where it says how it is doing.
     pub http: Option<Endpoint>,
     /// How its own lines look.
@@ -36,6 +38,7 @@ impl Default for Settings {
             deliveries: 8,
             max_inputs: 10_000,
             scan_interval: Duration::from_secs(5),
+            gc_interval: Duration::from_hours(6),
             http: None,
             log_format: LogFormat::default(),
         }

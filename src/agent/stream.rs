@@ -484,7 +484,7 @@ impl Ended {
     /// Writes the exit record. Says what went wrong.
     pub(super) fn finish(self, hint: &Hint) -> Result<(), String> {
         let finished = self.writer.finish(&self.exit);
-        hint.bytes(&self.dir);
+        hint.end(&self.dir);
         finished.map_err(|error| crate::delivery::chain(&error))
     }
 }

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::HeaderMap;
@@ -24,6 +25,8 @@ use crate::listen::{Address, Guard, Handler, Limits, Server, Socket};
 
 /// Requests that one HTTP/2 connection may make at a time.
 const MAX_CALLS: u32 = 16;
+/// How long a client may take nothing of its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All servers of an agent.
 #[derive(Default)]
@@ -83,7 +86,7 @@ impl Web {
             None => self.thread.insert(Thread::start()?).handle.clone(),
         };
         let (stop, stopped) = watch::channel(false);
-        let limits = Limits { connections, calls: MAX_CALLS };
+        let limits = Limits { connections, calls: MAX_CALLS, write_timeout: WRITE_TIMEOUT };
         let server = Server::new(handler, Arc::clone(&guard), limits, stopped);
         // A server that has gone and has no connection left is nothing to wait for.
         self.connections.retain(|(most, permits)| permits.available_permits() < *most);

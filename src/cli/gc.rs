@@ -1,6 +1,6 @@
 //! `steplog gc`: removes runs that are old or too many, and what crashes have left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -68,16 +68,11 @@ fn collect(args: &Args) -> Result<u8, Failure> {
 
 fn remove(access: &Access<Reader>, garbage: &Garbage) -> Result<(), Failure> {
     let bar = bar(garbage.runs.len() as u64 + 1, "removing");
-    for run in &garbage.runs {
-        access.runtime.block_on(gc::remove(&access.reader, &run.objects))?;
-        bar.inc(1);
-    }
-    access.runtime.block_on(gc::remove(&access.reader, &garbage.leftovers))?;
-    for file in &garbage.files {
-        if let Err(error) = std::fs::remove_file(file) {
-            bar.suspend(|| wrap::say(format!("remove {}: {error}", file.display())));
-        }
-    }
+    let stays = |file: &Path, error| {
+        bar.suspend(|| wrap::say(format!("remove {}: {error}", file.display())));
+    };
+    let removing = gc::remove_all(&access.reader, garbage, || bar.inc(1), stays);
+    access.runtime.block_on(removing)?;
     bar.finish_and_clear();
     Ok(())
 }

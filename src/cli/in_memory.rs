@@ -35,7 +35,7 @@ pub(super) fn deliver(stack: &Stack, meta: Meta) -> Result<(FanOut, Courier), St
             };
             match one(&delivery, source, &stop) {
                 Ok(Outcome::Delivered) => Ok(refusal(target)),
-                Ok(Outcome::Stopped | Outcome::CaughtUp) => Err(behind(target)),
+                Ok(Outcome::Stopped | Outcome::CaughtUp | Outcome::Down) => Err(behind(target)),
                 Err(error) => Err(chain(&error)),
             }
         };
@@ -72,5 +72,5 @@ fn one(delivery: &Delivery<'_>, source: MemorySource, stop: &Stop) -> Result<Out
         Some(source) => Ok(Box::new(source) as Box<dyn FrameSource>),
         None => Err(SourceError::Spent),
     };
-    ship::deliver(delivery, &mut open, stop)
+    ship::deliver(delivery, &mut ship::Left::default(), &mut open, stop)
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{process, thread};
 
@@ -25,7 +25,7 @@ use signal_hook::iterator::Signals;
 use super::reading::{self, Failure, NOT_ALLOWED};
 use super::wrap::say;
 use crate::delivery::{OpenError, OpenStacks, behind, chain, refusal};
-use crate::ship::{self, Error, Outcome, SpoolError, Stop, Stopper, Target, Until};
+use crate::ship::{self, Error, Outcome, Shipment, SpoolError, Stop, Stopper, Target, Until};
 use crate::spool::{self, Meta, SpoolState};
 use crate::stack;
 use crate::words::counted;
@@ -256,22 +256,16 @@ impl Shipping<'_> {
         })?;
         let open = self.stacks.of(&meta).map_err(|error| self.unopened(dir, &meta, &error))?;
         let Some(handle) = open.handle() else { return Ok(Some(Done::Stopped)) };
-        let targets: Vec<_> = open.stores.iter().map(Target::another).collect();
+        let targets: Arc<[Target]> = open.stores.iter().map(Target::another).collect();
         let over = AtomicBool::new(false);
         let result = thread::scope(|scope| {
             if !self.bar.is_hidden() {
                 scope.spawn(|| show(self.bar, &targets, &over));
             }
-            let result = ship::ship_spool(
-                dir,
-                &meta,
-                &targets,
-                &open.stack.ship,
-                open.stack.spool.max_bytes,
-                handle,
-                Until::End,
-                self.stop,
-            );
+            let (settings, max) = (&open.stack.ship, open.stack.spool.max_bytes);
+            let shipment = Shipment::open(dir, meta, Arc::clone(&targets), settings, max);
+            let result =
+                shipment.and_then(|mut shipment| shipment.turn(handle, Until::End, self.stop));
             over.store(true, Ordering::Relaxed);
             result
         });
@@ -283,7 +277,7 @@ impl Shipping<'_> {
                 }
                 Ok(Some(Done::Delivered { refused: !refused.is_empty() }))
             }
-            Ok(Outcome::Stopped | Outcome::CaughtUp) => {
+            Ok(Outcome::Stopped | Outcome::CaughtUp | Outcome::Down) => {
                 for target in targets.iter().filter(|target| !target.progress.is_delivered()) {
                     self.bar.suspend(|| say(behind(target)));
                 }
@@ -292,7 +286,7 @@ impl Shipping<'_> {
             Err(SpoolError::Held { .. }) => Ok(None),
             Err(error) => {
                 // That one stands for all that cannot go on; the others are behind for other reasons.
-                for target in &targets {
+                for target in targets.iter() {
                     if let Some(cause) = target.progress.error()
                         && !chain(&error).contains(&cause)
                     {

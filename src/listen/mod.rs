@@ -12,9 +12,10 @@
 //!    is refused when the stack file is read, and once more when it is opened.
 //! 2. A client that says nothing, or not enough, costs one of the server's connections for 30 s and no more; a
 //!    handshake never holds up the next client.
-//! 3. The token is kept as its SHA-256 and compared in constant time. Neither it nor the key has a `Debug`
+//! 3. A client that takes nothing of its answer for [`Limits::write_timeout`] is cut off.
+//! 4. The token is kept as its SHA-256 and compared in constant time. Neither it nor the key has a `Debug`
 //!    that shows it.
-//! 4. A certificate, key or token that is renewed is used from the next connection on after
+//! 5. A certificate, key or token that is renewed is used from the next connection on after
 //!    [`Guard::reload`]; if it is wrong the old one stays.
 //!
 //! Knows no paths, no requests and no stack: what is answered is the [`Handler`]'s, which also asks
@@ -26,6 +27,7 @@ mod guard;
 mod peer;
 mod serve;
 mod socket;
+mod stall;
 mod token;
 
 pub use address::{Address, AddressError};

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::stall::Stall;
 use super::{Guard, Peer, Socket};
 
 /// How long a client may take to begin TLS, to begin a request, and to send its head.
@@ -54,6 +55,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests that one HTTP/2 connection may make at a time.
     pub calls: u32,
+    /// How long a client may take nothing of its answer.
+    pub write_timeout: Duration,
 }
 
 /// One server: who answers, who may come in, how many.
@@ -66,6 +69,8 @@ pub struct Server<H> {
     pub permits: Arc<Semaphore>,
     /// Requests that one HTTP/2 connection may make at a time.
     pub calls: u32,
+    /// How long a client may take nothing of its answer.
+    pub write_timeout: Duration,
     /// Once it is true no more is taken, and what is under way is answered.
     pub stopped: watch::Receiver<bool>,
 }
@@ -77,6 +82,7 @@ impl<H> Clone for Server<H> {
             guard: Arc::clone(&self.guard),
             permits: Arc::clone(&self.permits),
             calls: self.calls,
+            write_timeout: self.write_timeout,
             stopped: self.stopped.clone(),
         }
     }
@@ -120,7 +126,8 @@ impl<H: Handler> Server<H> {
         stopped: watch::Receiver<bool>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(limits.connections));
-        Self { handler, guard, permits, calls: limits.calls, stopped }
+        let Limits { calls, write_timeout, .. } = limits;
+        Self { handler, guard, permits, calls, write_timeout, stopped }
     }
 
     /// Begins to serve at this socket; to be called in a runtime. The future ends when no more connections
@@ -181,6 +188,7 @@ impl<H: Handler> Server<H> {
     }
 
     async fn requests(mut self, stream: Box<dyn Stream>, peer: Peer) {
+        let stream = Stall::new(stream, self.write_timeout);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()

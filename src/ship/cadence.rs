@@ -61,7 +61,8 @@ impl Cadence {
         Some(if self.is_burst(now) { now } else { first + self.limit(now) })
     }
 
-    fn limit(&self, now: Instant) -> Duration {
+    /// How old a chunk may become that is no burst.
+    pub(super) fn limit(&self, now: Instant) -> Duration {
         match self.age {
             SealAge::Fixed(age) => age,
             SealAge::Growing => {

@@ -31,10 +31,11 @@ use super::budget::Ledger;
 use super::gate::{Gate, Pass};
 use super::keeper::{Cut, Keeper, Mark, StoreCheckpoint};
 use super::pace::{Pace, Ticket};
-use super::reader::{Event, How, Seal};
+use super::pipeline::STILL;
+use super::reader::{Event, How, Seal, Stand};
 use super::request::{Answered, Requests};
 use super::retry::Backoff;
-use super::stop::{Stop, Stopper};
+use super::stop::{Stop, Stopper, Until};
 use super::{Error, Progress};
 use crate::line::State;
 use crate::record::Exit;
@@ -49,8 +50,11 @@ const SAVING_PART: u32 = 20;
 /// has gets its last chunk twice if we die before it is written.
 const LONGEST_UNSAVED: Duration = Duration::from_millis(50);
 
+/// Cuts that are noted at once at least, also for a store that takes one request at a time: the
+/// checkpoint must not be what it waits for.
+const BERTHS: usize = 16;
+
 /// How the coordinator's work has ended.
-#[derive(Debug)]
 pub(super) enum Done {
     /// All is delivered and the store knows that it is all.
     Delivered,
@@ -58,6 +62,8 @@ pub(super) enum Done {
     Stopped,
     /// All that there was is delivered, and the writer goes on.
     CaughtUp,
+    /// The store is down, and others are to have their turn.
+    Down,
     /// The store has other lines under a chunk's number: cuts have to be made anew.
     Conflict(u64),
 }
@@ -76,7 +82,17 @@ pub(super) struct Coordinator<'a> {
     pub(super) kept: StoreCheckpoint,
     /// Stops the reader.
     pub(super) halt: Option<Stopper>,
+    pub(super) until: Until<'a>,
     pub(super) flow: Flow,
+}
+
+/// A pipeline between two turns: all that it goes on with, without asking disk or store.
+pub(super) struct Parts {
+    pub(super) stand: Stand,
+    pub(super) session: Arc<dyn Session>,
+    pub(super) kept: StoreCheckpoint,
+    /// A chunk was delivered: our cuts are those of the store.
+    pub(super) proved: bool,
 }
 
 /// What is on its way, by stage.
@@ -102,7 +118,7 @@ pub(super) struct Flow {
     /// Reading has ended because we were stopped.
     halted: bool,
     /// Reading has ended because there is no more for now.
-    caught_up: bool,
+    caught_up: Option<Box<Stand>>,
     /// We were told to stop, and until when requests may still succeed.
     grace: Option<Instant>,
     /// The checkpoint lacks something, and by when it is to be written for that.
@@ -117,13 +133,18 @@ pub(super) struct Flow {
 
 impl Flow {
     /// Goes on with chunk `next`, after lines that come to `totals`.
-    pub(super) fn after(next: u64, totals: Summary) -> Self {
-        Self { next_ready: next, totals, ..Self::default() }
+    pub(super) fn after(next: u64, totals: Summary, proved: bool) -> Self {
+        Self { next_ready: next, totals, proved, ..Self::default() }
     }
 
     /// Nothing is left but to tell the store that this is all.
     fn is_at_end(&self) -> bool {
         self.ending.is_some() && self.is_all_acknowledged()
+    }
+
+    /// Nothing more comes from the reader.
+    fn is_all_read(&self) -> bool {
+        self.ending.is_some() || self.halted || self.caught_up.is_some()
     }
 
     /// Nothing that was read is under way.
@@ -173,14 +194,26 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 }
 
 impl Coordinator<'_> {
-    /// Works until all is done or nothing can be.
-    pub(super) fn run(mut self, events: &Receiver<Event>, stop: &Stop) -> Result<Done, Error> {
+    /// Works until all is done or nothing can be. Where it has caught up, says what to go on with.
+    pub(super) fn run(
+        mut self,
+        events: &Receiver<Event>,
+        stop: &Stop,
+    ) -> Result<(Done, Option<Parts>), Error> {
         self.flow.outages = self.gate.outages();
         let done = self.work(events, stop);
         if self.flow.unsaved.is_some() {
             self.save();
         }
-        done
+        let done = done?;
+        let stand = self.flow.caught_up.take().filter(|_| matches!(done, Done::CaughtUp));
+        let parts = stand.map(|stand| Parts {
+            stand: *stand,
+            session: self.session,
+            kept: self.kept,
+            proved: self.flow.proved,
+        });
+        Ok((done, parts))
     }
 
     fn work(&mut self, events: &Receiver<Event>, stop: &Stop) -> Result<Done, Error> {
@@ -196,7 +229,7 @@ impl Coordinator<'_> {
             select! {
                 recv(events) -> event => match event {
                     Ok(event) => self.handle(event)?,
-                    Err(_) if self.flow.ending.is_some() || self.flow.halted || self.flow.caught_up => events = &silence,
+                    Err(_) if self.flow.is_all_read() => events = &silence,
                     // They only go without a word by a panic; the scope they run in will tell.
                     Err(_) => return Ok(Done::Stopped),
                 },
@@ -222,10 +255,9 @@ impl Coordinator<'_> {
 
     fn handle(&mut self, event: Event) -> Result<(), Error> {
         match event {
-            Event::Encoded { chunk, position, taken, encoded } => {
+            Event::Encoded { chunk, position, encoded } => {
                 let encoded = encoded?;
                 let held = encoded.held();
-                self.ledger.became(taken, held);
                 let open = self.flow.open.entry(chunk).or_default();
                 open.held += held;
                 open.blocks.insert(position, encoded);
@@ -237,9 +269,9 @@ impl Coordinator<'_> {
             Event::Ended(how) => match how? {
                 How::Finished(exit) => self.flow.ending = Some(WriterEnd { exit: Some(*exit) }),
                 How::Interrupted => self.flow.ending = Some(WriterEnd { exit: None }),
-                How::CaughtUp => self.flow.caught_up = true,
                 How::Stopped => self.flow.halted = true,
             },
+            Event::CaughtUp(stand) => self.flow.caught_up = Some(stand),
         }
         Ok(())
     }
@@ -343,8 +375,11 @@ impl Coordinator<'_> {
         }
         self.depart(now);
         self.run_errands(now);
-        if self.flow.caught_up && self.is_idle() {
+        if self.flow.caught_up.is_some() && self.is_idle() {
             return Some(Done::CaughtUp);
+        }
+        if self.gate.is_down() && self.requests.running() == 0 && self.until.spares() {
+            return Some(Done::Down);
         }
         self.is_over(now).then_some(Done::Stopped)
     }
@@ -352,8 +387,7 @@ impl Coordinator<'_> {
     /// We were told to stop, and nothing that may still be tried is under way.
     fn is_over(&self, now: Instant) -> bool {
         let flow = &self.flow;
-        let ended = flow.halted || flow.caught_up || flow.ending.is_some();
-        let all_read = flow.open.is_empty() && ended;
+        let all_read = flow.open.is_empty() && flow.is_all_read();
         flow.grace.is_some_and(|grace| now >= grace || (all_read && self.requests.running() == 0))
     }
 
@@ -484,7 +518,7 @@ impl Coordinator<'_> {
     }
 
     fn has_berth(&self) -> bool {
-        let most = if self.flow.proved { 2 * self.pace.most() } else { 1 };
+        let most = if self.flow.proved { (2 * self.pace.most()).max(BERTHS) } else { 1 };
         self.flow.under_way.len() + self.flow.delivered.len() < most
     }
 
@@ -541,10 +575,11 @@ impl Coordinator<'_> {
         let boards = self.has_berth() && !flow.ready.is_empty();
         let overdue = flow.unsaved.map(|by| flow.save_at.map_or(by, |at| at.max(by)));
         let save = earlier(overdue, flow.save_at.filter(|_| boards));
+        let told = matches!(self.until, Until::Told(_)) && self.gate.is_down();
         match flow.grace {
             // Nothing is tried again.
             Some(grace) => Some(grace),
-            None => earlier(save, flow.wake),
+            None => earlier(save, earlier(flow.wake, told.then(|| Instant::now() + STILL))),
         }
     }
 }

@@ -5,23 +5,40 @@
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::budget::Ledger;
 use super::reader::{Event, Job};
 use crate::line::Block;
-use crate::stores::Session;
+use crate::stores::{Encoder, Session};
 
 pub(super) fn run(
     session: &dyn Session,
     jobs: &Receiver<Job>,
     spare: &Sender<Block>,
     events: &Sender<Event>,
+    ledger: &Ledger,
 ) {
     let mut encoder = session.encoder();
-    for Job { chunk, position, taken, block } in jobs {
-        let encoded = encoder.encode(&block);
-        // Where enough spare blocks wait, this one goes.
-        drop(spare.try_send(block));
-        if events.send(Event::Encoded { chunk, position, taken, encoded }).is_err() {
+    for job in jobs {
+        if !encode(encoder.as_mut(), job, spare, events, ledger) {
             return;
         }
     }
+}
+
+/// One block; false: nobody wants it any more.
+pub(super) fn encode(
+    encoder: &mut dyn Encoder,
+    job: Job,
+    spare: &Sender<Block>,
+    events: &Sender<Event>,
+    ledger: &Ledger,
+) -> bool {
+    let Job { chunk, position, taken, block } = job;
+    let encoded = encoder.encode(&block);
+    // Where enough spare blocks wait, this one goes.
+    drop(spare.try_send(block));
+    if let Ok(encoded) = &encoded {
+        ledger.became(taken, encoded.held());
+    }
+    events.send(Event::Encoded { chunk, position, encoded }).is_ok()
 }

@@ -93,6 +93,11 @@ impl Gate {
         receiver
     }
 
+    /// The store seems to be down.
+    pub(super) fn is_down(&self) -> bool {
+        self.state().outage.is_some()
+    }
+
     /// How many outages are over.
     pub(super) fn outages(&self) -> u64 {
         self.state().outages

@@ -51,11 +51,11 @@ use std::sync::{Mutex, PoisonError};
 
 pub use self::gate::Gate;
 pub use self::keeper::{Cut, Keeper, Mark, StoreCheckpoint};
-pub use self::pipeline::{Delivery, Open, deliver};
+pub use self::pipeline::{Delivery, Left, Open, deliver};
 pub use self::settings::Settings;
 pub use self::source::{FrameSource, SourceError, SpoolSource};
-pub use self::spools::{SpoolError, Target, close, runtime, ship_spool};
-pub use self::stop::{Stop, Stopper, Until, stop};
+pub use self::spools::{Shipment, SpoolError, Target, close, runtime};
+pub use self::stop::{Stop, Stopper, Until, Wait, stop};
 use crate::stores::{EncodeError, Refused, StateError, Totals};
 use crate::words::counted;
 
@@ -66,6 +66,8 @@ pub enum Outcome {
     Delivered,
     /// All that there was is delivered; the writer goes on, and has to be delivered on later.
     CaughtUp,
+    /// A store is down; what it lacks is for another turn.
+    Down,
     /// It was stopped before that; the rest is in the spool.
     Stopped,
 }

@@ -2,23 +2,24 @@
 //!
 //! Apart from the coordinator, which knows nothing of threads. First the store is asked what it
 //! has (`recover` makes the plan), then reader, encoders and coordinator run until one of them
-//! says that it is over; the others end because their channels do.
+//! says that it is over; the others end because their channels do. What a pipeline that has caught up is
+//! made of is kept by its caller: the next turn goes on with that and asks nobody.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{at, bounded, select};
+use crossbeam_channel::{at, bounded, select, unbounded};
 use tokio::runtime::Handle;
 
 use super::budget::budget;
 use super::cadence::Cadence;
-use super::coordinator::{Coordinator, Done, Flow};
+use super::coordinator::{Coordinator, Done, Flow, Parts};
 use super::gate::Gate;
 use super::keeper::{Keeper, Mark, StoreCheckpoint, fresh};
 use super::pace::Pace;
-use super::reader::{Encoders, Reader};
+use super::reader::{AT_ONCE, Encoders, Reader, Stand};
 use super::recover::{Plan, behind_the_store, plan};
 use super::request::Requests;
 use super::rest::{self, is_more};
@@ -33,9 +34,6 @@ use crate::stores::{DeliverError, Found, LogStore, Session, Totals};
 
 /// Restarts after conflicts without a chunk delivered in between.
 const MOST_CONFLICTS: u32 = 4;
-
-/// Events that may wait for the coordinator.
-const EVENTS: usize = 64;
 
 /// What is delivered where, and how.
 pub struct Delivery<'a> {
@@ -64,13 +62,18 @@ pub struct Delivery<'a> {
 /// Opens the frames from a stream offset on.
 pub type Open<'a> = dyn FnMut(u64) -> Result<Box<dyn FrameSource>, SourceError> + 'a;
 
+/// What a pipeline leaves when it has caught up, for the next turn of the same writer and store.
+#[derive(Default)]
+pub struct Left(Option<Parts>);
+
 /// Delivers a writer's frames until its end, or until stopped.
 pub fn deliver(
     delivery: &Delivery<'_>,
+    left: &mut Left,
     open: &mut Open<'_>,
     stop: &Stop,
 ) -> Result<Outcome, Error> {
-    let outcome = try_to_deliver(delivery, open, stop)?;
+    let outcome = try_to_deliver(delivery, left, open, stop)?;
     if outcome == Outcome::Delivered {
         let state = delivery.keeper.get(delivery.name).map(|stored| stored.store);
         let session = delivery.store.session(delivery.writer, &state.unwrap_or_default())?;
@@ -81,11 +84,13 @@ pub fn deliver(
 
 fn try_to_deliver(
     delivery: &Delivery<'_>,
+    left: &mut Left,
     open: &mut Open<'_>,
     stop: &Stop,
 ) -> Result<Outcome, Error> {
     let mut conflicts = 0;
     let mut delivered = 0;
+    let mut parts = left.0.take();
     loop {
         let stored = delivery.keeper.get(delivery.name);
         if let Some(stored) = stored.as_ref().filter(|stored| stored.finished) {
@@ -102,9 +107,17 @@ fn try_to_deliver(
         if next_chunk > delivered {
             (delivered, conflicts) = (next_chunk, 0);
         }
-        let conflict = match delivery.once(stored, open, stop)? {
+        let (done, stands) = match parts.take() {
+            Some(parts) => delivery.go_on(parts, stop)?,
+            None => delivery.once(stored, open, stop)?,
+        };
+        let conflict = match done {
             Done::Delivered => return Ok(Outcome::Delivered),
-            Done::CaughtUp => return Ok(Outcome::CaughtUp),
+            Done::CaughtUp => {
+                left.0 = stands;
+                return Ok(Outcome::CaughtUp);
+            }
+            Done::Down => return Ok(Outcome::Down),
             Done::Stopped => return Ok(Outcome::Stopped),
             Done::Conflict(chunk) => chunk,
         };
@@ -122,23 +135,26 @@ impl Delivery<'_> {
         stored: Option<StoreCheckpoint>,
         open: &mut Open<'_>,
         stop: &Stop,
-    ) -> Result<Done, Error> {
+    ) -> Result<(Done, Option<Parts>), Error> {
         let had_checkpoint = stored.is_some();
         let mut kept = stored.unwrap_or_else(fresh);
         kept.finished = false;
         let session = self.store.session(self.writer, &kept.store)?;
         let next_chunk = kept.next_chunk;
-        let Some(found) = self.look(&session, &mut kept, stop)? else {
-            return Ok(Done::Stopped);
+        let found = match self.look(&session, &mut kept, stop)? {
+            Ok(found) => found,
+            Err(done) => return Ok((done, None)),
         };
         if let Some(there) = found.complete {
-            let Some(here) = self.all(&kept.acked, open, stop)? else { return Ok(Done::Stopped) };
+            let Some(here) = self.all(&kept.acked, open, stop)? else {
+                return Ok((Done::Stopped, None));
+            };
             if is_more(here, there) {
                 return Err(Error::More { store: self.name.to_owned(), here, there });
             }
             kept.finished = true;
             self.keeper.put(self.name, kept);
-            return Ok(Done::Delivered);
+            return Ok((Done::Delivered, None));
         }
         let missing = if had_checkpoint || found.chunks.is_empty() {
             None
@@ -162,45 +178,60 @@ impl Delivery<'_> {
         kept.in_flight.retain(|cut| cut.chunk >= next_chunk);
         self.progress.acknowledged(&kept.acked);
         let source = open(kept.acked.lines.resume_offset())?;
-        self.pipeline(source, &session, kept, cuts, stop)
+        let splitter = Splitter::new(self.line_settings(), kept.acked.lines.clone());
+        let stand = Stand { source, splitter };
+        self.pipeline(Parts { stand, session, kept, proved: false }, cuts, stop)
+    }
+
+    /// With what the last turn has left: nobody else has delivered anything since.
+    fn go_on(&self, parts: Parts, stop: &Stop) -> Result<(Done, Option<Parts>), Error> {
+        self.progress.acknowledged(&parts.kept.acked);
+        self.pipeline(parts, VecDeque::new(), stop)
+    }
+
+    fn line_settings(&self) -> line::Settings {
+        let limits = self.store.limits();
+        line::Settings {
+            block_lines: self.lines.block_lines.min(limits.block_lines),
+            block_bytes: self.lines.block_bytes.min(limits.block_bytes),
+            ..self.lines.clone()
+        }
     }
 
     fn pipeline(
         &self,
-        source: Box<dyn FrameSource>,
-        session: &Arc<dyn Session>,
-        kept: StoreCheckpoint,
+        parts: Parts,
         cuts: VecDeque<u64>,
         stop: &Stop,
-    ) -> Result<Done, Error> {
+    ) -> Result<(Done, Option<Parts>), Error> {
+        let Parts { stand: Stand { source, splitter }, session, kept, proved } = parts;
+        let session = &session;
         let settings = self.settings;
         let most = settings.encoders.max(1);
         let limits = self.store.limits();
-        let lines = line::Settings {
-            block_lines: self.lines.block_lines.min(limits.block_lines),
-            block_bytes: self.lines.block_bytes.min(limits.block_bytes),
-            ..self.lines.clone()
-        };
         let (allowance, ledger) = budget(settings.channel_bytes);
         let (halt_by, halt) = stop::stop();
         let (gone_by, gone) = stop::stop();
-        let (events_in, events) = bounded(EVENTS);
+        // As many at the most as the budget has room for.
+        let (events_in, events) = unbounded();
         let released = || self.keeper.released();
         thread::scope(|scope| {
             let encoders = Encoders {
                 scope,
                 session: session.as_ref(),
+                here: None,
                 most,
                 running: 0,
                 jobs: bounded(1),
                 spare: bounded(most + 1),
                 events: events_in,
+                ledger: ledger.clone(),
                 gone,
             };
             let reader = Reader {
                 source,
-                block_bytes: lines.block_bytes,
-                splitter: Splitter::new(lines, kept.acked.lines.clone()),
+                block_bytes: self.lines.block_bytes.min(limits.block_bytes),
+                splitter,
                 block: Block::default(),
                 limits,
                 cuts,
@@ -213,8 +244,11 @@ impl Delivery<'_> {
                 released: &released,
                 until: self.until,
                 halt,
+                at_once: Some(AT_ONCE.min(settings.channel_bytes / 2)),
             };
-            scope.spawn(|| reader.run());
+            if let Some(reader) = reader.start() {
+                scope.spawn(|| reader.run());
+            }
             let requests = Requests::new(Arc::clone(session), self.runtime.clone());
             let coordinator = Coordinator {
                 store: self.name,
@@ -226,7 +260,8 @@ impl Delivery<'_> {
                 gate: self.gate,
                 backoff: Backoff::new(settings.retry_initial, settings.retry_max),
                 requests,
-                flow: Flow::after(kept.next_chunk, kept.acked.totals.clone()),
+                until: self.until,
+                flow: Flow::after(kept.next_chunk, kept.acked.totals.clone(), proved),
                 kept,
                 halt: Some(halt_by),
             };
@@ -241,17 +276,33 @@ impl Delivery<'_> {
         rest::all(mark, open(mark.lines.resume_offset())?, self.lines, stop)
     }
 
-    /// Asks the store what it has until it answers; none if stopped before.
+    /// Asks the store what it has until it answers; or says why nobody waits for that any more.
     fn look(
         &self,
         session: &Arc<dyn Session>,
         kept: &mut StoreCheckpoint,
         stop: &Stop,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<Result<Found, Done>, Error> {
         let settings = self.settings;
         let mut backoff = Backoff::new(settings.retry_initial, settings.retry_max);
         let mut failures = 0;
+        let changes = self.gate.changes();
+        let still = || Instant::now() + STILL;
         loop {
+            let pass = match self.gate.enter(Instant::now()) {
+                Ok(pass) => pass,
+                Err(again) => {
+                    if self.gate.is_down() && self.until.spares() {
+                        return Ok(Err(Done::Down));
+                    }
+                    select! {
+                        recv(stop.channel()) -> _ => return Ok(Err(Done::Stopped)),
+                        recv(changes) -> _ => {}
+                        recv(at(again.map_or_else(still, |again| again.min(still())))) -> _ => {}
+                    }
+                    continue;
+                }
+            };
             let (answer, answers) = bounded(1);
             let (session, next) = (Arc::clone(session), kept.next_chunk);
             let task = self.runtime.spawn(async move {
@@ -264,14 +315,15 @@ impl Delivery<'_> {
                 }),
                 recv(stop.channel()) -> _ => {
                     task.abort();
-                    return Ok(None);
+                    return Ok(Err(Done::Stopped));
                 }
             };
             let (message, after, refused) = match found {
                 Ok(found) => {
                     kept.last_error = None;
                     self.progress.failing(None);
-                    return Ok(Some(found));
+                    // That it can be read says little of whether it takes anything: a pass without a word.
+                    return Ok(Ok(found));
                 }
                 Err(DeliverError::Fatal { message, advice, not_allowed }) => {
                     (message, None, Some((advice, not_allowed)))
@@ -287,13 +339,17 @@ impl Delivery<'_> {
                 return Err(Error::Refused { store, message, advice, not_allowed });
             }
             failures += 1;
+            pass.failed(after, Instant::now());
             select! {
-                recv(stop.channel()) -> _ => return Ok(None),
+                recv(stop.channel()) -> _ => return Ok(Err(Done::Stopped)),
                 recv(at(Instant::now() + backoff.pause(failures, after))) -> _ => {}
             }
         }
     }
 }
+
+/// How often it is asked whether to go on waiting for a store that is down.
+pub(super) const STILL: Duration = Duration::from_millis(250);
 
 /// How many bytes of the spool's start are gone; none if it is all there.
 fn missing_start(source: &mut dyn FrameSource) -> Result<Option<u64>, Error> {
@@ -307,7 +363,7 @@ fn missing_start(source: &mut dyn FrameSource) -> Result<Option<u64>, Error> {
 }
 
 /// How long ago the writer started, by the wall clock; zero if that has jumped back.
-fn age_of(writer: &Writer) -> Duration {
+pub(super) fn age_of(writer: &Writer) -> Duration {
     let nanos = Nanos::now().0.saturating_sub(writer.started.0);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }

@@ -3,6 +3,9 @@
 //! Apart because every cut is decided here: by size, by age, by the end, or because it was decided
 //! before a crash. Given the cuts, the blocks in a chunk are always the same: they end where they
 //! are full, and nowhere else but at a cut. Sends nothing to a store and keeps nothing.
+//!
+//! What is there at once is read, and encoded, on the thread that starts the pipeline: a turn of a spool
+//! that has little to deliver needs no other. Threads begin where there is more, or something to wait for.
 
 use std::collections::VecDeque;
 use std::thread::Scope;
@@ -10,15 +13,15 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 
-use super::budget::Allowance;
+use super::budget::{Allowance, Ledger};
 use super::cadence::Cadence;
 use super::encoder;
 use super::source::{FrameSource, SourceError};
-use super::stop::{Stop, Until};
+use super::stop::{Stop, Until, Wait};
 use crate::line::{Block, Splitter, State};
 use crate::record::Exit;
 use crate::spool::{Frame, Next};
-use crate::stores::{EncodeError, Encoded, Limits, Session};
+use crate::stores::{EncodeError, Encoded, Encoder, Limits, Session};
 
 /// What the threads tell the coordinator.
 pub(super) enum Event {
@@ -28,14 +31,20 @@ pub(super) enum Event {
         chunk: u64,
         /// Which of its blocks.
         position: usize,
-        /// What the reader took from the budget for it.
-        taken: usize,
         encoded: Result<Encoded, EncodeError>,
     },
     /// A chunk has all its blocks.
     Sealed(Seal),
     /// Reading has ended.
     Ended(Result<How, SourceError>),
+    /// All that there was is read; the writer may go on, and be read on with these.
+    CaughtUp(Box<Stand>),
+}
+
+/// Where reading stands, between two turns.
+pub(super) struct Stand {
+    pub(super) source: Box<dyn FrameSource>,
+    pub(super) splitter: Splitter,
 }
 
 /// A complete chunk.
@@ -54,8 +63,6 @@ pub(super) enum How {
     Finished(Box<Exit>),
     /// The writer died.
     Interrupted,
-    /// All that there was is read; the writer may go on.
-    CaughtUp,
     /// We were told to stop; the writer may go on.
     Stopped,
 }
@@ -64,6 +71,7 @@ pub(super) enum How {
 pub(super) struct Job {
     pub(super) chunk: u64,
     pub(super) position: usize,
+    /// What was taken from the budget for it.
     pub(super) taken: usize,
     pub(super) block: Block,
 }
@@ -72,11 +80,14 @@ pub(super) struct Job {
 pub(super) struct Encoders<'scope, 'env> {
     pub(super) scope: &'scope Scope<'scope, 'env>,
     pub(super) session: &'env dyn Session,
+    /// Encodes on the reader's thread, while that is all there is.
+    pub(super) here: Option<Box<dyn Encoder>>,
     pub(super) most: usize,
     pub(super) running: usize,
     pub(super) jobs: (Sender<Job>, Receiver<Job>),
     pub(super) spare: (Sender<Block>, Receiver<Block>),
     pub(super) events: Sender<Event>,
+    pub(super) ledger: Ledger,
     /// Set when the coordinator has gone.
     pub(super) gone: Stop,
 }
@@ -100,54 +111,98 @@ pub(super) struct Reader<'scope, 'env> {
     pub(super) released: &'env (dyn Fn() -> u64 + Sync),
     pub(super) until: Until<'env>,
     pub(super) halt: Stop,
+    /// Still on the thread that has started it: so many bytes may be read there.
+    pub(super) at_once: Option<usize>,
+}
+
+/// As much is read on the thread that starts a pipeline, but no more than half of the budget.
+pub(super) const AT_ONCE: usize = 256 << 10;
+
+/// Why reading goes no further.
+enum Way {
+    Ended(How),
+    CaughtUp,
+    /// It takes longer: on a thread of its own.
+    On,
 }
 
 /// Nobody listens any more.
 struct Hangup;
 
 impl Reader<'_, '_> {
-    pub(super) fn run(mut self) {
-        let ended = match self.follow() {
-            Ok(how) => Ok(how),
-            Err(Failed::Source(error)) => Err(error),
-            Err(Failed::Hangup) => return,
-        };
-        // If nobody hears it, nobody waits for it.
-        drop(self.encoders.events.send(Event::Ended(ended)));
+    /// Reads what is there at once. None: that was all, and the coordinator has been told.
+    pub(super) fn start(mut self) -> Option<Self> {
+        self.encoders.here = Some(self.encoders.session.encoder());
+        match self.follow() {
+            Ok(Way::On) => {
+                self.at_once = None;
+                self.encoders.here = None;
+                Some(self)
+            }
+            way => {
+                self.tell(way);
+                None
+            }
+        }
     }
 
-    fn follow(&mut self) -> Result<How, Failed> {
+    pub(super) fn run(mut self) {
+        let way = self.follow();
+        self.tell(way);
+    }
+
+    fn tell(self, way: Result<Way, Failed>) {
+        let event = match way {
+            Ok(Way::Ended(how)) => Event::Ended(Ok(how)),
+            Ok(Way::CaughtUp) => {
+                let mut source = self.source;
+                source.stand();
+                Event::CaughtUp(Box::new(Stand { source, splitter: self.splitter }))
+            }
+            Err(Failed::Source(error)) => Event::Ended(Err(error)),
+            Ok(Way::On) | Err(Failed::Hangup) => return,
+        };
+        // If nobody hears it, nobody waits for it.
+        drop(self.encoders.events.send(event));
+    }
+
+    fn follow(&mut self) -> Result<Way, Failed> {
         let mut payload = Vec::new();
         let mut released = 0;
         let mut quiet_since = Instant::now();
         loop {
             if self.halt.is_set() {
                 self.seal(false)?;
-                return Ok(How::Stopped);
+                return Ok(Way::Ended(How::Stopped));
+            }
+            if self.at_once == Some(0) {
+                return Ok(Way::On);
             }
             payload.clear();
             match self.source.next(&mut payload)? {
                 Next::Frame(frame) => {
                     self.feed(&frame, &payload)?;
+                    self.at_once = self.at_once.map(|left| left.saturating_sub(payload.len()));
                     quiet_since = Instant::now();
                 }
                 // A chunk that was cut before ends there.
                 Next::Pending
                     if let Until::Told(over) = self.until
                         && self.cuts.is_empty()
-                        && over(quiet_since.elapsed()) =>
+                        && over(Wait::Bytes(quiet_since.elapsed())) =>
                 {
                     self.seal(false)?;
-                    return Ok(How::CaughtUp);
+                    return Ok(Way::CaughtUp);
                 }
+                Next::Pending if self.at_once.is_some() => return Ok(Way::On),
                 Next::Pending => self.pause()?,
                 Next::Finished => {
                     self.end()?;
-                    return Ok(How::Finished(Box::new(self.source.exit()?)));
+                    return Ok(Way::Ended(How::Finished(Box::new(self.source.exit()?))));
                 }
                 Next::Interrupted => {
                     self.end()?;
-                    return Ok(How::Interrupted);
+                    return Ok(Way::Ended(How::Interrupted));
                 }
             }
             let now_released = (self.released)();
@@ -212,7 +267,11 @@ impl Reader<'_, '_> {
             return Ok(());
         }
         let taken = self.block.bytes.len();
-        self.allowance.take(taken, &self.halt);
+        match self.at_once {
+            // Nobody gives room back yet.
+            Some(_) => self.allowance.take_anyway(taken),
+            None => self.allowance.take(taken, &self.halt),
+        }
         let mut next = self.encoders.spare.1.try_recv().unwrap_or_default();
         next.clear();
         next.first_seq = self.block.next_seq();
@@ -248,6 +307,11 @@ impl Reader<'_, '_> {
 impl Encoders<'_, '_> {
     /// Gives a job to the encoders; the next of them is only started when those there are busy.
     fn take(&mut self, job: Job) -> Result<(), Hangup> {
+        if let Some(encoder) = &mut self.here {
+            let sent =
+                encoder::encode(encoder.as_mut(), job, &self.spare.0, &self.events, &self.ledger);
+            return sent.then_some(()).ok_or(Hangup);
+        }
         if self.running == 0 {
             self.start();
         }
@@ -270,8 +334,9 @@ impl Encoders<'_, '_> {
         self.running += 1;
         let jobs = self.jobs.1.clone();
         let (spare, events) = (self.spare.0.clone(), self.events.clone());
+        let ledger = self.ledger.clone();
         let session = self.session;
-        self.scope.spawn(move || encoder::run(session, &jobs, &spare, &events));
+        self.scope.spawn(move || encoder::run(session, &jobs, &spare, &events, &ledger));
     }
 }
 

@@ -20,6 +20,9 @@ pub trait FrameSource: Send {
     /// Waits until there may be more, until `until` or until stopped.
     fn wait(&mut self, until: Option<Instant>, halt: &Stop);
 
+    /// It is not read for a while: what only serves reading may go.
+    fn stand(&mut self) {}
+
     /// Everything before this offset of the stream may go.
     fn release(&mut self, up_to: u64);
 
@@ -96,6 +99,11 @@ impl FrameSource for SpoolSource {
 
     fn wait(&mut self, until: Option<Instant>, halt: &Stop) {
         self.follower.wait(until, halt);
+    }
+
+    fn stand(&mut self) {
+        self.reader.forget();
+        self.follower = Follower::new(&self.dir);
     }
 
     fn release(&mut self, up_to: u64) {

@@ -7,13 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use super::cadence::Cadence;
 use super::gate::Gate;
 use super::keeper::Keeper;
-use super::pipeline::{Delivery, deliver};
+use super::pipeline::{Delivery, Left, age_of, deliver};
 use super::source::{FrameSource, SpoolSource};
 use super::stop::{Stop, Until};
 use super::{Error, Outcome, Progress, Settings};
@@ -103,73 +104,128 @@ pub fn runtime(settings: &Settings) -> io::Result<Runtime> {
         .build()
 }
 
-/// Delivers the spool in `dir` to all targets; follows it while its writer lives, as long as `until`
-/// says; removes it when all have everything. `spool_bytes` is the spool's limit.
-#[expect(clippy::too_many_arguments, reason = "each is another thing, and two callers name them")]
-pub fn ship_spool(
-    dir: &Path,
-    meta: &Meta,
-    targets: &[Target],
-    settings: &Settings,
-    spool_bytes: u64,
-    runtime: &Handle,
-    until: Until<'_>,
-    stop: &Stop,
-) -> Result<Outcome, SpoolError> {
-    let lock = match ShipLock::try_acquire(dir) {
-        Ok(Some(lock)) => lock,
-        Ok(None) => return Err(SpoolError::Held { dir: dir.to_owned() }),
-        Err(source) => return Err(SpoolError::Lock { dir: dir.to_owned(), source }),
-    };
-    let names = targets.iter().map(|target| target.name.clone()).collect();
-    let keeper = Keeper::open(dir, names, spool_bytes)?;
-    let to = |target: &Target| {
-        let delivery = Delivery {
-            writer: &meta.writer,
-            lines: &meta.lines,
-            name: &target.name,
-            store: target.store.as_ref(),
-            gate: &target.gate,
-            settings,
-            keeper: &keeper,
-            runtime,
-            progress: &target.progress,
-            until,
+/// The delivery of one spool to its log stores, in one turn or in several. While it is there, no other process
+/// delivers the spool.
+pub struct Shipment {
+    dir: PathBuf,
+    meta: Meta,
+    targets: Arc<[Target]>,
+    /// What each of them has left of the last turn.
+    left: Vec<Left>,
+    settings: Settings,
+    keeper: Keeper,
+    _lock: ShipLock,
+}
+
+impl Shipment {
+    /// Takes the spool in `dir`. `spool_bytes` is the spool's limit.
+    pub fn open(
+        dir: &Path,
+        meta: Meta,
+        targets: Arc<[Target]>,
+        settings: &Settings,
+        spool_bytes: u64,
+    ) -> Result<Self, SpoolError> {
+        let lock = match ShipLock::try_acquire(dir) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Err(SpoolError::Held { dir: dir.to_owned() }),
+            Err(source) => return Err(SpoolError::Lock { dir: dir.to_owned(), source }),
         };
-        let mut open = |from| {
-            SpoolSource::open(dir, from).map(|source| Box::new(source) as Box<dyn FrameSource>)
+        let names = targets.iter().map(|target| target.name.clone()).collect();
+        let keeper = Keeper::open(dir, names, spool_bytes)?;
+        for target in targets.iter() {
+            if let Some(part) = keeper.get(&target.name) {
+                target.progress.acknowledged(&part.acked);
+            }
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            meta,
+            left: targets.iter().map(|_| Left::default()).collect(),
+            targets,
+            settings: settings.clone(),
+            keeper,
+            _lock: lock,
+        })
+    }
+
+    /// Its log stores.
+    pub fn targets(&self) -> &Arc<[Target]> {
+        &self.targets
+    }
+
+    /// Whose lines they are.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// How long a line waits for others at the most, at the store that lets it wait least.
+    pub fn seal_age(&self) -> Duration {
+        let (now, before) = (Instant::now(), age_of(&self.meta.writer));
+        let limit =
+            |target: &Target| Cadence::new(target.store.limits().age, before, now).limit(now);
+        self.targets.iter().map(limit).min().unwrap_or_default()
+    }
+
+    /// Delivers to all of them; follows the spool while its writer lives, as long as `until` says; removes it
+    /// when all have everything. Another turn may follow where it has caught up, or a store is down.
+    pub fn turn(
+        &mut self,
+        runtime: &Handle,
+        until: Until<'_>,
+        stop: &Stop,
+    ) -> Result<Outcome, SpoolError> {
+        let Self { dir, meta, targets, left, settings, keeper, .. } = self;
+        let (dir, keeper, settings) = (dir.as_path(), &*keeper, &*settings);
+        let to = |target: &Target, left: &mut Left| {
+            let delivery = Delivery {
+                writer: &meta.writer,
+                lines: &meta.lines,
+                name: &target.name,
+                store: target.store.as_ref(),
+                gate: &target.gate,
+                settings,
+                keeper,
+                runtime,
+                progress: &target.progress,
+                until,
+            };
+            let mut open = |from| {
+                SpoolSource::open(dir, from).map(|source| Box::new(source) as Box<dyn FrameSource>)
+            };
+            deliver(&delivery, left, &mut open, stop)
         };
-        deliver(&delivery, &mut open, stop)
-    };
-    // What one store refuses the others still get.
-    let outcomes: Vec<Result<Outcome, Error>> = match targets {
-        [target] => vec![to(target)],
-        _ => thread::scope(|scope| {
-            let running: Vec<_> = targets.iter().map(|target| scope.spawn(|| to(target))).collect();
-            let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
-            joined.map(|joined| joined.unwrap_or(Ok(Outcome::Stopped))).collect()
-        }),
-    };
-    let mut caught_up = false;
-    for outcome in outcomes {
-        match outcome? {
-            Outcome::Stopped => return Ok(Outcome::Stopped),
-            Outcome::CaughtUp => caught_up = true,
-            Outcome::Delivered => {}
+        // What one store refuses the others still get.
+        let each = targets.iter().zip(left);
+        let outcomes: Vec<Result<Outcome, Error>> = if targets.len() == 1 {
+            each.map(|(target, left)| to(target, left)).collect()
+        } else {
+            thread::scope(|scope| {
+                let running: Vec<_> =
+                    each.map(|(target, left)| scope.spawn(|| to(target, left))).collect();
+                let joined = running.into_iter().map(thread::ScopedJoinHandle::join);
+                joined.map(|joined| joined.unwrap_or(Ok(Outcome::Stopped))).collect()
+            })
+        };
+        let mut least = Outcome::Delivered;
+        for outcome in outcomes {
+            least = match (outcome?, least) {
+                (Outcome::Stopped, _) => return Ok(Outcome::Stopped),
+                (Outcome::Down, _) | (_, Outcome::Down) => Outcome::Down,
+                (Outcome::CaughtUp, _) => Outcome::CaughtUp,
+                (Outcome::Delivered, least) => least,
+            };
+        }
+        if least != Outcome::Delivered {
+            return Ok(least);
+        }
+        match spool::remove(dir) {
+            Ok(()) => Ok(Outcome::Delivered),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outcome::Delivered),
+            Err(source) => {
+                keeper.write();
+                Err(SpoolError::Remove { dir: dir.to_owned(), source })
+            }
         }
     }
-    if caught_up {
-        return Ok(Outcome::CaughtUp);
-    }
-    let removed = spool::remove(dir);
-    let result = match removed {
-        Ok(()) => Ok(Outcome::Delivered),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Outcome::Delivered),
-        Err(source) => {
-            keeper.write();
-            Err(SpoolError::Remove { dir: dir.to_owned(), source })
-        }
-    };
-    drop(lock);
-    result
 }

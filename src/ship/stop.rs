@@ -23,9 +23,25 @@ pub struct Stop(Receiver<Infallible>);
 pub enum Until<'a> {
     /// To its end.
     End,
-    /// Until this says so, which is asked, with the time since something came, whenever there is
-    /// nothing to read. What was read is delivered then, and that is it.
-    Told(&'a (dyn Fn(Duration) -> bool + Sync)),
+    /// Until this says so, which is asked whenever there is something to wait for. Of what was read all that
+    /// can be is delivered then, and that is it.
+    Told(&'a (dyn Fn(Wait) -> bool + Sync)),
+}
+
+/// What a delivery waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// There has been nothing to read for so long.
+    Bytes(Duration),
+    /// The store is down.
+    Store,
+}
+
+impl Until<'_> {
+    /// Whether nobody is to wait for a store that is down.
+    pub(super) fn spares(&self) -> bool {
+        matches!(self, Self::Told(over) if over(Wait::Store))
+    }
 }
 
 /// The two ends.

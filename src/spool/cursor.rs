@@ -23,9 +23,14 @@ pub(super) struct Cursor<F> {
     end: usize,
     /// The last read came short: the file ended at `end`.
     met_end: bool,
-    /// What one read asks for.
+    /// What one read asks for, once a smaller one was not short.
     piece: usize,
+    /// The last read was not short: there may be much more.
+    filled: bool,
 }
+
+/// What the first read asks for at the most.
+const FIRST: usize = 32 << 10;
 
 /// What is at the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +46,18 @@ pub(super) enum Here {
 }
 
 impl<F: DiskFile> Cursor<F> {
-    /// At a position, with a buffer of `piece` bytes (more while a frame is larger).
+    /// At a position, with a buffer of up to `piece` bytes (more while a frame is larger).
     pub(super) fn new(file: F, position: u64, piece: usize) -> Self {
-        Self { file, position, buffer: Vec::new(), start: 0, end: 0, met_end: false, piece }
+        Self {
+            file,
+            position,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            met_end: false,
+            piece,
+            filled: false,
+        }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -72,6 +86,12 @@ impl<F: DiskFile> Cursor<F> {
         self.met_end = false;
     }
 
+    /// The same, and lets go of the memory for it.
+    pub(super) fn shrink(&mut self) {
+        self.forget();
+        self.buffer = Vec::new();
+    }
+
     /// Passes some bytes.
     pub(super) fn pass(&mut self, bytes: usize) {
         self.seek(self.position + bytes as u64);
@@ -88,13 +108,15 @@ impl<F: DiskFile> Cursor<F> {
                 self.buffer.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.end - self.start);
             }
-            let size = wanted.max(self.piece);
-            if self.buffer.len() < size {
-                self.buffer.resize(size, 0);
+            // Where there is little to read, little is asked for.
+            let size = if self.filled { self.piece } else { FIRST.min(self.piece) };
+            if self.buffer.len() < size.max(wanted) {
+                self.buffer.resize(size.max(wanted), 0);
             }
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
             let count = self.file.read_at(room, self.position + self.end as u64)?;
-            self.met_end = count < room.len();
+            self.filled = count == room.len();
+            self.met_end = !self.filled;
             self.end += count;
         }
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())

@@ -97,6 +97,14 @@ pub fn writers(root: &Path) -> io::Result<Vec<PathBuf>> {
     writers_on(&RealDisk, root)
 }
 
+/// How many writers' directories there are below `root`, and the bytes in their segments.
+pub fn usage(root: &Path) -> io::Result<(u64, u64)> {
+    let dirs = writers_on(&RealDisk, root)?;
+    // What is gone meanwhile takes no room.
+    let used = dirs.iter().map(|dir| bytes(&RealDisk, dir).unwrap_or_default());
+    Ok((dirs.len() as u64, used.sum()))
+}
+
 /// Whether more is to come from a writer, and something that grows with what it writes.
 pub fn growth(dir: &Path) -> io::Result<(SpoolState, u64)> {
     let last = segments(&RealDisk, dir)?.last().copied().unwrap_or_default();

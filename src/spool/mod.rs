@@ -149,6 +149,7 @@ mod active;
 mod quota;
 mod settings;
 mod syncer;
+mod together;
 mod tombstone;
 mod writer;
 
@@ -163,7 +164,7 @@ mod disk;
 pub use checkpoint::{Checkpoint, Cut, LoadError, StoreCheckpoint};
 pub use dir::{
     Durability, MetaError, ShipLock, SpoolEntry, SpoolState, clean, growth, list, read_exit,
-    read_meta, remove, writers,
+    read_meta, remove, usage, writers,
 };
 pub use disk::{Disk, DiskFile, RealDisk, RealFile, Stat};
 pub use frame::{MAX_PAYLOAD, MAX_POSITION};

@@ -152,6 +152,13 @@ impl<D: Disk> SpoolReader<D> {
         })
     }
 
+    /// Lets go of memory; what was read and not handed out is read again.
+    pub fn forget(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.cursor.shrink();
+        }
+    }
+
     /// Offset of the next byte that [`next`](Self::next) will hand out.
     pub fn offset(&self) -> u64 {
         self.expected

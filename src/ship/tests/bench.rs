@@ -236,7 +236,7 @@ impl Bench {
             progress: &progress,
             until: Until::End,
         };
-        deliver(&delivery, open, stop)
+        deliver(&delivery, &mut Left::default(), open, stop)
     }
 
     pub(crate) fn memory(&self) -> Arc<dyn ObjectStore> {

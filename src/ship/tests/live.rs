@@ -58,12 +58,13 @@ fn target(bench: &Bench, name: &str, store: Arc<dyn ObjectStore>) -> Target {
 fn ship_to(
     bench: &Bench,
     dir: &FilePath,
-    targets: &[Target],
+    targets: &Arc<[Target]>,
     max_bytes: u64,
     stop: &Stop,
 ) -> Result<Outcome, SpoolError> {
-    let runtime = bench.runtime.handle();
-    ship_spool(dir, &meta(bench), targets, &bench.settings, max_bytes, runtime, Until::End, stop)
+    let mut shipment =
+        Shipment::open(dir, meta(bench), Arc::clone(targets), &bench.settings, max_bytes)?;
+    shipment.turn(bench.runtime.handle(), Until::End, stop)
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn a_living_writer_is_followed_to_its_end_and_its_spool_removed() {
     let bench = Bench::new();
     let mut writer = spool_writer(&bench, 1 << 20);
     let dir = writer.dir().to_owned();
-    let targets = [target(&bench, "store", bench.memory())];
+    let targets: Arc<[Target]> = [target(&bench, "store", bench.memory())].into();
     let (_stopper, stop) = stop();
     let mut script = Script::default();
     thread::scope(|scope| {
@@ -115,7 +116,7 @@ fn a_writer_that_lives_is_not_complete_whatever_the_store_says() {
         }
         Fault::None
     });
-    let targets = [target(&bench, "store", store)];
+    let targets: Arc<[Target]> = [target(&bench, "store", store)].into();
     let (_stopper, stop) = stop();
     thread::scope(|scope| {
         let shipping = scope.spawn(|| ship_to(&bench, &dir, &targets, 1 << 20, &stop));
@@ -148,7 +149,8 @@ fn a_stop_ends_the_wait_for_a_writer_that_the_store_has_as_complete() {
         }
         Fault::None
     });
-    let outcome = ship_to(&bench, writer.dir(), &[target(&bench, "store", store)], 1 << 20, &stop);
+    let outcome =
+        ship_to(&bench, writer.dir(), &[target(&bench, "store", store)].into(), 1 << 20, &stop);
     assert_eq!(outcome.unwrap(), Outcome::Stopped);
     assert!(writer.dir().exists());
 }
@@ -159,7 +161,7 @@ fn a_spool_has_one_ship() {
     let writer = spool_writer(&bench, 1 << 20);
     let _lock = spool::ShipLock::try_acquire(writer.dir()).unwrap().unwrap();
     let (_stopper, stop) = stop();
-    let targets = [target(&bench, "store", bench.memory())];
+    let targets: Arc<[Target]> = [target(&bench, "store", bench.memory())].into();
     let held = ship_to(&bench, writer.dir(), &targets, 1 << 20, &stop).unwrap_err();
     assert!(matches!(held, SpoolError::Held { .. }), "{held}");
 }
@@ -176,14 +178,16 @@ fn what_one_store_refuses_the_other_gets_and_the_spool_stays() {
     let (_stopper, stop) = stop();
     let second = Arc::new(InMemory::new());
     let refusing = Faulty::new(second.clone(), |_, _, _| Fault::Forbidden);
-    let targets = [target(&bench, "store", bench.memory()), target(&bench, "second", refusing)];
+    let targets: Arc<[Target]> =
+        [target(&bench, "store", bench.memory()), target(&bench, "second", refusing)].into();
     let refused = ship_to(&bench, &dir, &targets, 1 << 20, &stop).unwrap_err();
     assert!(matches!(refused, SpoolError::Delivery(Error::Refused { .. })), "{refused}");
     assert!(targets[1].progress.error().is_some());
     bench.verify(&script);
     assert!(dir.exists());
 
-    let targets = [target(&bench, "store", bench.memory()), target(&bench, "second", second)];
+    let targets: Arc<[Target]> =
+        [target(&bench, "store", bench.memory()), target(&bench, "second", second)].into();
     let outcome = ship_to(&bench, &dir, &targets, 1 << 20, &stop).unwrap();
     assert_eq!(outcome, Outcome::Delivered);
     assert!(!dir.exists());
@@ -201,7 +205,7 @@ fn half_delivered(bench: &Bench, script: &Script, max_bytes: u64) -> std::path::
         _ => Fault::Forbidden,
     });
     let (_stopper, stop) = stop();
-    let targets = [target(bench, "store", refusing)];
+    let targets: Arc<[Target]> = [target(bench, "store", refusing)].into();
     ship_to(bench, &dir, &targets, max_bytes, &stop).unwrap_err();
     dir
 }
@@ -213,7 +217,7 @@ fn segments_that_everybody_has_are_released_before_the_end() {
     let dir = half_delivered(&bench, &script, max_bytes);
     assert!(!dir.join("00000000.seg").exists());
     let (_stopper, stop) = stop();
-    let targets = [target(&bench, "store", bench.memory())];
+    let targets: Arc<[Target]> = [target(&bench, "store", bench.memory())].into();
     ship_to(&bench, &dir, &targets, max_bytes, &stop).unwrap();
     bench.verify(&script);
 }
@@ -229,7 +233,7 @@ fn without_its_checkpoint_and_first_segments_a_spool_goes_on_behind_what_the_sto
     assert!(!dir.join("00000000.seg").exists());
     std::fs::remove_file(dir.join("checkpoint")).unwrap();
     let (_stopper, stop) = stop();
-    let targets = [target(&bench, "store", bench.memory())];
+    let targets: Arc<[Target]> = [target(&bench, "store", bench.memory())].into();
     ship_to(&bench, &dir, &targets, max_bytes, &stop).unwrap();
     bench.verify(&script);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub segment_chunks: u64,
     /// Joined into a segment at this many stored bytes.
     pub segment_bytes: u64,
+    /// The agent removes runs in which nothing has come for this long; none: it removes none.
+    pub retention: Option<Duration>,
 }
 
 impl Config {
@@ -37,6 +40,7 @@ impl Config {
             local_seal_ms: 200,
             segment_chunks: 256,
             segment_bytes: 64 << 20,
+            retention: None,
         }
     }
 }

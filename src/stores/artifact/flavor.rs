@@ -29,17 +29,19 @@ const OBJECTS: &[Key] = &[
     key("segment_chunks", "256"),
     key("segment_bytes", "\"64 MiB\""),
 ];
+const RETENTION: &[Key] = &[key("retention", "\"inf\"")];
 const LOCAL_SEAL: Key = key("local_seal", "\"200ms\"");
 
 /// A folder.
 pub(crate) const LOCAL: Flavor = Flavor {
     name: "local",
-    keys: &[&[key("path", "")], OBJECTS, &[LOCAL_SEAL]],
+    keys: &[&[key("path", "")], OBJECTS, RETENTION, &[LOCAL_SEAL]],
     read: Read::ArtifactStore(|reader| {
         let mut path = reader.default_data();
         reader.path("path", &mut path);
         let mut config = Config::new(Location::Local { path });
         objects(reader, &mut config);
+        retention(reader, &mut config);
         local_seal(reader, &mut config);
         config
     }),
@@ -48,21 +50,21 @@ pub(crate) const LOCAL: Flavor = Flavor {
 /// Amazon S3 and its likes.
 pub(crate) const S3: Flavor = Flavor {
     name: "s3",
-    keys: &[&[key("uri", "")], OBJECTS],
+    keys: &[&[key("uri", "")], OBJECTS, RETENTION],
     read: Read::ArtifactStore(|reader| remote(reader, Service::S3, "s3://my-bucket/steplog")),
 };
 
 /// Google Cloud Storage.
 pub(crate) const GCS: Flavor = Flavor {
     name: "gcs",
-    keys: &[&[key("uri", "")], OBJECTS],
+    keys: &[&[key("uri", "")], OBJECTS, RETENTION],
     read: Read::ArtifactStore(|reader| remote(reader, Service::Gcs, "gs://my-bucket/steplog")),
 };
 
 /// Azure Blob Storage.
 pub(crate) const AZURE: Flavor = Flavor {
     name: "azure",
-    keys: &[&[key("uri", "")], OBJECTS],
+    keys: &[&[key("uri", "")], OBJECTS, RETENTION],
     read: Read::ArtifactStore(|reader| remote(reader, Service::Azure, "az://my-container/steplog")),
 };
 
@@ -104,6 +106,11 @@ fn objects(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
     reader.bytes("segment_bytes", 64 << 10..=4 << 30, &mut config.segment_bytes);
 }
 
+fn retention(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
+    let range = Duration::from_secs(3600)..=Duration::from_hours(24 * 36_500);
+    reader.duration_or_inf("retention", range, &mut config.retention);
+}
+
 fn local_seal(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
     let range = Duration::from_millis(10)..=Duration::from_secs(3600);
     reader.milliseconds("local_seal", range, &mut config.local_seal_ms);
@@ -114,6 +121,7 @@ fn remote(reader: &mut Reader<'_, '_, '_>, service: Service, example: &str) -> C
     let mut options = BTreeMap::new();
     let mut config = Config::new(Location::Local { path: PathBuf::new() });
     objects(reader, &mut config);
+    retention(reader, &mut config);
     if !uri.is_empty() {
         match uri.parse::<Address>() {
             Ok(address) if address.service == service => {}

@@ -254,6 +254,26 @@ pub(super) fn unfinished_files(folder: &FilePath, least_age: Duration, found: &m
     }
 }
 
+/// Removes all of it. `run_gone` hears of each run, `stays` of each file that cannot be removed.
+pub async fn remove_all(
+    reader: &Reader,
+    garbage: &Garbage,
+    run_gone: impl Fn(),
+    stays: impl Fn(&FilePath, std::io::Error),
+) -> Result<(), ReadError> {
+    for run in &garbage.runs {
+        remove(reader, &run.objects).await?;
+        run_gone();
+    }
+    remove(reader, &garbage.leftovers).await?;
+    for file in &garbage.files {
+        if let Err(error) = std::fs::remove_file(file) {
+            stays(file, error);
+        }
+    }
+    Ok(())
+}
+
 /// Removes objects in this order; those of the same kind several at a time. What is gone already
 /// is no failure.
 pub async fn remove(reader: &Reader, objects: &[Object]) -> Result<(), ReadError> {

@@ -55,6 +55,8 @@ use crate::record::{Writer, WriterId};
 pub struct ArtifactLogStore {
     store: Arc<dyn ObjectStore>,
     config: Config,
+    /// What their encoders work with.
+    spares: Arc<encode::Spares>,
     /// Writers that had a session.
     had: Mutex<HashSet<WriterId>>,
 }
@@ -71,7 +73,7 @@ impl ArtifactLogStore {
 
     /// On a client that there is already.
     pub fn on(store: Arc<dyn ObjectStore>, config: Config) -> Self {
-        Self { store, config, had: Mutex::default() }
+        Self { store, config, spares: Arc::default(), had: Mutex::default() }
     }
 }
 
@@ -101,7 +103,8 @@ impl LogStore for ArtifactLogStore {
         let store = Arc::clone(&self.store);
         let first = self.had.lock().unwrap_or_else(PoisonError::into_inner).insert(writer.id);
         let config = self.config.clone();
-        Ok(Arc::new(ArtifactSession::new(store, config, writer.clone(), state, first)?))
+        let spares = Arc::clone(&self.spares);
+        Ok(Arc::new(ArtifactSession::new(store, config, spares, writer.clone(), state, first)?))
     }
 
     fn probe(&self) -> Answer<'_, Probed> {

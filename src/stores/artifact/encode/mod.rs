@@ -7,10 +7,14 @@
 //! becomes the same bytes, or a retried chunk would not be the chunk it was. Does no I/O.
 
 mod compress;
+mod spare;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::compress::Compressor;
+use self::spare::Spare;
+pub(super) use self::spare::Spares;
 use super::{Codec, Config};
 use crate::line::Block;
 use crate::record::Origin;
@@ -20,9 +24,8 @@ use crate::stores::{EncodeError, Encoded, Encoder, Summary, view};
 /// Encodes the blocks of one writer, one after the other; one a thread.
 pub struct BlockEncoder {
     json: RecordJson,
-    text: Vec<u8>,
-    compressor: Compressor,
-    compressed: Vec<u8>,
+    with: Spare,
+    spares: Option<Arc<Spares>>,
 }
 
 /// A text buffer that has grown beyond this by an unusual block is not kept.
@@ -31,12 +34,15 @@ const KEEP_TEXT: usize = 6 << 20;
 impl BlockEncoder {
     /// For the writer with this origin.
     pub fn new(origin: &Origin, codec: Codec, level: i32) -> Self {
-        Self {
-            json: RecordJson::new("timestamp", origin),
-            text: Vec::new(),
-            compressor: Compressor::new(codec, level),
-            compressed: Vec::new(),
-        }
+        let with = Spare::new(codec, level);
+        Self { json: RecordJson::new("timestamp", origin), with, spares: None }
+    }
+
+    /// With what others have left, and leaving that to others.
+    pub(super) fn sparing(origin: &Origin, codec: Codec, level: i32, spares: &Arc<Spares>) -> Self {
+        let with = spares.take(codec, level);
+        let spares = Some(Arc::clone(spares));
+        Self { json: RecordJson::new("timestamp", origin), with, spares }
     }
 
     /// As the store's configuration says.
@@ -46,7 +52,7 @@ impl BlockEncoder {
 
     /// The records of a block as NDJSON, before they are compressed, in [`text`](Self::text).
     pub fn write(&mut self, block: &Block) -> Summary {
-        let Self { json, text, .. } = self;
+        let Self { json, with: Spare { text, .. }, .. } = self;
         text.clear();
         text.reserve(block.bytes.len() + block.lines.len() * json.overhead());
         view::each(block, |view| {
@@ -57,19 +63,28 @@ impl BlockEncoder {
 
     /// What was written last.
     pub fn text(&self) -> &[u8] {
-        &self.text
+        &self.with.text
+    }
+}
+
+impl Drop for BlockEncoder {
+    fn drop(&mut self) {
+        if let Some(spares) = &self.spares {
+            spares.give(std::mem::take(&mut self.with));
+        }
     }
 }
 
 impl Encoder for BlockEncoder {
     fn encode(&mut self, block: &Block) -> Result<Encoded, EncodeError> {
         let summary = self.write(block);
-        self.compressor.compress(&self.text, &mut self.compressed).map_err(EncodeError)?;
-        let body = Bytes::copy_from_slice(&self.compressed);
-        let text_bytes = self.text.len() as u64;
-        if self.text.capacity() > KEEP_TEXT {
-            self.text = Vec::new();
-            self.compressed = Vec::new();
+        let Spare { compressor, text, compressed, .. } = &mut self.with;
+        compressor.compress(text, compressed).map_err(EncodeError)?;
+        let body = Bytes::copy_from_slice(compressed);
+        let text_bytes = text.len() as u64;
+        if text.capacity() > KEEP_TEXT {
+            *text = Vec::new();
+            *compressed = Vec::new();
         }
         Ok(Encoded { body, text_bytes, summary, batches: Vec::new() })
     }

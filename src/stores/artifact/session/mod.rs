@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use self::join::{Joined, Place, Range, join};
 use self::put::{Existing, Put, contradiction, create, read_index, replace};
 use self::resume::{Proof, look, proof};
+use super::encode::Spares;
 use super::failure::{classify, retry};
 use super::object::{
     FrameInfo, Index, SegmentInfo, Sha256, Sha256Builder, chain, chain_start, footer,
@@ -48,6 +49,7 @@ use crate::stores::{
 pub(super) struct ArtifactSession {
     store: Arc<dyn ObjectStore>,
     config: Config,
+    spares: Arc<Spares>,
     writer: Writer,
     prefix: Path,
     inner: Mutex<Inner>,
@@ -94,6 +96,7 @@ impl ArtifactSession {
     pub(super) fn new(
         store: Arc<dyn ObjectStore>,
         config: Config,
+        spares: Arc<Spares>,
         writer: Writer,
         state: &serde_json::Value,
         first_of_process: bool,
@@ -122,6 +125,7 @@ impl ArtifactSession {
         Ok(Self {
             store,
             config,
+            spares,
             prefix: layout::writer_prefix(&writer),
             writer,
             inner: Mutex::new(inner),
@@ -367,7 +371,8 @@ impl Inner {
 
 impl Session for ArtifactSession {
     fn encoder(&self) -> Box<dyn Encoder> {
-        Box::new(BlockEncoder::new(&self.writer.origin, self.codec(), self.config.level))
+        let (origin, level) = (&self.writer.origin, self.config.level);
+        Box::new(BlockEncoder::sparing(origin, self.codec(), level, &self.spares))
     }
 
     fn resume(&self, next_chunk: u64) -> Answer<'_, Found> {
