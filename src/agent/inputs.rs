@@ -236,25 +236,28 @@ impl Inputs {
             let Ok((stream, _)) = listener.listener.accept() else { return };
             let name = listener.input.clone();
             let Some(mut state) = self.all.remove(&name) else { return };
+            let connected = streams(intake, &name).len();
             if intake.len() >= self.settings.max_inputs {
                 self.too_many(&mut state);
+            } else if connected >= state.input.max_connections {
+                let why = format!("{connected} are connected already (max_connections)");
+                self.failed(&mut state, &why);
             } else if stream.set_nonblocking(true).is_ok()
                 && let Ok(Peer::Process { pid, uid, .. }) = Peer::of(&stream)
             {
                 let mut known = self.known(&state.input, Metadata::default(), None, &name);
                 let variables = environ(&source::environ(pid));
-                if !variables.is_empty() {
-                    // What is secret there may be printed by who has it.
-                    let names = &intake.common.stack.redact.env;
-                    let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
-                    intake.common.redactor.add(secrets);
-                    known.said = variables;
-                }
+                // What is secret there may be printed by who has it.
+                let names = &intake.common.stack.redact.env;
+                let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
+                known.said = variables;
                 known.attributes.insert("process.pid".to_owned(), pid.to_string());
                 let label = format!("{} pid {pid} uid {uid}", state.input.path);
                 let connection = Connection { descriptor: stream.into(), head: Some(Vec::new()) };
                 let source = Source::Connection(connection);
-                Self::open(&mut state, label, known, source, None, intake);
+                state.error = None;
+                let index = Self::open(&mut state, label, known, source, None, intake);
+                intake.has_secrets(index, secrets);
             }
             self.all.insert(name, state);
         }

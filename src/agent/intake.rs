@@ -225,6 +225,13 @@ impl Intake {
         }
     }
 
+    /// Who writes a stream has these secrets.
+    pub(super) fn has_secrets(&mut self, index: usize, secrets: Vec<Vec<u8>>) {
+        if let Some(Some(slot)) = self.slots.get_mut(index) {
+            slot.stream.has_secrets(&self.common, secrets);
+        }
+    }
+
     /// Takes a stream away that has no spool.
     pub(super) fn forget(&mut self, index: usize) {
         if let Some(slot) = self.slots.get_mut(index).and_then(Option::take) {
