@@ -104,15 +104,12 @@ pub(super) fn open_stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-/// The variables of a process, as much of them as is bearable; none if they may not be seen.
-pub(super) fn environ(pid: i32) -> Vec<u8> {
+/// The variables of a process, as much of them as is bearable.
+pub(super) fn environ(pid: i32) -> io::Result<Vec<u8>> {
     let mut variables = Vec::new();
-    let file = fs::File::open(format!("/proc/{pid}/environ"));
-    let read = file.and_then(|file| file.take(MAX_SMALL).read_to_end(&mut variables));
-    if read.is_err() {
-        variables.clear();
-    }
-    variables
+    let file = fs::File::open(format!("/proc/{pid}/environ"))?;
+    file.take(MAX_SMALL).read_to_end(&mut variables)?;
+    Ok(variables)
 }
 
 /// What became of a connection's first bytes.

@@ -113,6 +113,7 @@ impl Redactor {
 
     /// The same rules and these values besides, for streams of somebody whose word is not to change what others'
     /// lines show. What is [added](Redactor::add) to either later is not in the other.
+    #[must_use]
     pub fn with(&self, values: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let rules = self.shared.current();
         let (literals, _) = rules.literals.with(values);
