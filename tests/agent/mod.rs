@@ -3,6 +3,7 @@
 mod control;
 mod fifo;
 mod files;
+mod hostile;
 mod otlp;
 mod sidecar;
 mod socket;
