@@ -40,7 +40,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// turns begin in a second …
 const REST: Duration = Duration::from_millis(2);
 /// … but no longer, so that who looks sees what is new.
-const LONGEST_REST: Duration = Duration::from_millis(1250);
+const LONGEST_REST: Duration = Duration::from_millis(1500);
 /// A spool that had a turn so lately is busy.
 const BUSY: Duration = Duration::from_secs(3);
 /// What a turn has left is kept so long …
