@@ -1,6 +1,7 @@
 //! The agent as its user starts it: inputs, restarts, the control socket, life beside a step.
 
 mod control;
+mod delivery;
 mod fifo;
 mod files;
 mod otlp;
