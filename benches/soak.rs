@@ -159,7 +159,7 @@ fn compare(sandbox: &Sandbox, printers: &[Printer]) -> BTreeMap<bool, Wrong> {
             eprintln!("{name}: {} lines of {first} to {last} are lost", lost().count());
         }
         let entry = wrong.entry(printer.is_fifo).or_default();
-        entry.lost += counts.iter().filter(|count| **count == 0).count();
+        entry.lost += lost().count();
         entry.doubled += counts.iter().filter(|count| **count > 1).count();
     }
     wrong
@@ -171,9 +171,8 @@ fn drain(agent: Agent<'_>) {
         let streams = agent.all_streams();
         // A file that was rotated is watched for a while before the next one is read.
         let quiet = |it: &serde_json::Value| it["idle_seconds"].as_f64() > Some(LINGER);
-        let behind = |it: &serde_json::Value| {
-            it["lag_bytes"] != 0 || it["unread_bytes"] != 0 || !quiet(it)
-        };
+        let behind =
+            |it: &serde_json::Value| it["lag_bytes"] != 0 || it["unread_bytes"] != 0 || !quiet(it);
         (!streams.iter().any(behind)).then_some(())
     });
     agent.stop();

@@ -14,9 +14,7 @@ use super::identity::{Known, filled};
 use super::inputs::{Inputs, State};
 use super::intake::{Event, Intake, all_was_read};
 use super::position::Last;
-use super::source::{
-    EXIT_RECORD, Followed, Source, exit_record, open_fifo, open_stdin, read_exit,
-};
+use super::source::{EXIT_RECORD, Followed, Source, exit_record, open_fifo, open_stdin, read_exit};
 use super::stream::Stream;
 use super::{Kind, Metadata};
 use crate::capture::file::{self, Follower, Format, Ledger, Start, Take};

@@ -162,7 +162,8 @@ impl Shipment {
     /// How long a line waits for others at the most, at the store that lets it wait least.
     pub fn seal_age(&self) -> Duration {
         let (now, before) = (Instant::now(), age_of(&self.meta.writer));
-        let limit = |target: &Target| Cadence::new(target.store.limits().age, before, now).limit(now);
+        let limit =
+            |target: &Target| Cadence::new(target.store.limits().age, before, now).limit(now);
         self.targets.iter().map(limit).min().unwrap_or_default()
     }
 

@@ -48,7 +48,16 @@ pub(super) enum Here {
 impl<F: DiskFile> Cursor<F> {
     /// At a position, with a buffer of up to `piece` bytes (more while a frame is larger).
     pub(super) fn new(file: F, position: u64, piece: usize) -> Self {
-        Self { file, position, buffer: Vec::new(), start: 0, end: 0, met_end: false, piece, filled: false }
+        Self {
+            file,
+            position,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            met_end: false,
+            piece,
+            filled: false,
+        }
     }
 
     pub(super) fn position(&self) -> u64 {

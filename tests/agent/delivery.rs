@@ -10,10 +10,9 @@ use crate::support::wait;
 fn many_streams_take_turns() {
     let names: Vec<String> = (0..20).map(|number| format!("step-{number:02}")).collect();
     let inputs: String = names.iter().map(|name| fifo(name)).collect();
-    let sandbox = Sandbox::with_stack(&format!("{LOCAL}{QUICK}{inputs}").replace(
-        "[agent]\n",
-        "[agent]\ndeliveries = 1\n",
-    ));
+    let sandbox = Sandbox::with_stack(
+        &format!("{LOCAL}{QUICK}{inputs}").replace("[agent]\n", "[agent]\ndeliveries = 1\n"),
+    );
     let agent = Running::start(&sandbox);
     let mut files: Vec<_> = names.iter().map(|name| open_fifo(&sandbox.path(name))).collect();
     for round in 1..=3 {

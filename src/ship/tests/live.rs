@@ -150,7 +150,8 @@ fn a_stop_ends_the_wait_for_a_writer_that_the_store_has_as_complete() {
         }
         Fault::None
     });
-    let outcome = ship_to(&bench, writer.dir(), &[target(&bench, "store", store)].into(), 1 << 20, &stop);
+    let outcome =
+        ship_to(&bench, writer.dir(), &[target(&bench, "store", store)].into(), 1 << 20, &stop);
     assert_eq!(outcome.unwrap(), Outcome::Stopped);
     assert!(writer.dir().exists());
 }
@@ -178,14 +179,16 @@ fn what_one_store_refuses_the_other_gets_and_the_spool_stays() {
     let (_stopper, stop) = stop();
     let second = Arc::new(InMemory::new());
     let refusing = Faulty::new(second.clone(), |_, _, _| Fault::Forbidden);
-    let targets: Arc<[Target]> = [target(&bench, "store", bench.memory()), target(&bench, "second", refusing)].into();
+    let targets: Arc<[Target]> =
+        [target(&bench, "store", bench.memory()), target(&bench, "second", refusing)].into();
     let refused = ship_to(&bench, &dir, &targets, 1 << 20, &stop).unwrap_err();
     assert!(matches!(refused, SpoolError::Delivery(Error::Refused { .. })), "{refused}");
     assert!(targets[1].progress.error().is_some());
     bench.verify(&script);
     assert!(dir.exists());
 
-    let targets: Arc<[Target]> = [target(&bench, "store", bench.memory()), target(&bench, "second", second)].into();
+    let targets: Arc<[Target]> =
+        [target(&bench, "store", bench.memory()), target(&bench, "second", second)].into();
     let outcome = ship_to(&bench, &dir, &targets, 1 << 20, &stop).unwrap();
     assert_eq!(outcome, Outcome::Delivered);
     assert!(!dir.exists());
@@ -357,8 +360,7 @@ fn nobody_waits_for_a_store_that_is_down_where_others_are_to_have_their_turn() {
     let (_stopper, stop) = stop();
     let others = AtomicBool::new(true);
     let told = |_| others.load(Ordering::SeqCst);
-    let mut turn =
-        || shipment.turn(bench.runtime.handle(), Until::Told(&told), &stop).unwrap();
+    let mut turn = || shipment.turn(bench.runtime.handle(), Until::Told(&told), &stop).unwrap();
     assert_eq!(turn(), Outcome::Down);
     up.store(true, Ordering::SeqCst);
     // The store's gate lets one request through after its pause; who comes before that has no turn.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub(super) use self::spare::Spares;
 use self::spare::Spare;
+pub(super) use self::spare::Spares;
 use super::{Codec, Config};
 use crate::line::Block;
 use crate::record::Origin;

@@ -33,11 +33,11 @@ use serde::{Deserialize, Serialize};
 use self::join::{Joined, Place, Range, join};
 use self::put::{Existing, Put, contradiction, create, read_index, replace};
 use self::resume::{Proof, look, proof};
+use super::encode::Spares;
 use super::failure::{classify, retry};
 use super::object::{
     FrameInfo, Index, SegmentInfo, Sha256, Sha256Builder, chain, chain_start, footer,
 };
-use super::encode::Spares;
 use super::{BlockEncoder, Codec, Config, Location, layout};
 use crate::record::Writer;
 use crate::stores::{

@@ -46,7 +46,15 @@ impl Bench {
 
     fn session(&self, state: &serde_json::Value) -> ArtifactSession {
         let store = Arc::clone(&self.memory) as Arc<dyn ObjectStore>;
-        ArtifactSession::new(store, self.config.clone(), Arc::default(), self.writer.clone(), state, true).unwrap()
+        ArtifactSession::new(
+            store,
+            self.config.clone(),
+            Arc::default(),
+            self.writer.clone(),
+            state,
+            true,
+        )
+        .unwrap()
     }
 
     /// Chunk `number` of ten lines each, which do not compress well.
