@@ -7,6 +7,7 @@ mod files;
 mod otlp;
 mod sidecar;
 mod socket;
+mod telemetry;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
