@@ -17,7 +17,8 @@
 //! Modules in reading order: [`record`] is the vocabulary that every stage shares; [`capture`],
 //! [`redact`] and [`spool`] run next to the step; [`line`], [`enrich`], [`ship`] and [`stores`]
 //! run behind the spool; [`read`] brings it back;
-//! [`agent`] is the daemon that does all of this for many streams; [`stack`] says where all of it goes; [`cli`] is
+//! [`agent`] is the daemon that does all of this for many streams; [`server`] shows what was read over HTTP;
+//! [`listen`] is how servers are reached; [`stack`] says where all of it goes; [`cli`] is
 //! the only place that prints or exits.
 
 pub mod record;
@@ -35,10 +36,15 @@ pub mod read;
 
 pub mod agent;
 pub mod delivery;
+pub mod listen;
+pub mod server;
 
 pub mod cli;
 pub mod stack;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod glob;
 mod pages;
 mod protobuf;
 mod words;

@@ -5,20 +5,18 @@
 //! is another writer of the same step.
 
 use std::collections::HashMap;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::http::Monitor;
 use super::inbox::Outbox;
 use super::intake::Intake;
+use super::log::Log;
 use super::otlp::Receiver;
 use super::source::Source;
-use super::web::{Address, Serving, Web};
+use super::web::{Serving, Web};
 use super::{Input, Metadata};
-
-/// The largest file of a token.
-const MAX_TOKEN: u64 = 64 << 10;
+use crate::listen::{Endpoint, Guard};
 
 /// Who may ask at a Unix socket how the agent is doing: everybody.
 const MONITOR_MODE: u32 = 0o666;
@@ -32,16 +30,17 @@ pub(super) struct Brought {
     serving: HashMap<String, Serving>,
     monitor: Option<Serving>,
     streams: HashMap<(String, Metadata), usize>,
+    log: Log,
 }
 
 impl Brought {
     /// `sockets`: those that the service manager has made.
-    pub(super) fn new(outbox: Outbox, sockets: Vec<OwnedFd>) -> Self {
+    pub(super) fn new(outbox: Outbox, sockets: Vec<OwnedFd>, log: Log) -> Self {
         let mut web = Web::default();
         for socket in sockets {
             web.inherit(socket);
         }
-        Self { outbox, web, serving: HashMap::new(), monitor: None, streams: HashMap::new() }
+        Self { outbox, web, serving: HashMap::new(), monitor: None, streams: HashMap::new(), log }
     }
 
     /// Takes records for this input. Says what is wrong.
@@ -49,44 +48,38 @@ impl Brought {
         let Some(otlp) = input.otlp.clone() else {
             return Err("it does not say where to listen".to_owned());
         };
-        let token = match &otlp.token_file {
-            None => otlp.token.clone().map(|token| token.0),
-            Some(file) => {
-                let wrong = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
-                let metadata = fs::metadata(file).map_err(|error| wrong(&error))?;
-                if metadata.len() > MAX_TOKEN {
-                    return Err(wrong(&"too large for a token"));
-                }
-                let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
-                if text.trim().is_empty() {
-                    return Err(wrong(&"there is no token in it"));
-                }
-                Some(text.trim().to_owned())
-            }
-        };
-        let (address, connections) = (otlp.listen.clone(), otlp.max_connections);
-        let receiver = Receiver::new(&input.name, otlp, token, self.outbox.clone());
+        let guard = self.guard(otlp.endpoint.clone())?;
+        let connections = otlp.max_connections;
+        let receiver = Receiver::new(&input.name, otlp, Arc::clone(&guard), self.outbox.clone());
         let serving = self
             .web
-            .serve(&address, input.mode, connections, Arc::new(receiver))
-            .map_err(|error| format!("listen at {address}: {error}"))?;
+            .serve(Arc::clone(&guard), input.mode, connections, Arc::new(receiver))
+            .map_err(|error| format!("listen at {}: {error}", guard.endpoint().address))?;
         self.serving.insert(input.name.clone(), serving);
         Ok(())
     }
 
-    /// Says at this address how the agent is doing, or nowhere. Says what is wrong.
-    pub(super) fn watch(&mut self, address: Option<&Address>) -> Result<(), String> {
-        if self.monitor.as_ref().map(Serving::asked) == address {
+    /// Says at this endpoint how the agent is doing, or nowhere. Says what is wrong.
+    pub(super) fn watch(&mut self, endpoint: Option<&Endpoint>) -> Result<(), String> {
+        if self.monitor.as_ref().map(|monitor| monitor.guard().endpoint()) == endpoint {
             return Ok(());
         }
         self.monitor = None;
-        let Some(address) = address else { return Ok(()) };
-        let monitor = Arc::new(Monitor::new(self.outbox.clone()));
-        let serving = self.web.serve(address, MONITOR_MODE, MONITOR_CONNECTIONS, monitor);
+        let Some(endpoint) = endpoint else { return Ok(()) };
+        let wrong = |what: String| format!("[agent] http: {what}");
+        let guard = self.guard(endpoint.clone()).map_err(wrong)?;
+        let monitor = Arc::new(Monitor::new(self.outbox.clone(), Arc::clone(&guard)));
+        let serving = self.web.serve(guard, MONITOR_MODE, MONITOR_CONNECTIONS, monitor);
         let serving =
-            serving.map_err(|error| format!("[agent] http: listen at {address}: {error}"))?;
+            serving.map_err(|error| wrong(format!("listen at {}: {error}", endpoint.address)))?;
         self.monitor = Some(serving);
         Ok(())
+    }
+
+    fn guard(&self, endpoint: Endpoint) -> Result<Arc<Guard>, String> {
+        let guard = Guard::new(endpoint).map_err(|error| error.to_string())?;
+        guard.warnings().iter().for_each(|warning| self.log.warn(warning));
+        Ok(Arc::new(guard))
     }
 
     /// Takes no more for this input.
@@ -106,10 +99,19 @@ impl Brought {
         self.web.is_quiet()
     }
 
-    /// Closes the sockets of inputs that are no more.
+    /// Closes the sockets of inputs that are no more; the others' certificates and tokens may be new.
     pub(super) fn reloaded(&mut self) {
-        let used = self.serving.values().chain(&self.monitor).map(Serving::asked);
-        self.web.keep_only(used);
+        let guards = self.serving.values().chain(&self.monitor).map(Serving::guard);
+        for guard in guards.clone() {
+            match guard.reload() {
+                Ok(()) => guard.warnings().iter().for_each(|warning| self.log.warn(warning)),
+                Err(error) => {
+                    let address = &guard.endpoint().address;
+                    self.log.warn(&format!("{address} goes on with what it had: {error}"));
+                }
+            }
+        }
+        self.web.keep_only(guards.map(|guard| &guard.endpoint().address));
     }
 
     /// The stream that has these lines, if there is one.

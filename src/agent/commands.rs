@@ -80,6 +80,9 @@ impl Agent {
             let kind = input.kind.as_str();
             return Err(format!("an input of kind {kind:?} is the stack file's to name"));
         }
+        if !crate::stack::is_name(&input.name) {
+            return Err(format!("{:?} is not a name", input.name));
+        }
         input.metadata.check()?;
         let name = input.name.clone();
         let folder = self.root().join(ATTACHED);

@@ -13,14 +13,12 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerCredentials;
-use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use super::Input;
 use super::status::Status;
 use crate::capture::additions::reachable;
+use crate::listen::Peer;
 
 /// The longest request.
 const MAX_REQUEST: usize = 1 << 20;
@@ -177,8 +175,7 @@ impl Control {
     pub(super) fn accept(&self, now: Instant) -> Option<Client> {
         let (stream, _) = self.listener.accept().ok()?;
         stream.set_nonblocking(true).ok()?;
-        let peer = getsockopt(&stream, PeerCredentials).ok()?;
-        let may_change = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
+        let may_change = Peer::of(&stream).ok()?.is_own_or_root();
         Some(Client { stream, said: Vec::new(), may_change, until: now + PATIENCE })
     }
 }

@@ -6,7 +6,8 @@
 //! | `/readyz` | every input is open | one is not: which, and why |
 //! | `/metrics` | numbers in Prometheus' text format 0.0.4 | |
 //!
-//! Apart from [`metrics`](super::metrics), whose numbers these are. Changes nothing.
+//! Where the endpoint has a token, all but `/healthz` need it. Apart from [`metrics`](super::metrics), whose
+//! numbers these are. Changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,15 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::inbox::Outbox;
 use super::metrics::{Family, Sample, families};
 use super::status::Status;
-use super::web::{Handler, Reply};
+use super::web::Reply;
+use crate::listen::{Guard, Handler};
 
 /// The thread that reads is stuck if it does not answer for so long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,11 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// See the module.
 pub(super) struct Monitor {
     outbox: Outbox,
+    guard: Arc<Guard>,
 }
 
 impl Monitor {
-    pub(super) fn new(outbox: Outbox) -> Self {
-        Self { outbox }
+    pub(super) fn new(outbox: Outbox, guard: Arc<Guard>) -> Self {
+        Self { outbox, guard }
     }
 
     async fn respond(&self, path: &str) -> (StatusCode, String) {
@@ -56,11 +59,19 @@ impl Monitor {
 }
 
 impl Handler for Monitor {
+    type Body = Reply;
+
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> BoxFuture<'static, Response<Reply>> {
         async move {
+            let path = request.uri().path();
             let known = [Method::GET, Method::HEAD].contains(request.method());
-            let (status, text) = if known {
-                self.respond(request.uri().path()).await
+            // Whether it is alive says nothing of what it reads, and who asks that seldom has a token.
+            let allowed = path == "/healthz" || self.guard.allows(request.headers());
+            let (status, text) = if !allowed {
+                let what = "the token is missing or wrong: send Authorization: Bearer …\n";
+                (StatusCode::UNAUTHORIZED, what.to_owned())
+            } else if known {
+                self.respond(path).await
             } else {
                 (StatusCode::METHOD_NOT_ALLOWED, "ask with GET\n".to_owned())
             };
@@ -70,7 +81,9 @@ impl Handler for Monitor {
             let media = "text/plain; version=0.0.4; charset=utf-8";
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            if !known {
+            if !allowed {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            } else if !known {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             }
             response

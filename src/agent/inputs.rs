@@ -25,13 +25,15 @@ use super::inbox::Verdict;
 use super::intake::{Event, Intake, Token};
 use super::log::Log;
 use super::otlp::Batch;
+use super::own::Own;
 use super::position::Positions;
 use super::service::Service;
-use super::source::{self, Connection, EXIT_RECORD, Head, Source, listen};
+use super::source::{self, Connection, EXIT_RECORD, Head, Source};
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
-use crate::capture::file::{Globs, Take, Template, Watch};
+use crate::capture::file::{BadTemplate, Globs, Take, Template, Watch};
+use crate::listen::{Peer, bind_unix};
 use crate::record::Exit;
 use crate::redact;
 
@@ -46,6 +48,7 @@ pub(super) struct Inputs {
     pub(super) positions: Positions,
     pub(super) brought: Brought,
     pub(super) service: Service,
+    pub(super) own: Own,
     /// The agent's own variables: what nobody else says.
     environment: Arc<BTreeMap<String, String>>,
     pub(super) settings: Settings,
@@ -95,6 +98,7 @@ impl Inputs {
             positions,
             brought,
             service,
+            own: Own::find(),
             environment: Arc::new(environment),
             settings,
             log,
@@ -125,13 +129,11 @@ impl Inputs {
             input,
         };
         match state.input.kind {
-            Kind::File | Kind::Cri => match Template::new(&state.input.path) {
-                Ok(template) => {
-                    state.globs = Some(Globs::new(template, self.settings.max_inputs, false));
-                }
+            Kind::File | Kind::Cri => match globs(&state.input, self.settings.max_inputs) {
+                Ok(globs) => state.globs = Some(globs),
                 Err(error) => state.error = Some(error.to_string()),
             },
-            Kind::Socket => match listen(Path::new(&state.input.path), state.input.mode) {
+            Kind::Socket => match bind_unix(Path::new(&state.input.path), state.input.mode) {
                 Ok(listener) => self.listen(&state.input.name, listener, intake),
                 Err(error) => state.error = Some(error.to_string()),
             },
@@ -237,10 +239,10 @@ impl Inputs {
             if intake.len() >= self.settings.max_inputs {
                 self.too_many(&mut state);
             } else if stream.set_nonblocking(true).is_ok()
-                && let Ok(peer) = source::peer(&stream)
+                && let Ok(Peer::Process { pid, uid, .. }) = Peer::of(&stream)
             {
                 let mut known = self.known(&state.input, Metadata::default(), None, &name);
-                let variables = environ(&source::environ(peer));
+                let variables = environ(&source::environ(pid));
                 if !variables.is_empty() {
                     // What is secret there may be printed by who has it.
                     let names = &intake.common.stack.redact.env;
@@ -248,8 +250,8 @@ impl Inputs {
                     intake.common.redactor.add(secrets);
                     known.said = variables;
                 }
-                known.attributes.insert("process.pid".to_owned(), peer.pid.to_string());
-                let label = format!("{} pid {} uid {}", state.input.path, peer.pid, peer.uid);
+                known.attributes.insert("process.pid".to_owned(), pid.to_string());
+                let label = format!("{} pid {pid} uid {uid}", state.input.path);
                 let connection = Connection { descriptor: stream.into(), head: Some(Vec::new()) };
                 let source = Source::Connection(connection);
                 Self::open(&mut state, label, known, source, None, intake);
@@ -455,4 +457,10 @@ fn by_input(intake: &Intake) -> HashMap<String, Vec<usize>> {
         open.entry(slot.stream.input.clone()).or_default().push(index);
     }
     open
+}
+
+/// What finds an input's files.
+fn globs(input: &Input, max_files: usize) -> Result<Globs, BadTemplate> {
+    let exclude = input.exclude.iter().map(|text| Template::new(text)).collect::<Result<_, _>>()?;
+    Ok(Globs::new(Template::new(&input.path)?, max_files, false).excluding(exclude))
 }

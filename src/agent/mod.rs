@@ -50,6 +50,8 @@ mod control;
 mod courier;
 mod earlier;
 mod finisher;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gc;
 mod http;
 mod identity;
@@ -60,6 +62,7 @@ mod log;
 mod log_format;
 mod metrics;
 mod otlp;
+mod own;
 mod position;
 mod scan;
 mod service;
@@ -84,7 +87,6 @@ pub use log::{Out, Said};
 pub use log_format::LogFormat;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
-pub use web::{Address, AddressError};
 
 use self::brought::Brought;
 use self::control::{Client, Control};
@@ -236,7 +238,7 @@ impl Agent {
         let mut given = Given::take(&start.environment);
         let service = Service::new(&start.environment, &mut given);
         intake.watch(Token::Web, inbox.descriptor())?;
-        let brought = Brought::new(outbox, given.sockets);
+        let brought = Brought::new(outbox, given.sockets, log.clone());
         let (environment, settings) = (start.environment, stack.agent.clone());
         let mut inputs =
             Inputs::new(positions, environment, settings, log.clone(), &intake, brought, service)?;

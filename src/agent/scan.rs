@@ -178,7 +178,8 @@ impl Inputs {
         told: &mut Vec<Event>,
     ) -> BTreeSet<PathBuf> {
         let Some(globs) = &mut state.globs else { return BTreeSet::new() };
-        let scan = globs.scan();
+        let mut scan = globs.scan();
+        scan.files.retain(|found| !self.own.is(found));
         let root = globs.root().map(Path::to_owned);
         for (path, why) in &scan.refused {
             self.log.limited(&format!("{}: {why}", path.display()));

@@ -10,8 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
-use super::web::Address;
-use crate::stores::records::http::Hidden;
+use crate::listen::{Address, Endpoint};
 
 /// The `[agent]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub struct Settings {
     /// Between looks for runs that are older than their store keeps them.
     pub gc_interval: Duration,
     /// Where it says how it is doing.
-    pub http: Option<Address>,
+    pub http: Option<Endpoint>,
     /// How its own lines look.
     pub log_format: LogFormat,
 }
@@ -56,6 +55,9 @@ pub struct Input {
     pub kind: Kind,
     /// Where: a path, for `file` and `cri` a template; empty for `stdin`.
     pub path: String,
+    /// Files and folders that are left out, as templates.
+    #[serde(default)]
+    pub exclude: Vec<String>,
     /// A file with variables beside each file; captures of the path stand in it.
     pub env_file: Option<String>,
     /// A stream ends when nothing came for so long. `None`: never.
@@ -72,12 +74,8 @@ pub struct Input {
 /// How log records are taken over the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Otlp {
-    /// Where.
-    pub listen: Address,
-    /// What a client has to say.
-    pub token: Option<Hidden>,
-    /// A file that has it.
-    pub token_file: Option<PathBuf>,
+    /// Where, and from whom.
+    pub endpoint: Endpoint,
     /// The largest request, as it comes.
     pub max_request_bytes: usize,
     /// The same, when it is decompressed.
@@ -92,9 +90,7 @@ impl Default for Otlp {
     /// The standard port.
     fn default() -> Self {
         Self {
-            listen: Address::Loopback((Ipv4Addr::LOCALHOST, 4318).into()),
-            token: None,
-            token_file: None,
+            endpoint: Endpoint::local(Address::Tcp((Ipv4Addr::LOCALHOST, 4318).into())),
             max_request_bytes: 4 << 20,
             max_decompressed_bytes: 8 << 20,
             max_requests: 8,

@@ -7,19 +7,15 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, open};
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde::Deserialize;
 
 use super::Metadata;
-use crate::capture::additions::reachable;
 use crate::capture::file::Follower;
 use crate::capture::process::spawn::grow_pipe;
 use crate::record::{Exit, WriterId};
@@ -69,13 +65,6 @@ pub(super) struct Connection {
     pub(super) head: Option<Vec<u8>>,
 }
 
-/// Who has connected.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub(super) pid: i32,
-    pub(super) uid: u32,
-}
-
 impl Source {
     /// What epoll can wait for.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -107,41 +96,14 @@ pub(super) fn open_fifo(path: &Path, mode: u32, pipe_bytes: usize) -> io::Result
     Ok(descriptor)
 }
 
-/// Listens at a path; a socket that nobody listens at any more is replaced.
-pub(super) fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
-        match reachable(folder, name, |path| UnixStream::connect(path)) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path)?;
-            }
-            Ok(_) => {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let listener = reachable(folder, name, |path| UnixListener::bind(path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
 /// Standard input.
 pub(super) fn open_stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-/// Who has connected, by the kernel's word.
-pub(super) fn peer(stream: &UnixStream) -> io::Result<Peer> {
-    let credentials = getsockopt(stream, PeerCredentials)?;
-    Ok(Peer { pid: credentials.pid(), uid: credentials.uid() })
-}
-
 /// The variables of a process; none if they may not be seen.
-pub(super) fn environ(peer: Peer) -> Vec<u8> {
-    fs::read(format!("/proc/{}/environ", peer.pid)).unwrap_or_default()
+pub(super) fn environ(pid: i32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
 }
 
 /// What became of a connection's first bytes.
@@ -223,7 +185,7 @@ pub(super) fn read_exit(path: &Path) -> Option<Exit> {
     }
 }
 
-fn parse_exit(text: &[u8]) -> Option<Exit> {
+pub(super) fn parse_exit(text: &[u8]) -> Option<Exit> {
     let serde_json::Value::Object(said) = serde_json::from_slice(text).ok()? else { return None };
     let serde_json::Value::Object(mut all) = serde_json::to_value(Exit::default()).ok()? else {
         return None;

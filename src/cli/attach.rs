@@ -41,6 +41,9 @@ pub(super) struct Args {
     /// Something to keep with the logs; may be given more than once
     #[arg(long = "attribute", value_name = "KEY=VALUE", value_parser = wrap::pair)]
     attributes: Vec<(String, String)>,
+    /// Of --file and --cri: files or folders to leave out, with wildcards; may be given more than once
+    #[arg(long, value_name = "PATH")]
+    exclude: Vec<PathBuf>,
     /// A file with variables beside each file; captures of the path may stand in it
     #[arg(long, value_name = "PATH")]
     env_file: Option<String>,
@@ -111,12 +114,19 @@ fn attach(args: Args) -> Result<u8, Failure> {
     };
     if matches!(kind, Kind::File | Kind::Cri) {
         Template::new(&path).map_err(Failure::usage)?;
+    } else if !args.exclude.is_empty() {
+        return Err(Failure::usage("--exclude is for --file and --cri"));
+    }
+    let exclude = args.exclude.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+    for path in &exclude {
+        Template::new(path).map_err(Failure::usage)?;
     }
     let input = Input {
         otlp: None,
         name: args.name,
         kind,
         path,
+        exclude,
         env_file: args.env_file,
         ends_after_idle: args.ends_after_idle,
         mode: args.mode,

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::reading::{self, Access, Failure, short_duration};
+use crate::read::standing;
 use crate::read::store::{ReadError, Status, Stream};
 use crate::read::target::{self, Attempts, Selection, Target};
 use crate::record::Nanos;
@@ -115,15 +116,9 @@ impl RunRow {
         steps.dedup();
         steps.sort_unstable();
         steps.dedup();
-        let status =
-            |wanted: fn(Status) -> bool| last.iter().map(|it| it.status).find(|it| wanted(*it));
         Self {
             pipeline_run_id,
-            status: status(|it| it == Status::Running)
-                .or_else(|| status(|it| it == Status::Failed))
-                .or_else(|| status(|it| it == Status::Interrupted))
-                .or_else(|| status(|it| it == Status::Unfinished))
-                .unwrap_or(if last.is_empty() { Status::Unfinished } else { Status::Succeeded }),
+            status: standing::of(&last),
             started: streams.iter().map(|it| it.started).min().unwrap_or(listed),
             ended: last
                 .iter()

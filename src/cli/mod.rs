@@ -27,6 +27,7 @@ mod pipe;
 mod reading;
 mod redact;
 mod run;
+mod serve;
 mod ship;
 mod stack;
 mod status;
@@ -55,6 +56,7 @@ enum Command {
     Pipe(pipe::Args),
     Logs(logs::Args),
     Ls(ls::Args),
+    Serve(serve::Args),
     Download(download::Args),
     Verify(verify::Args),
     Ship(ship::Args),
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Pipe(args) => pipe::run(args),
         Command::Logs(args) => logs::run(&args),
         Command::Ls(args) => ls::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Download(args) => download::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Ship(args) => ship::run(args),

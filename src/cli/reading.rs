@@ -22,8 +22,10 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::wrap::{chain, say};
+use crate::read::find::{self, FindError, listed};
+use crate::read::standing;
 use crate::read::store::{LogReader, ReadError, Status, Stream};
-use crate::read::target::{self, Name, Selection, Target};
+use crate::read::target::{self, Selection, Target};
 use crate::record::Nanos;
 use crate::stack::{self, Stack};
 use crate::stores::artifact::fetch::Reader;
@@ -38,6 +40,8 @@ pub(super) const NOT_ALLOWED: u8 = 4;
 pub(super) const INCOMPLETE: u8 = 5;
 pub(super) const DAMAGED: u8 = 6;
 pub(super) const STORE_FAILED: u8 = 7;
+
+pub(super) use crate::read::find::Found;
 
 /// Why a command ends early.
 #[derive(Debug)]
@@ -151,119 +155,23 @@ fn failed(message: String) -> Failure {
 }
 
 impl<R: LogReader + ?Sized> Access<R> {
-    /// The run that is meant, with all its streams (of the one step that is named, if one is), and
-    /// those that the selection means.
+    /// [`find::find`], waited for.
     pub(super) fn find(
         &self,
         target: &Target,
         selection: &mut Selection,
     ) -> Result<Found, Failure> {
-        match &target.step {
-            None => {}
-            Some(Name::Id(step)) => selection.steps.push(step.clone()),
-            Some(Name::Latest) => selection.latest_step = true,
-            Some(Name::Failed) => selection.failed = true,
-        }
-        let step = match selection.steps.as_slice() {
-            [step] => Some(step.clone()),
-            _ => None,
-        };
-        let streams = |run: &str, step: Option<&str>| {
-            self.runtime.block_on(self.reader.streams(run, step, &[]))
-        };
-        let (run, all) = match &target.run {
-            Name::Id(run) => (run.clone(), streams(run, step.as_deref())?),
-            Name::Latest => {
-                let runs = self.runtime.block_on(self.reader.runs(1))?;
-                let run = runs.into_iter().next().ok_or_else(|| self.no_runs())?.pipeline_run_id;
-                let all = streams(&run, step.as_deref())?;
-                (run, all)
-            }
-            Name::Failed => {
-                selection.failed = true;
-                // Far enough back for whoever asks without naming the run.
-                let runs = self.runtime.block_on(self.reader.runs(100))?;
-                let mut found = None;
-                for run in runs {
-                    let all = streams(&run.pipeline_run_id, step.as_deref())?;
-                    if !selection.of(&all).is_empty() {
-                        found = Some((run.pipeline_run_id, all));
-                        break;
-                    }
-                }
-                found
-                    .ok_or_else(|| Failure::not_found("none of the last runs has a failed step"))?
-            }
-        };
-        let selected = selection.of(&all);
-        Ok(Found { run, step, all, selected })
-    }
-
-    fn no_runs(&self) -> Failure {
-        Failure::not_found(format!("there are no runs in the log store {}", self.name))
+        let found = find::find(&*self.reader, &self.name, target, selection, &|_| true);
+        self.runtime.block_on(found).map_err(|error| match error {
+            FindError::Read(error) => error.into(),
+            FindError::Nothing(message) => Failure::not_found(message),
+        })
     }
 
     /// Why nothing was selected.
     pub(super) fn nothing(&self, found: &Found, selection: &Selection) -> Failure {
-        let run = &found.run;
-        if found.all.is_empty() {
-            let others = found.step.as_ref().and_then(|step| {
-                let all = self.runtime.block_on(self.reader.streams(run, None, &[])).ok()?;
-                (!all.is_empty()).then(|| {
-                    format!("run {run} has no step {step}; it has {}", listed(&steps(&all)))
-                })
-            });
-            return Failure::not_found(others.unwrap_or_else(|| {
-                format!("there is no run {run} in the log store {}", self.name)
-            }));
-        }
-        let wanted = selection.steps.iter().find(|step| !steps(&found.all).contains(step));
-        if let Some(step) = wanted {
-            let others = listed(&steps(&found.all));
-            return Failure::not_found(format!("run {run} has no step {step}; it has {others}"));
-        }
-        if selection.failed {
-            return Failure::not_found(format!("no step of run {run} has failed"));
-        }
-        let attempts: Vec<String> =
-            found.all.iter().map(|stream| stream.origin.attempt.to_string()).collect();
-        let mut sources: Vec<String> =
-            found.all.iter().map(|stream| stream.origin.source.clone()).collect();
-        sources.sort();
-        sources.dedup();
-        Failure::not_found(format!(
-            "run {run} has no such attempt or source; attempts: {}; sources: {}",
-            listed(&attempts),
-            listed(&sources)
-        ))
-    }
-}
-
-/// What a target means in this store.
-pub(super) struct Found {
-    pub(super) run: String,
-    /// The one step that is asked for, if it is one.
-    pub(super) step: Option<String>,
-    /// All streams of the run, or of that step.
-    pub(super) all: Vec<Stream>,
-    pub(super) selected: Vec<Stream>,
-}
-
-fn steps(streams: &[Stream]) -> Vec<String> {
-    let mut steps: Vec<String> =
-        streams.iter().map(|stream| stream.origin.step_id.clone()).collect();
-    steps.sort();
-    steps.dedup();
-    steps
-}
-
-/// The first few, in a sentence.
-fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().checked_sub(SHOWN) {
-        None | Some(0) => text,
-        Some(more) => format!("{text} and {more} more"),
+        let nothing = find::nothing(&*self.reader, &self.name, found, selection);
+        Failure::not_found(self.runtime.block_on(nothing))
     }
 }
 
@@ -310,16 +218,9 @@ pub(super) fn is_incomplete(stream: &Stream) -> bool {
 
 /// How the step ended, where it did not end well.
 pub(super) fn ending(stream: &Stream) -> Option<String> {
-    let exit = stream.exit.as_ref().filter(|_| stream.status == Status::Failed)?;
-    let name = name_of(stream);
-    let text = match (&exit.signal, exit.code) {
-        (Some(signal), _) => format!("{name} failed: killed by {signal}"),
-        (None, Some(code)) => format!("{name} failed: exit code {code}"),
-        (None, None) => format!("{name} failed"),
-    };
-    Some(match &exit.reason {
-        Some(reason) => format!("{text} ({reason})"),
-        None => text,
+    (stream.status == Status::Failed).then(|| match standing::why(stream) {
+        Some(why) => format!("{} failed: {why}", name_of(stream)),
+        None => format!("{} failed", name_of(stream)),
     })
 }
 

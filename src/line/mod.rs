@@ -29,6 +29,8 @@ pub mod level;
 pub mod progress;
 pub(crate) mod rows;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -26,6 +26,7 @@
 
 pub mod cursor;
 pub mod filter;
+pub mod find;
 pub mod format;
 pub mod group;
 pub mod join;
@@ -38,6 +39,7 @@ pub mod pattern;
 pub mod pipeline;
 pub mod session;
 pub mod sources;
+pub mod standing;
 pub mod store;
 pub mod target;
 #[cfg(test)]

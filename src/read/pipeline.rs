@@ -35,7 +35,7 @@ impl Item<'_> {
 }
 
 /// What takes the lines.
-pub type Sink<'a> = &'a mut dyn FnMut(Item<'_>) -> ControlFlow<()>;
+pub type Sink<'a> = &'a mut (dyn FnMut(Item<'_>) -> ControlFlow<()> + Send);
 
 /// The stages, in one.
 #[derive(Debug)]

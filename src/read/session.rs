@@ -87,7 +87,7 @@ pub struct Follow {
 }
 
 /// Where a reading goes. `ControlFlow::Break`: no more is wanted.
-pub trait Output {
+pub trait Output: Send {
     /// The streams, by number; again whenever one has come up or ended.
     fn streams(&mut self, streams: &[Stream]);
     /// A line.
@@ -211,7 +211,11 @@ impl<'a> Session<'a> {
         count: u64,
         from: Vec<Option<u64>>,
     ) -> Result<Option<Vec<Option<u64>>>, ReadError> {
-        let request = self.request(Direction::Backward, from, Some(count));
+        let mut request = self.request(Direction::Backward, from, Some(count));
+        if count == 0 {
+            // Only the marks are wanted: the first lines will do, whatever they say.
+            request.filter = Filter::default();
+        }
         let mut lines = self.reader.open(&self.outcome.streams, request);
         let mut pipeline = self.pipeline(Direction::Backward, Joining::InPlace, Some(count));
         let mut kept = Kept::new(self.outcome.streams.len());
@@ -409,7 +413,7 @@ impl Handing<'_> {
 }
 
 /// Pushes all that is read through the pipeline.
-async fn read(
+pub async fn read(
     lines: &mut dyn Lines,
     pipeline: &mut Pipeline,
     sink: super::pipeline::Sink<'_>,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
@@ -33,8 +34,21 @@ pub trait LogReader: Send + Sync {
         except: &'a [WriterId],
     ) -> BoxFuture<'a, Result<Vec<Stream>, ReadError>>;
 
+    /// What is known of the lines of a stream without reading them, in order; `None`: nothing.
+    fn outline<'a>(
+        &'a self,
+        _: &'a Stream,
+    ) -> BoxFuture<'a, Result<Option<Vec<Piece>>, ReadError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
     /// The lines of these streams, merged by time. A line names its stream by the position here.
     fn open(&self, streams: &[Stream], request: Request) -> Box<dyn Lines>;
+
+    /// Whether what is counted of a stream that has ended is what will be read of it: the store has all or nothing.
+    fn is_exact(&self) -> bool {
+        false
+    }
 
     /// How often to look for new streams while following.
     fn discovery(&self) -> Duration;
@@ -108,6 +122,21 @@ pub enum Event {
     Idle,
     /// There is nothing more.
     End,
+}
+
+/// Some lines of a stream, one behind the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// `seq` of the first of them.
+    pub first_seq: u64,
+    /// How many.
+    pub lines: u64,
+    /// When the first of them was written.
+    pub first_time: Nanos,
+    /// The same of the last.
+    pub last_time: Nanos,
+    /// Lines per level.
+    pub levels: LevelCounts,
 }
 
 /// Something that is not as it should be.

@@ -4,6 +4,7 @@
 //! nothing itself; the caller hands in the environment and the text.
 
 use super::MIN_SECRET;
+use crate::glob;
 
 /// Values that are settings, whatever the name of their variable: masking them would hide
 /// ordinary words.
@@ -31,7 +32,8 @@ pub fn secrets_from_env(
     env: impl Iterator<Item = (String, String)>,
 ) -> Vec<Vec<u8>> {
     env.filter(|(name, value)| {
-        globs.iter().any(|glob| matches(glob.as_bytes(), name.as_bytes())) && is_secret(value)
+        globs.iter().any(|glob| glob::matches(glob, name, u8::eq_ignore_ascii_case))
+            && is_secret(value)
     })
     .map(|(_, value)| value.into_bytes())
     .collect()
@@ -58,30 +60,6 @@ fn is_path(value: &str) -> bool {
         && value.bytes().all(|byte| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/~".contains(&byte)
         })
-}
-
-fn matches(glob: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut rest) = (glob, name);
-    // Behind the last star: the glob that follows it, and the name not yet given to it.
-    let mut retry: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (at.split_first(), rest.split_first()) {
-            (Some((b'*', glob)), _) => {
-                retry = Some((glob, rest));
-                at = glob;
-            }
-            (Some((want, glob)), Some((have, name))) if want.eq_ignore_ascii_case(have) => {
-                (at, rest) = (glob, name);
-            }
-            (None, None) => return true,
-            _ => {
-                // The last star takes one more character.
-                let Some((glob, [_, name @ ..])) = retry else { return false };
-                retry = Some((glob, name));
-                (at, rest) = (glob, name);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -154,7 +132,7 @@ mod tests {
             ("A*B*C", "AxxBxBx", false),
             ("**A", "A", true),
         ] {
-            assert_eq!(matches(glob.as_bytes(), name.as_bytes()), want, "{glob} {name}");
+            assert_eq!(glob::matches(glob, name, u8::eq_ignore_ascii_case), want, "{glob} {name}");
         }
     }
 

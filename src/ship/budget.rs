@@ -1,8 +1,8 @@
 //! The limit in bytes on what is between the reader and the store.
 //!
-//! Apart because it is shared by two threads and must not be able to block for ever. The reader
-//! asks for room before it hands a block on; the coordinator corrects it when the block is encoded, which
-//! makes it smaller or larger, and gives it back when its chunk is delivered. Room is refused only while a sealed
+//! Apart because threads share it and must not be able to block for ever. The reader asks for room
+//! before it hands a block on; the encoder corrects it as soon as the block is encoded, which makes it
+//! smaller or larger; the coordinator gives it back when the chunk is delivered. Room is refused only while a sealed
 //! chunk is under way, whose delivery will give some back: a chunk larger than the limit goes
 //! through alone.
 
@@ -19,7 +19,8 @@ pub(super) struct Allowance {
     freed: Receiver<()>,
 }
 
-/// The coordinator's end.
+/// The end of the encoders and the coordinator.
+#[derive(Clone)]
 pub(super) struct Ledger {
     counts: Arc<Counts>,
     freed: Sender<()>,

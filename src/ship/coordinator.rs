@@ -54,6 +54,10 @@ const LONGEST_UNSAVED: Duration = Duration::from_millis(50);
 /// delivery is reads the checkpoint.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
+/// Cuts that are noted at once at least, also for a store that takes one request at a time: the
+/// checkpoint must not be what it waits for.
+const BERTHS: usize = 16;
+
 /// How the coordinator's work has ended.
 pub(super) enum Done {
     /// All is delivered and the store knows that it is all.
@@ -263,10 +267,9 @@ impl Coordinator<'_> {
 
     fn handle(&mut self, event: Event) -> Result<(), Error> {
         match event {
-            Event::Encoded { chunk, position, taken, encoded } => {
+            Event::Encoded { chunk, position, encoded } => {
                 let encoded = encoded?;
                 let held = encoded.held();
-                self.ledger.became(taken, held);
                 let open = self.flow.open.entry(chunk).or_default();
                 open.held += held;
                 open.blocks.insert(position, encoded);
@@ -537,7 +540,7 @@ impl Coordinator<'_> {
     }
 
     fn has_berth(&self) -> bool {
-        let most = if self.flow.proved { 2 * self.pace.most() } else { 1 };
+        let most = if self.flow.proved { (2 * self.pace.most()).max(BERTHS) } else { 1 };
         self.flow.under_way.len() + self.flow.delivered.len() < most
     }
 

@@ -5,6 +5,7 @@
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::budget::Ledger;
 use super::reader::{Event, Job};
 use crate::line::Block;
 use crate::stores::{Encoder, Session};
@@ -14,10 +15,11 @@ pub(super) fn run(
     jobs: &Receiver<Job>,
     spare: &Sender<Block>,
     events: &Sender<Event>,
+    ledger: &Ledger,
 ) {
     let mut encoder = session.encoder();
     for job in jobs {
-        if !encode(encoder.as_mut(), job, spare, events) {
+        if !encode(encoder.as_mut(), job, spare, events, ledger) {
             return;
         }
     }
@@ -29,10 +31,14 @@ pub(super) fn encode(
     job: Job,
     spare: &Sender<Block>,
     events: &Sender<Event>,
+    ledger: &Ledger,
 ) -> bool {
     let Job { chunk, position, taken, block } = job;
     let encoded = encoder.encode(&block);
     // Where enough spare blocks wait, this one goes.
     drop(spare.try_send(block));
-    events.send(Event::Encoded { chunk, position, taken, encoded }).is_ok()
+    if let Ok(encoded) = &encoded {
+        ledger.became(taken, encoded.held());
+    }
+    events.send(Event::Encoded { chunk, position, encoded }).is_ok()
 }

@@ -225,6 +225,7 @@ impl Delivery<'_> {
                 jobs: bounded(1),
                 spare: bounded(most + 1),
                 events: events_in,
+                ledger: ledger.clone(),
                 gone,
             };
             let reader = Reader {

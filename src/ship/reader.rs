@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 
-use super::budget::Allowance;
+use super::budget::{Allowance, Ledger};
 use super::cadence::Cadence;
 use super::encoder;
 use super::source::{FrameSource, SourceError};
@@ -31,8 +31,6 @@ pub(super) enum Event {
         chunk: u64,
         /// Which of its blocks.
         position: usize,
-        /// What the reader took from the budget for it.
-        taken: usize,
         encoded: Result<Encoded, EncodeError>,
     },
     /// A chunk has all its blocks.
@@ -73,6 +71,7 @@ pub(super) enum How {
 pub(super) struct Job {
     pub(super) chunk: u64,
     pub(super) position: usize,
+    /// What was taken from the budget for it.
     pub(super) taken: usize,
     pub(super) block: Block,
 }
@@ -88,6 +87,7 @@ pub(super) struct Encoders<'scope, 'env> {
     pub(super) jobs: (Sender<Job>, Receiver<Job>),
     pub(super) spare: (Sender<Block>, Receiver<Block>),
     pub(super) events: Sender<Event>,
+    pub(super) ledger: Ledger,
     /// Set when the coordinator has gone.
     pub(super) gone: Stop,
 }
@@ -308,7 +308,8 @@ impl Encoders<'_, '_> {
     /// Gives a job to the encoders; the next of them is only started when those there are busy.
     fn take(&mut self, job: Job) -> Result<(), Hangup> {
         if let Some(encoder) = &mut self.here {
-            let sent = encoder::encode(encoder.as_mut(), job, &self.spare.0, &self.events);
+            let sent =
+                encoder::encode(encoder.as_mut(), job, &self.spare.0, &self.events, &self.ledger);
             return sent.then_some(()).ok_or(Hangup);
         }
         if self.running == 0 {
@@ -333,8 +334,9 @@ impl Encoders<'_, '_> {
         self.running += 1;
         let jobs = self.jobs.1.clone();
         let (spare, events) = (self.spare.0.clone(), self.events.clone());
+        let ledger = self.ledger.clone();
         let session = self.session;
-        self.scope.spawn(move || encoder::run(session, &jobs, &spare, &events));
+        self.scope.spawn(move || encoder::run(session, &jobs, &spare, &events, &ledger));
     }
 }
 

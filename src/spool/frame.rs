@@ -66,6 +66,8 @@ pub(super) fn decode(header: &[u8]) -> Option<Frame> {
     }
     let time = Nanos(i64::from_le_bytes(header.get(12..20)?.try_into().ok()?));
     let offset = u64::from_le_bytes(header.get(20..28)?.try_into().ok()?);
+    // A stream has no more bytes than a number can count.
+    offset.checked_add(u64::from(len))?;
     Some(Frame { kind, time, offset, len })
 }
 

@@ -233,9 +233,11 @@ pub struct Meta {
     pub stack_file: Option<std::path::PathBuf>,
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod model;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod simulated;
 #[cfg(test)]
 mod tests;

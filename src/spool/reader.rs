@@ -388,8 +388,10 @@ impl<D: Disk> SpoolReader<D> {
         let mut total: Option<Gap> = None;
         let mut next = found;
         loop {
-            let Some(mut gap) = frame::decode_gap(current.cursor.payload(next)?) else {
-                // Written by a later version; the next offset will say how much it stands for.
+            let gap = frame::decode_gap(current.cursor.payload(next)?);
+            let gap = gap.filter(|gap| next.offset.checked_add(gap.bytes).is_some());
+            let Some(mut gap) = gap else {
+                // Written by a later version, or by nobody; the next offset will say how much it stands for.
                 current.cursor.pass(next.whole_len());
                 break;
             };

@@ -3,14 +3,13 @@
 //! Apart from the other tables because there are any number of these, and what a key means depends on
 //! the kind. Opens nothing.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Reader, Secret};
 use super::resolve::is_name;
-use crate::agent::{Address, AddressError, Input, Kind, Metadata, Otlp};
+use crate::agent::{Input, Kind, Metadata, Otlp};
 use crate::capture::file::{Template, cri};
-use crate::stores::records::http::Hidden;
+use crate::listen::Keys;
 
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -23,6 +22,15 @@ const OTLP_IDLE: Duration = Duration::from_secs(600);
 
 /// Who may write: everybody; who may read: the agent.
 const MODE: u32 = 0o622;
+
+/// Where records are taken, and from whom.
+const ENDPOINT: Keys = Keys {
+    address: "listen",
+    tls_certificate: "tls_certificate",
+    tls_key: "tls_key",
+    token: "token",
+    token_file: "token_file",
+};
 
 /// Reads them all; one that is wrong is left out.
 pub(super) fn read(top: &mut Reader<'_, '_, '_>) -> Vec<Input> {
@@ -58,9 +66,10 @@ fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
     reader.choice("kind", &choices, &mut kind);
     let otlp = if kind == Some(Kind::Otlp) { Some(otlp(reader)) } else { None };
     let path = match &otlp {
-        Some(otlp) => otlp.as_ref().map(|otlp| otlp.listen.to_string()),
+        Some(otlp) => otlp.as_ref().map(|otlp| otlp.endpoint.address.to_string()),
         None => path(reader, kind),
     };
+    let exclude = exclude(reader, kind);
     let env_file = reader.optional_text("env_file", "/steps/{pipeline_run_id}/{step_id}.env");
     // Nobody says when a step is over that sends its lines.
     let mut ends_after_idle = if otlp.is_some() { Some(OTLP_IDLE) } else { None };
@@ -69,36 +78,29 @@ fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
     let metadata = reader.table("metadata").map(metadata).unwrap_or_default();
     let (name, kind) = (name?, kind?);
     let otlp = otlp.flatten();
-    Some(Input { name, kind, path: path?, env_file, ends_after_idle, mode, otlp, metadata })
+    Some(Input {
+        name,
+        kind,
+        path: path?,
+        exclude,
+        env_file,
+        ends_after_idle,
+        mode,
+        otlp,
+        metadata,
+    })
 }
 
 /// `None`: it is wrong, which has been noted.
 fn otlp(reader: &mut Reader<'_, '_, '_>) -> Option<Otlp> {
-    reader.keep_secret(["token"].into_iter());
     let mut otlp = Otlp::default();
-    let written = reader.optional_text("listen", "127.0.0.1:4318");
-    let listen = match written.as_deref().map(str::parse::<Address>) {
-        None => Some(otlp.listen.clone()),
-        Some(Ok(address)) => Some(address),
-        Some(Err(error)) => {
-            let help = "the usual one is \"127.0.0.1:4318\"".to_owned();
-            let help = Some(help).filter(|_| error == AddressError::Unclear);
-            reader.problem("listen", error.to_string(), help);
-            None
-        }
-    };
-    otlp.token = reader.optional_text("token", "${credential:otlp}").map(Hidden);
-    let mut token_file = PathBuf::new();
-    reader.path("token_file", &mut token_file);
-    otlp.token_file = Some(token_file).filter(|file| !file.as_os_str().is_empty());
-    if otlp.token.is_some() && otlp.token_file.is_some() {
-        reader.conflict(["token", "token_file"], "only one of the two can be the token".to_owned());
-    }
+    let usual = otlp.endpoint.address.clone();
+    let endpoint = ENDPOINT.read(reader, "127.0.0.1:4318", Some(usual));
     reader.bytes("max_request_bytes", KIB..=GIB, &mut otlp.max_request_bytes);
     reader.bytes("max_decompressed_bytes", KIB..=GIB, &mut otlp.max_decompressed_bytes);
     reader.count("max_requests", 1..=1024, &mut otlp.max_requests);
     reader.count("max_connections", 1..=65_536, &mut otlp.max_connections);
-    otlp.listen = listen?;
+    otlp.endpoint = endpoint?;
     Some(otlp)
 }
 
@@ -137,6 +139,23 @@ fn path(reader: &mut Reader<'_, '_, '_>, kind: Option<Kind>) -> Option<String> {
             None
         }
     }
+}
+
+/// Those that are wrong are left out, which has been noted.
+fn exclude(reader: &mut Reader<'_, '_, '_>, kind: Option<Kind>) -> Vec<String> {
+    let example = "[\"/var/log/jobs/*.tmp\"]";
+    let Some((texts, _)) = reader.list("exclude", example) else { return Vec::new() };
+    if kind.is_some_and(|kind| !matches!(kind, Kind::File | Kind::Cri)) {
+        let what = "only files are found by wildcards".to_owned();
+        reader.problem("exclude", what, Some("leave the key out".to_owned()));
+        return Vec::new();
+    }
+    for (text, place) in &texts {
+        if let Err(error) = Template::new(text) {
+            reader.note(Some(*place), "exclude", error.to_string(), None);
+        }
+    }
+    texts.into_iter().map(|(text, _)| text).collect()
 }
 
 fn mode(reader: &mut Reader<'_, '_, '_>) -> u32 {

@@ -249,12 +249,15 @@ mod tests {
         for key in of_inputs() {
             assert!(!key.about.is_empty(), "inputs.{} is in no table of the manual", key.name);
         }
-        for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
+        for section in ["metadata", "capture", "redact", "spool", "ship", "agent", "server"] {
             for key in of_section(section) {
                 let name = format!("{section}.{}", key.name);
                 assert!(!key.about.is_empty(), "{name} is in no table of the manual");
                 // Without it there is no HTTP at all.
-                let optional = name == "agent.http";
+                let optional = name.starts_with("agent.http")
+                    || ["tls_certificate", "tls_key", "token", "token_file", "identity_header"]
+                        .iter()
+                        .any(|key| name == format!("server.{key}"));
                 let known = key.default.is_some() || matches!(key.kind(), Kind::Path | Kind::Table);
                 let known = known || optional;
                 assert!(known, "{name} has no default");

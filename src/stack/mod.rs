@@ -37,6 +37,8 @@ mod sections;
 mod view;
 mod write;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 
@@ -58,7 +60,7 @@ use reader::Secrets;
 use resolve::{Choose, Source};
 
 use crate::stores::{self, Component, artifact};
-use crate::{agent, capture, enrich, line, redact, ship, spool};
+use crate::{agent, capture, enrich, line, redact, server, ship, spool};
 
 /// The built-in default: the layer below every stack file, and what `stack init` writes.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -88,6 +90,8 @@ pub struct Stack {
     pub ship: ship::Settings,
     /// How the agent works.
     pub agent: agent::Settings,
+    /// How `steplog serve` works.
+    pub server: server::Settings,
     /// What the agent reads.
     pub inputs: Vec<agent::Input>,
 }

@@ -131,6 +131,7 @@ pub(super) fn resolve(
         spool: sections.spool,
         ship: sections.ship,
         agent: sections.agent,
+        server: sections.server,
         inputs: sections.inputs,
     };
     let view = View {
@@ -262,7 +263,7 @@ fn read_top(context: &mut Context<'_>, document: &Table, only: OnlyStack) -> Opt
     for section in ["stacks", "artifact_stores", "log_stores", "flavors"] {
         drop(top.table(section));
     }
-    top.ask(&["metadata", "capture", "redact", "spool", "ship", "agent", "inputs"]);
+    top.ask(&["metadata", "capture", "redact", "spool", "ship", "agent", "server", "inputs"]);
     top.finish();
     active
 }

@@ -42,7 +42,7 @@ pub(crate) fn schema() -> Value {
         described("where logs are kept, by name", named(stores(Component::LogStore))),
     );
     add("flavors", described("flavors of log stores of your own, by name", named(flavor())));
-    for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
+    for section in ["metadata", "capture", "redact", "spool", "ship", "agent", "server"] {
         let mut schema = object(&keys::of_section(section), Map::new());
         if section == "metadata" {
             set(&mut schema, "attributes", attributes());

@@ -1,4 +1,5 @@
-//! The settings tables: `[metadata]`, `[capture]`, `[redact]`, `[spool]`, `[ship]`, `[agent]`.
+//! The settings tables: `[metadata]`, `[capture]`, `[redact]`, `[spool]`, `[ship]`, `[agent]`,
+//! `[server]`.
 //!
 //! One function a table, one line a key, in the order of the default file. The stages own the
 //! settings; here is only how they are written and between which bounds they make sense.
@@ -9,7 +10,8 @@ use super::document::Table;
 use super::inputs;
 use super::kind::size;
 use super::reader::{Context, Reader, Secrets};
-use crate::{agent, capture, enrich, line, pages, redact, ship, spool};
+use crate::listen::Keys;
+use crate::{agent, capture, enrich, line, pages, redact, server, ship, spool};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -31,6 +33,7 @@ pub(super) struct Sections {
     pub(super) spool: spool::Settings,
     pub(super) ship: ship::Settings,
     pub(super) agent: agent::Settings,
+    pub(super) server: server::Settings,
     pub(super) inputs: Vec<agent::Input>,
 }
 
@@ -46,6 +49,7 @@ pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets
         spool: spool::Settings { dir: spool_dir, ..spool::Settings::default() },
         ship: ship::Settings::default(),
         agent: agent::Settings::default(),
+        server: server::Settings::default(),
         inputs: Vec::new(),
     };
     sections.ship.dead_letter.dir = dead_letter_dir;
@@ -70,6 +74,9 @@ pub(super) fn read(context: &mut Context<'_>, document: &Table, secrets: Secrets
     sections.agent.control = sections.spool.dir.join(agent::CONTROL);
     if let Some(reader) = top.table("agent") {
         agent(reader, &mut sections.agent);
+    }
+    if let Some(reader) = top.table("server") {
+        server(reader, &mut sections.server);
     }
     sections.inputs = inputs::read(&mut top);
     sections
@@ -214,19 +221,59 @@ fn ship(mut reader: Reader<'_, '_, '_>, settings: &mut ship::Settings) {
     reader.finish();
 }
 
+/// Where the agent says how it is doing, and to whom.
+const HTTP: Keys = Keys {
+    address: "http",
+    tls_certificate: "http_tls_certificate",
+    tls_key: "http_tls_key",
+    token: "http_token",
+    token_file: "http_token_file",
+};
+
 fn agent(mut reader: Reader<'_, '_, '_>, settings: &mut agent::Settings) {
     reader.path("control", &mut settings.control);
     reader.count("deliveries", 1..=256, &mut settings.deliveries);
     reader.count("max_inputs", 1..=1_000_000, &mut settings.max_inputs);
     reader.duration("scan_interval", 100 * MILLISECOND..=HOUR, &mut settings.scan_interval);
     reader.duration("gc_interval", 1000 * MILLISECOND..=30 * DAY, &mut settings.gc_interval);
-    if let Some(text) = reader.optional_text("http", "127.0.0.1:9464") {
-        match text.parse() {
-            Ok(address) => settings.http = Some(address),
-            Err(error) => reader.problem("http", agent::AddressError::to_string(&error), None),
-        }
-    }
+    settings.http = HTTP.read(&mut reader, "127.0.0.1:9464", None);
     let formats = agent::LogFormat::ALL;
     reader.choice("log_format", &formats, &mut settings.log_format);
+    reader.finish();
+}
+
+/// Where `steplog serve` listens, and to whom.
+const SERVER: Keys = Keys {
+    address: "listen",
+    tls_certificate: "tls_certificate",
+    tls_key: "tls_key",
+    token: "token",
+    token_file: "token_file",
+};
+
+fn server(mut reader: Reader<'_, '_, '_>, settings: &mut server::Settings) {
+    let default = settings.endpoint.address.clone();
+    if let Some(endpoint) = SERVER.read(&mut reader, "127.0.0.1:7300", Some(default)) {
+        settings.endpoint = endpoint;
+    }
+    settings.identity_header = reader.optional_text("identity_header", "X-Forwarded-User");
+    if let Some(header) = &settings.identity_header
+        && !server::is_header(header)
+    {
+        let what = format!("{header:?} is not the name of a header");
+        reader.problem("identity_header", what, None);
+    }
+    reader.texts("trusted_users", "[\"www-data\"]", &mut settings.trusted_users);
+    reader.texts("hosts", "[\"logs.example.com\"]", &mut settings.hosts);
+    let limits = &mut settings.limits;
+    reader.count("max_connections", 1..=1_000_000, &mut limits.connections);
+    reader.count("max_requests", 1..=10_000, &mut limits.requests);
+    reader.count("max_streams", 1..=1_000_000, &mut limits.streams);
+    reader.count("max_followed", 1..=10_000, &mut limits.followed);
+    reader.bytes("max_scan_bytes", MIB..=1024 * TIB, &mut limits.scan_bytes);
+    reader.bytes("max_answer_bytes", 64 * KIB..=GIB, &mut limits.answer_bytes);
+    reader.count("max_message_chars", 100..=16 << 20, &mut limits.message_chars);
+    reader.duration("request_deadline", 100 * MILLISECOND..=HOUR, &mut limits.deadline);
+    reader.duration("write_timeout", 100 * MILLISECOND..=HOUR, &mut limits.write_timeout);
     reader.finish();
 }

@@ -174,7 +174,7 @@ impl View {
             }
             push(&mut top, section, Value::Table(tables));
         }
-        for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
+        for section in ["metadata", "capture", "redact", "spool", "ship", "agent", "server"] {
             let mut table = self.document.table(section).map(|it| self.masked(it));
             if let (Some(table), "spool") = (&mut table, section) {
                 fill_path(table, "dir", &self.spool_dir);

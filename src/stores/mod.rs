@@ -111,6 +111,21 @@ impl Config {
         Ok(Arc::new(RecordStore::new(service, patience, dead_letter)))
     }
 
+    /// The name of its flavor.
+    pub fn flavor(&self) -> &str {
+        match self {
+            Self::Artifact(_) => "artifact",
+            Self::Console(_) => "console",
+            Self::Custom(config) => &config.flavor.name,
+            Self::Datadog(_) => "datadog",
+            Self::Elasticsearch(_) => "elasticsearch",
+            Self::Http(_) => "http",
+            Self::Loki(_) => "loki",
+            Self::Otel(_) => "otel",
+            Self::Splunk(_) => "splunk",
+        }
+    }
+
     /// How to read from it.
     pub fn reading(&self) -> Result<Reading, StoreError> {
         Ok(match self {

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::thread;
 
-use super::{Running, arrives, sandbox};
+use super::{Running, arrives, sandbox, write_stack};
 use crate::support::lines;
 use crate::support::wait;
 
@@ -130,6 +130,36 @@ fn files_are_rotated_while_they_are_read() {
     }
     agent.stop().expect(0);
     lines::assert_same("rotated", expected.as_bytes(), &sandbox.raw("rotated"));
+}
+
+#[test]
+fn what_is_excluded_and_the_agent_s_own_output_are_left_out() {
+    let sandbox = sandbox(
+        "[[inputs]]\nname = \"jobs\"\nkind = \"file\"\npath = \"{sandbox}/**/{step_id}.log\"\n\
+         exclude = [\"{sandbox}/scratch\", \"{sandbox}/*.tmp.log\"]\n\
+         metadata = { pipeline_run_id = \"r\" }\n",
+    );
+    fs::create_dir(sandbox.path("scratch")).unwrap();
+    for left_out in ["scratch/a.log", "b.tmp.log"] {
+        fs::write(sandbox.path(left_out), "no\n").unwrap();
+    }
+    // Its standard error is agent.log, there too.
+    let agent = Running::start(&sandbox);
+    assert!(sandbox.path("agent.log").exists());
+    fs::write(sandbox.path("job.log"), "yes\n").unwrap();
+    arrives(&sandbox, "r", b"yes\n");
+    let status = agent.status();
+    let streams = status["inputs"][0]["streams"].as_array().unwrap();
+    assert_eq!(streams.len(), 1, "{status}");
+    agent.stop().expect(0);
+    assert_eq!(sandbox.raw("r"), b"yes\n");
+
+    write_stack(
+        &sandbox,
+        "[[inputs]]\nname = \"a\"\nkind = \"fifo\"\npath = \"/f\"\nexclude = [\"/x\"]\n",
+    );
+    let refused = sandbox.call(["agent"]).expect(2);
+    assert!(refused.errors().contains("inputs.exclude: only files"), "{}", refused.errors());
 }
 
 #[test]

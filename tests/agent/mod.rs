@@ -8,6 +8,7 @@ mod otlp;
 mod sidecar;
 mod socket;
 mod telemetry;
+mod tls;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;

@@ -85,11 +85,10 @@ fn not_a_line_is_lost_or_doubled_whatever_becomes_of_the_agent() {
     let sandbox = Sandbox::new();
     let machine = installed(&sandbox, "");
     assert!(is_active(&machine));
-    assert!(
-        property(&machine, "StatusText").starts_with("1 inputs"),
-        "{}",
-        property(&machine, "StatusText")
-    );
+    // It is told right after READY.
+    wait::until_true("the agent's status", || {
+        property(&machine, "StatusText").starts_with("1 inputs")
+    });
     assert_eq!(property(&machine, "NFileDescriptorStore"), "1");
     let step = step(&machine);
     reads_on(&machine);

@@ -15,6 +15,9 @@ use super::{attempt, succeed, yaml};
 use crate::support::sandbox::{LOCAL, Sandbox, finish, tool};
 use crate::support::{project, wait};
 
+/// Of the pod, where its kubelet keeps something of it.
+const POD_UID: &str = "0190b5f5-7777";
+
 /// A pod of an example, made but not started.
 struct Pod<'a> {
     podman: &'a Podman<'a>,
@@ -75,6 +78,7 @@ impl<'a> Pod<'a> {
         let spec = pod["spec"].clone();
         let mut containers: Vec<Value> =
             [list(&spec, "initContainers"), list(&spec, "containers")].concat();
+        let mut files = Vec::new();
         for container in &mut containers {
             let image = format!("{}-here", container["image"].as_str().unwrap());
             container["image"] = image.into();
@@ -87,6 +91,17 @@ impl<'a> Pod<'a> {
             if let Some(variables) = container["env"].as_array_mut() {
                 variables.retain(|it| it["valueFrom"]["fieldRef"]["fieldPath"] != "spec.nodeName");
             }
+            // A kubelet gives each of them such a file.
+            let termination = format!("termination-{}", name(container));
+            let file = format!("kubelet/pods/{POD_UID}/containers/{}/0", name(container));
+            let file = sandbox.path(&file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "").unwrap();
+            let mounts = container["volumeMounts"].as_array_mut().unwrap();
+            mounts.push(json!({ "name": termination, "mountPath": "/dev/termination-log" }));
+            files.push(json!({
+                "name": termination, "hostPath": { "path": file, "type": "File" },
+            }));
             change(container);
         }
         pod["spec"]["containers"] = containers.into();
@@ -99,6 +114,7 @@ impl<'a> Pod<'a> {
                 volume["hostPath"] = here(name(volume));
             }
         }
+        pod["spec"]["volumes"].as_array_mut().unwrap().append(&mut files);
         let name = name(&pod["metadata"]).to_owned();
         documents.push(pod);
         let text: Vec<String> = documents.iter().map(Value::to_string).collect();
@@ -239,6 +255,10 @@ fn an_agent_on_the_node_reads_what_the_node_keeps_of_each_container() {
     let sandbox = sandbox();
     let podman = podman(&sandbox);
     let pod = Pod::create(&sandbox, &podman, "daemonset.yaml");
+    // What the kubelet's runtime would keep of the agent itself.
+    let own = sandbox.path(&format!("pods/default_steplog-node-x_{POD_UID}/steplog/0.log"));
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    fs::write(&own, "2026-11-25T10:11:12.1Z stderr F steplog: agent is ready\n").unwrap();
     pod.start();
     // Podman's log files have the node's format.
     for (pod, container, script) in [
@@ -261,4 +281,6 @@ fn an_agent_on_the_node_reads_what_the_node_keeps_of_each_container() {
     assert_eq!(streams, ["stdout", "stderr"]);
     sandbox.verify("train-7");
     sandbox.verify("load-1");
+    // Of itself it keeps nothing, or each line would make another.
+    sandbox.call(["logs", "steplog-node-x"]).expect(3);
 }

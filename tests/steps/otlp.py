@@ -1,4 +1,4 @@
-"""Sends log records with the official OpenTelemetry SDK: otlp.py http|grpc ENDPOINT COUNT [TOKEN]
+"""Sends log records with the official OpenTelemetry SDK: otlp.py http|grpc ENDPOINT COUNT [TOKEN [CA]]
 
 Prints how the export of each batch ended.
 """
@@ -16,14 +16,22 @@ import grpc
 
 protocol, endpoint, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 token = sys.argv[4] if len(sys.argv) > 4 else None
+authority = sys.argv[5] if len(sys.argv) > 5 else None
 headers = {"authorization": f"Bearer {token}"} if token else {}
 if protocol == "http":
     exporter = OverHttp(
-        endpoint=f"http://{endpoint}/v1/logs", headers=headers, compression=HttpCompression.Gzip
+        endpoint=f"{'https' if authority else 'http'}://{endpoint}/v1/logs",
+        headers=headers,
+        compression=HttpCompression.Gzip,
+        certificate_file=authority,
     )
 else:
     exporter = OverGrpc(
-        endpoint=endpoint, insecure=True, headers=tuple(headers.items()), compression=grpc.Compression.Gzip
+        endpoint=endpoint,
+        insecure=authority is None,
+        credentials=grpc.ssl_channel_credentials(open(authority, "rb").read()) if authority else None,
+        headers=tuple(headers.items()),
+        compression=grpc.Compression.Gzip,
     )
 
 

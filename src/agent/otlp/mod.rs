@@ -13,7 +13,7 @@
 //!   is kept. A request whose first streams had room and whose last had none comes again as a whole.
 //! * Decoding is pure and makes one record at a time: a request is bounded before and after
 //!   decompression, and in what it becomes.
-//! * Loopback or a Unix socket only: there is no TLS here, so beyond that it refuses to listen.
+//! * TLS, the token and where it may listen are [`listen`](crate::listen)'s.
 //!
 //! Writes no spool and knows no stack file: [`inputs`](super::inputs) owns the streams.
 
@@ -26,6 +26,8 @@ mod record;
 mod server;
 mod streams;
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -13,8 +13,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue,
-    RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -27,7 +27,8 @@ use super::body::{self, BodyError};
 use super::record::DecodeError;
 use crate::agent::inbox::{Outbox, Verdict};
 use crate::agent::settings::Otlp;
-use crate::agent::web::{Handler, Reply};
+use crate::agent::web::Reply;
+use crate::listen::{Guard, Handler};
 use crate::record::Nanos;
 
 const HTTP_PATH: &str = "/v1/logs";
@@ -46,8 +47,7 @@ const MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 pub(in crate::agent) struct Receiver {
     input: String,
     settings: Otlp,
-    /// What a client has to say, if anything.
-    token: Option<String>,
+    guard: Arc<Guard>,
     outbox: Outbox,
     /// Requests whose bodies may be in memory.
     permits: Semaphore,
@@ -105,15 +105,15 @@ struct Taken {
 }
 
 impl Receiver {
-    /// For this input. `token`: what a client has to say.
+    /// For this input. `guard`: from whom it takes something.
     pub(in crate::agent) fn new(
         input: &str,
         settings: Otlp,
-        token: Option<String>,
+        guard: Arc<Guard>,
         outbox: Outbox,
     ) -> Self {
         let permits = Semaphore::new(settings.max_requests);
-        Self { input: input.to_owned(), settings, token, outbox, permits }
+        Self { input: input.to_owned(), settings, guard, outbox, permits }
     }
 
     async fn http(&self, request: Request<Incoming>) -> Response<Reply> {
@@ -243,21 +243,17 @@ impl Receiver {
     }
 
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let said = header(headers, &AUTHORIZATION);
-        let said = said.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let said = said.map_or("", |(_, said)| said.trim());
-        // In the same time whatever is wrong.
-        let right =
-            aws_lc_rs::constant_time::verify_slices_are_equal(said.as_bytes(), token.as_bytes());
-        right.map_err(|_| {
-            let message = "the token is missing or wrong: send Authorization: Bearer …";
-            Refusal::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message)
-        })
+        if self.guard.allows(headers) {
+            return Ok(());
+        }
+        let message = "the token is missing or wrong: send Authorization: Bearer …";
+        Err(Refusal::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message))
     }
 }
 
 impl Handler for Receiver {
+    type Body = Reply;
+
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> BoxFuture<'static, Response<Reply>> {
         async move {
             let grpc = header(request.headers(), &CONTENT_TYPE).starts_with("application/grpc");

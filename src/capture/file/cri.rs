@@ -135,6 +135,7 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
 struct Clock {
     second: [u8; SECOND],
     zone: [u8; 6],
+    zone_len: usize,
     start: Option<Nanos>,
 }
 
@@ -152,16 +153,16 @@ impl Clock {
         if fraction.len() > 9 || (fraction.is_empty() && rest.first() == Some(&b'.')) {
             return None;
         }
-        let mut padded = [0; 6];
-        padded.get_mut(..zone.len())?.copy_from_slice(zone);
-        if self.start.is_none() || *second != self.second || padded != self.zone {
+        let same_zone = self.zone.get(..self.zone_len) == Some(zone);
+        if self.start.is_none() || *second != self.second || !same_zone {
             if second.get(10) != Some(&b'T') || !is_zone(zone) {
                 return None;
             }
             let whole = [second.as_slice(), zone].concat();
             self.start = Some(Nanos::from_rfc3339(std::str::from_utf8(&whole).ok()?)?);
             self.second = *second;
-            self.zone = padded;
+            self.zone.get_mut(..zone.len())?.copy_from_slice(zone);
+            self.zone_len = zone.len();
         }
         let mut nanos = 0;
         for place in 0..9 {
@@ -177,6 +178,44 @@ fn is_zone(zone: &[u8]) -> bool {
         [b'+' | b'-', hours @ .., b':', _, _] => hours.len() == 2,
         _ => false,
     }
+}
+
+/// Whatever the bytes are, none is lost or doubled.
+#[cfg(any(test, fuzzing))]
+pub(super) fn holds(text: &[u8], span: Duration) {
+    let mut raw = text.to_vec();
+    let mut rest = raw.as_mut_slice();
+    let mut streams = [Vec::new(), Vec::new()];
+    let mut trace = Trace::default();
+    while let Some(cut) = cut(rest, true, span, &mut trace) {
+        let (this, next) = rest.split_at_mut(cut.consumed);
+        let text = this.get(..cut.len).expect("within what was consumed");
+        streams.get_mut(cut.iostream as usize).expect("one of two").extend_from_slice(text);
+        rest = next;
+    }
+    assert!(rest.is_empty());
+    assert_eq!(streams, reference(text));
+}
+
+#[cfg(any(test, fuzzing))]
+/// What the bytes come to by the words of the format, without a thought of speed.
+#[cfg(any(test, fuzzing))]
+fn reference(text: &[u8]) -> [Vec<u8>; 2] {
+    let mut streams = [Vec::new(), Vec::new()];
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let body = line.strip_suffix(b"\n").unwrap_or(line);
+        match parse(body, &mut Clock::default()) {
+            Some(parsed) => {
+                let stream = streams.get_mut(parsed.iostream as usize).expect("one of two");
+                stream.extend_from_slice(parsed.text);
+                if parsed.whole && body.len() < line.len() {
+                    stream.push(b'\n');
+                }
+            }
+            None => streams.first_mut().expect("one of two").extend_from_slice(line),
+        }
+    }
+    streams
 }
 
 #[cfg(test)]
@@ -266,25 +305,6 @@ mod tests {
         );
     }
 
-    /// What the bytes come to by the words of the format, without a thought of speed.
-    fn reference(text: &[u8]) -> [Vec<u8>; 2] {
-        let mut streams = [Vec::new(), Vec::new()];
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            let body = line.strip_suffix(b"\n").unwrap_or(line);
-            match parse(body, &mut Clock::default()) {
-                Some(parsed) => {
-                    let stream = &mut streams[parsed.iostream as usize];
-                    stream.extend_from_slice(parsed.text);
-                    if parsed.whole && body.len() < line.len() {
-                        stream.push(b'\n');
-                    }
-                }
-                None => streams[0].extend_from_slice(line),
-            }
-        }
-        streams
-    }
-
     fn line() -> impl Strategy<Value = Vec<u8>> {
         let time = prop_oneof![
             9 => (0_u32..60, 0_u32..1_000_000_000)
@@ -308,18 +328,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_byte_is_lost_or_doubled(lines in prop::collection::vec(line(), 0..30)) {
-            let text = lines.concat();
-            let mut raw = text.clone();
-            let mut rest = raw.as_mut_slice();
-            let mut streams = [Vec::new(), Vec::new()];
-            let mut trace = Trace::default();
-            while let Some(cut) = cut(rest, true, SPAN, &mut trace) {
-                let (this, next) = rest.split_at_mut(cut.consumed);
-                streams[cut.iostream as usize].extend_from_slice(&this[..cut.len]);
-                rest = next;
-            }
-            prop_assert!(rest.is_empty());
-            prop_assert_eq!(streams, reference(&text));
+            holds(&lines.concat(), SPAN);
         }
     }
 }

@@ -26,6 +26,7 @@ const MAX_REFUSED: usize = 16;
 #[derive(Debug)]
 pub struct Globs {
     template: Template,
+    exclude: Vec<Template>,
     max_files: usize,
     follow_symlinks: bool,
     /// Under which path an inode matched first.
@@ -74,7 +75,12 @@ pub enum Refused {
 impl Globs {
     /// For a template; finds up to `max_files`, and follows links out of its root only if told to.
     pub fn new(template: Template, max_files: usize, follow_symlinks: bool) -> Self {
-        Self { template, max_files, follow_symlinks, known: HashMap::new() }
+        Self { template, exclude: Vec::new(), max_files, follow_symlinks, known: HashMap::new() }
+    }
+
+    /// Leaves out files, and folders with all that is in them, that match one of these.
+    pub fn excluding(self, exclude: Vec<Template>) -> Self {
+        Self { exclude, ..self }
     }
 
     /// The template.
@@ -97,6 +103,7 @@ impl Globs {
     pub fn scan(&mut self) -> Scan {
         let mut walk = Walk {
             template: &self.template,
+            exclude: &self.exclude,
             root: self.root(),
             scan: Scan::default(),
             matched: Vec::new(),
@@ -152,6 +159,7 @@ fn base_path(path: &Path) -> Option<PathBuf> {
 
 struct Walk<'a> {
     template: &'a Template,
+    exclude: &'a [Template],
     root: Option<&'a Path>,
     scan: Scan,
     matched: Vec<Found>,
@@ -173,7 +181,10 @@ impl Walk<'_> {
                 for (name, kind) in self.entries(&folder) {
                     // Links to folders may lead in a circle.
                     if kind.is_dir() && part.matches(&name, &mut []) && depth < MAX_DEPTH {
-                        self.folder(folder.join(name), parts, values.clone(), depth + 1);
+                        let folder = folder.join(name);
+                        if !self.is_excluded(&folder) {
+                            self.folder(folder, parts, values.clone(), depth + 1);
+                        }
                     }
                 }
             }
@@ -200,6 +211,9 @@ impl Walk<'_> {
         kind: Option<FileType>,
         depth: usize,
     ) {
+        if self.is_excluded(&path) {
+            return;
+        }
         if !rest.is_empty() {
             let link = kind.is_some_and(|kind| kind.is_symlink());
             let may_be = kind.is_none_or(|kind| kind.is_dir() || kind.is_symlink());
@@ -231,6 +245,10 @@ impl Walk<'_> {
             }
             Err(error) => self.refuse(path, Refused::Value(error)),
         }
+    }
+
+    fn is_excluded(&self, path: &Path) -> bool {
+        self.exclude.iter().any(|template| template.captures(path).is_some())
     }
 
     /// Whether to go on in there. A link is followed only where links may lead anywhere.
@@ -307,6 +325,31 @@ mod tests {
             assert_eq!(found, expected.iter().map(|name| self.path(name)).collect::<Vec<_>>());
             scan
         }
+    }
+
+    #[test]
+    fn files_and_folders_are_left_out() {
+        let names =
+            ["a/own/0.log", "a/own/b/1.log", "a/other/0.log", "a/other/1.tmp.log", "owner/2.log"];
+        let folder = Folder::new(&names);
+        let found = |exclude: &[&str]| -> Vec<String> {
+            let root = folder.path("");
+            let template =
+                |name: &&str| Template::new(&format!("{}/{name}", root.to_str().unwrap())).unwrap();
+            let exclude = exclude.iter().map(template).collect();
+            let scan = folder.globs("**/*.log", 100, false).excluding(exclude).scan();
+            let name = |found: &Found| {
+                found.path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned()
+            };
+            scan.files.iter().map(name).collect()
+        };
+        assert_eq!(found(&[]).len(), names.len());
+        assert_eq!(
+            found(&["a/own", "**/*.tmp.log"]),
+            ["a/other/0.log", "owner/2.log"],
+            "a folder goes with all that is in it"
+        );
+        assert_eq!(found(&["*/*"]), [""; 0]);
     }
 
     #[test]

@@ -68,6 +68,8 @@ mod globs;
 mod template;
 mod watch;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -440,7 +440,7 @@ fn every_key_is_in_the_reference() {
     for key in keys::of_inputs() {
         named(&key.name);
     }
-    for section in ["metadata", "capture", "redact", "spool", "ship", "agent"] {
+    for section in ["metadata", "capture", "redact", "spool", "ship", "agent", "server"] {
         for entry in &default.table(section).unwrap().entries {
             named(&entry.key);
         }

@@ -14,8 +14,9 @@ use crate::stores::{Batch, EncodeError, Encoded, Encoder, view};
 const KEEP: usize = 4 << 20;
 /// Kept before the records for what a request has there, so that they need not be copied behind it.
 const ROOM: usize = 8 << 10;
-/// Buffers that come back are kept up to this number.
-const SPARE: usize = 1;
+/// Buffers that come back are kept up to this number: about as many as are under way, so that pages
+/// need not be made, and cleared, for every request.
+const SPARE: usize = 16;
 
 pub(super) struct RecordEncoder {
     format: Box<dyn Format>,
@@ -25,9 +26,10 @@ pub(super) struct RecordEncoder {
     spare: Arc<Spare>,
 }
 
-/// Buffers of requests that have been sent: fresh memory costs more than filling it.
+/// Buffers of requests that have been sent: fresh memory costs more than filling it. One for all
+/// encoders of a writer: what one of them has filled, the other may use again.
 #[derive(Default)]
-struct Spare(Mutex<Vec<Vec<u8>>>);
+pub(super) struct Spare(Mutex<Vec<Vec<u8>>>);
 
 /// The body of a request; gives its buffer back when nobody needs it any more.
 struct Body {
@@ -61,13 +63,13 @@ impl Drop for Body {
 }
 
 impl RecordEncoder {
-    pub(super) fn new(service: &Arc<dyn Service>, writer: &Writer) -> Self {
+    pub(super) fn new(service: &Arc<dyn Service>, writer: &Writer, spare: Arc<Spare>) -> Self {
         Self {
             format: service.format(writer),
             limits: service.limits(),
             records: Vec::new(),
             body: Vec::new(),
-            spare: Arc::default(),
+            spare,
         }
     }
 
@@ -177,7 +179,7 @@ mod tests {
     use futures_util::future::BoxFuture;
 
     use super::super::testing::{plain, writer};
-    use super::super::{Reply, Request, SendError};
+    use super::super::{Around, Reply, Request, SendError};
     use super::*;
     use crate::record::Nanos;
     use crate::stores::view::View;
@@ -227,7 +229,8 @@ mod tests {
     #[test]
     fn what_begins_anew_is_in_a_request_of_its_own() {
         let service: Arc<dyn Service> = Arc::new(Decades);
-        let mut encoder = RecordEncoder::new(&service, &writer("run", "step", Nanos(0)));
+        let mut encoder =
+            RecordEncoder::new(&service, &writer("run", "step", Nanos(0)), Arc::default());
         let encoded = encoder.encode(&plain(8, 25, 1, Nanos(0), 1)).unwrap();
         let bodies: Vec<_> = encoded
             .batches
@@ -245,6 +248,60 @@ mod tests {
                 "30,31,32"
             ]
         );
+    }
+
+    /// Digits in brackets, any number of them in one request.
+    struct List;
+
+    struct Bracketed;
+
+    impl Format for Bracketed {
+        fn record(&mut self, view: &View<'_>, out: &mut Vec<u8>) {
+            out.extend_from_slice(view.seq.to_string().as_bytes());
+        }
+
+        fn separator(&self) -> &'static [u8] {
+            b","
+        }
+
+        fn around(&self, _records: &[u8]) -> Around {
+            Around { head: b"[".to_vec(), tail: b"]".to_vec() }
+        }
+    }
+
+    impl Service for List {
+        fn limits(&self) -> Limits {
+            Limits { records: 1000, ..Decades.limits() }
+        }
+
+        fn format(&self, _writer: &Writer) -> Box<dyn Format> {
+            Box::new(Bracketed)
+        }
+
+        fn send(&self, _request: Request) -> BoxFuture<'_, Result<Reply, SendError>> {
+            Box::pin(async { Ok(Reply::Taken) })
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_one_request_stays_where_it_was_written_and_its_buffer_is_used_again() {
+        let service: Arc<dyn Service> = Arc::new(List);
+        let writer = writer("run", "step", Nanos(0));
+        let spare = Arc::default();
+        let mut encoder = RecordEncoder::new(&service, &writer, Arc::clone(&spare));
+        let mut other = RecordEncoder::new(&service, &writer, spare);
+        let encode = |encoder: &mut RecordEncoder, first, count| {
+            let encoded = encoder.encode(&plain(first, count, 1, Nanos(0), 1)).unwrap();
+            let [batch] = encoded.batches.as_slice() else { panic!("{:?}", encoded.batches) };
+            (encoded.body.slice(batch.body.clone()), batch.head, batch.ends.clone())
+        };
+        let (body, head, ends) = encode(&mut encoder, 8, 4);
+        assert_eq!((&*body, head, ends), (b"[8,9,10,11]".as_slice(), 1, vec![1, 3, 6, 9]));
+        let place = body.as_ptr();
+        drop(body);
+        // The other has none of its own yet, and takes that one when it hands its first on.
+        assert_eq!(&*encode(&mut other, 1, 2).0, b"[1,2]");
+        assert_eq!(encode(&mut other, 3, 1).0.as_ptr(), place);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::object::{Footer, FooterError, Index, parse_footer};
 use super::super::{Codec, layout};
+use super::indexes::Indexes;
 use crate::read::store::{Meter, ReadError};
 use crate::stores::artifact::failure::read_error;
 
@@ -24,6 +25,7 @@ pub(in super::super) struct Client {
     store: Arc<dyn ObjectStore>,
     pub(super) meter: Meter,
     pub(super) local: bool,
+    indexes: Indexes,
 }
 
 /// An object that is not what it should be.
@@ -39,7 +41,7 @@ pub(in super::super) enum IndexError {
 
 impl Client {
     pub(in super::super) fn new(store: Arc<dyn ObjectStore>, local: bool) -> Self {
-        Self { store, meter: Meter::default(), local }
+        Self { store, meter: Meter::default(), local, indexes: Indexes::default() }
     }
 
     pub(in super::super) fn store(&self) -> &Arc<dyn ObjectStore> {
@@ -117,6 +119,22 @@ impl Client {
                 Err(source) => return Err(IndexError::Damaged { path: path.clone(), source }),
             }
         }
+    }
+
+    /// The same of a segment, which may have been read lately.
+    pub(super) async fn segment_index(
+        &self,
+        path: &Path,
+        size: u64,
+        guess: Option<u64>,
+        codec: Codec,
+    ) -> Result<Arc<Index>, IndexError> {
+        if let Some(index) = self.indexes.get(path) {
+            return Ok(index);
+        }
+        let index = Arc::new(self.index(path, size, guess, codec).await?);
+        self.indexes.put(path, &index);
+        Ok(index)
     }
 
     /// How long to wait for more of a writer that started so long ago.

@@ -6,6 +6,7 @@
 
 mod client;
 pub(super) mod decode;
+mod indexes;
 mod lines;
 mod plan;
 mod source;
@@ -23,6 +24,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectMeta, ObjectStore};
 
+use client::IndexError;
 pub(super) use client::{Client, short};
 pub(super) use decode::text as decode_frame;
 
@@ -32,13 +34,16 @@ use super::{Codec, OpenError, layout};
 use crate::read::filter::Filter;
 use crate::read::sources::Sources;
 use crate::read::store::{
-    Cost, Lines, LogReader, Pushdown, ReadError, Request, Run, Status, Stream, mark_continued,
+    Cost, Lines, LogReader, Piece, Pushdown, ReadError, Request, Run, Status, Stream,
+    mark_continued,
 };
 use crate::record::{Nanos, Writer, WriterId};
 
 /// A writer of which nothing came for this long is not called running any more. The longest age
 /// at which a chunk is sealed is 30 s, so a step that prints is well within it.
 const RUNNING: Duration = Duration::from_secs(120);
+/// Ends of writers that are kept.
+const ENDS: usize = 2048;
 /// Requests under way at a time when many writers are looked at.
 const AT_A_TIME: usize = 16;
 
@@ -138,7 +143,13 @@ impl Reader {
             Some(Err(error)) => Some(Err(error)),
             Some(Ok(end)) => {
                 let end = Arc::new(end);
-                self.ends().insert(writer.id, Arc::clone(&end));
+                let mut ends = self.ends();
+                if ends.len() >= ENDS {
+                    // They are there to be read again.
+                    ends.clear();
+                }
+                ends.insert(writer.id, Arc::clone(&end));
+                drop(ends);
                 Some(Ok(end))
             }
         })
@@ -218,6 +229,38 @@ impl Reader {
         if self.client.local { (cores + 1).min(8) } else { (cores + 2).clamp(4, 8) }
     }
 
+    /// The frames of a stream, by the indexes of its segments and chunks.
+    async fn pieces(&self, stream: &Stream) -> Result<Vec<Piece>, ReadError> {
+        let prefix = Self::prefix(stream);
+        let objects = match self.known_end(stream) {
+            Some(end) => plan::finished(&prefix, &end, &Filter::default(), 0),
+            None => plan::listed(&prefix, &self.client.list(&prefix).await?, 0),
+        };
+        let mut pieces = Vec::new();
+        for object in objects {
+            let guess = object.info.as_ref().map(|info| info.index_len);
+            let (path, size, codec) = (&object.path, object.size, object.codec);
+            let index = if object.live {
+                self.client.index(path, size, guess, codec).await.map(Arc::new)
+            } else {
+                self.client.segment_index(path, size, guess, codec).await
+            };
+            match index {
+                Ok(index) => pieces.extend(index.frames.iter().map(|frame| Piece {
+                    first_seq: frame.first_seq,
+                    lines: frame.lines,
+                    first_time: frame.first_time,
+                    last_time: frame.last_time,
+                    levels: frame.levels,
+                })),
+                Err(IndexError::Read(error)) => return Err(error),
+                // Whoever reads its lines is told.
+                Err(_) => {}
+            }
+        }
+        Ok(pieces)
+    }
+
     async fn newest(&self, limit: usize) -> Result<Vec<Run>, ReadError> {
         let mut runs: Vec<Run> = Vec::new();
         let mut days = self.client.folders(&Path::from(layout::BY_DAY)).await?;
@@ -288,6 +331,17 @@ impl LogReader for Reader {
 
     fn open(&self, streams: &[Stream], request: Request) -> Box<dyn Lines> {
         Box::new(Sources::new(lines::Writers(self.clone()), streams, request))
+    }
+
+    fn outline<'a>(
+        &'a self,
+        stream: &'a Stream,
+    ) -> BoxFuture<'a, Result<Option<Vec<Piece>>, ReadError>> {
+        async move { self.pieces(stream).await.map(Some) }.boxed()
+    }
+
+    fn is_exact(&self) -> bool {
+        true
     }
 
     fn discovery(&self) -> Duration {

@@ -253,7 +253,8 @@ impl Source {
     /// Reads a segment's index and plans its batches.
     async fn open_segment(&mut self, object: Object) -> Result<(), ReadError> {
         let guess = object.info.as_ref().map(|info| info.index_len);
-        let index = match self.client.index(&object.path, object.size, guess, object.codec).await {
+        let (path, size, codec) = (&object.path, object.size, object.codec);
+        let index = match self.client.segment_index(path, size, guess, codec).await {
             Ok(index) => index,
             Err(IndexError::Read(error)) => return Err(error),
             Err(error) => {

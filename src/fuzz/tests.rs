@@ -1,0 +1,108 @@
+//! Every target with its seeds and with changes of them, on stable and in seconds.
+//!
+//! `STEPLOG_FUZZ_SECONDS=600 cargo test --lib fuzz::` goes on for that long with each, with other changes each time.
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::mutate::Random;
+use super::{TARGETS, Target};
+
+/// Changed seeds of each target where no time is given.
+const ROUNDS: u64 = 5000;
+
+fn seeds(name: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
+    let mut paths: Vec<_> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    let seeds: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+    assert!(seeds.len() > 1, "{} has no seeds", folder.display());
+    seeds
+}
+
+/// Runs it; what it fails with is kept in the folder for temporary files, to become a seed.
+fn holds((name, target): Target, data: &[u8]) {
+    if let Err(panic) = catch_unwind(|| target(data)) {
+        let kept = std::env::temp_dir().join(format!("steplog-fuzz-{name}"));
+        fs::write(&kept, data).unwrap();
+        eprintln!("{name}: the input is in {}", kept.display());
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn fuzz(name: &str) {
+    let target = *TARGETS.iter().find(|(known, _)| *known == name).unwrap();
+    let seeds = seeds(name);
+    for seed in &seeds {
+        holds(target, seed);
+    }
+    let seconds = std::env::var("STEPLOG_FUZZ_SECONDS").ok();
+    let until = seconds.map(|it| Instant::now() + Duration::from_secs(it.parse().unwrap()));
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let mut random = Random::new(if until.is_some() { started } else { 1 });
+    let mut rounds = 0;
+    while until.map_or(rounds < ROUNDS, |until| Instant::now() < until) {
+        holds(target, &random.mutated(&seeds));
+        rounds += 1;
+    }
+    eprintln!("{name}: {rounds} inputs");
+}
+
+#[test]
+fn frames() {
+    fuzz("frames");
+}
+
+#[test]
+fn lines() {
+    fuzz("lines");
+}
+
+#[test]
+fn cri() {
+    fuzz("cri");
+}
+
+#[test]
+fn template() {
+    fuzz("template");
+}
+
+#[test]
+fn otlp_json() {
+    fuzz("otlp_json");
+}
+
+#[test]
+fn otlp_protobuf() {
+    fuzz("otlp_protobuf");
+}
+
+#[test]
+fn said() {
+    fuzz("said");
+}
+
+#[test]
+fn stack_file() {
+    fuzz("stack_file");
+}
+
+/// A target without a test would never run here.
+#[test]
+fn every_target_has_a_test_and_a_program() {
+    let here = include_str!("tests.rs");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    for (name, _) in TARGETS {
+        assert!(here.contains(&format!("fuzz(\"{name}\")")), "{name} has no test");
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "fuzz/Cargo.toml has no {name}");
+        let program = fs::read_to_string(folder.join(format!("fuzz_targets/{name}.rs"))).unwrap();
+        assert!(program.contains(&format!("run(\"{name}\", data)")), "{program}");
+    }
+}

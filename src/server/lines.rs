@@ -1,0 +1,98 @@
+//! Lines by number, for whoever shows a log of millions of lines and holds a few of them:
+//! `/runs/{run}/lines`.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::Response;
+
+use super::access::Who;
+use super::problem::Problem;
+use super::query::{CONDITIONS, Params, SELECTION};
+use super::window::{Limits, Place, render};
+use super::{App, answer, model};
+use crate::read::store::Direction;
+use crate::record::WriterId;
+
+/// Lines in one answer, unless asked.
+const LINES: i64 = 200;
+/// At the most.
+const MAX_LINES: i64 = 2000;
+
+/// Lines from a number on
+///
+/// All records count, parts of lines and states of progress bars too. In one stream a line's number is its
+/// `seq`; in several, the lines of all of them that stand before it in time.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{run}/lines", tag = "lines",
+    params(
+        ("run" = String, Path, description = "Its id, `@latest` or `@failed`"),
+        super::openapi::Selected, super::openapi::Asked,
+        ("start" = Option<u64>, Query, description = "Number of the first line [default: 0]"),
+        ("count" = Option<i64>, Query, description = "How many; negative: before the place [default: 200, at most 2000]"),
+        ("around" = Option<String>, Query, description = "From this line on: `WRITER:SEQ`"),
+        ("at" = Option<String>, Query, description = "From this time on"),
+        ("cursor" = Option<String>, Query, description = "From this place on: `before` or `after` of an answer"),
+    ),
+    responses((status = 200, body = model::Window), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
+)]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+    Extension(who): Extension<Who>,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Problem> {
+    let known = [SELECTION, CONDITIONS, &["start", "count", "around", "at", "cursor"]];
+    let params = Params::new(query.as_deref(), &known)?;
+    let start = params.number("start", u64::MAX)?;
+    let range = |count: &i64| *count != 0 && count.abs() <= MAX_LINES;
+    let count = params
+        .parsed("count", "a number from -2000 to 2000, but not 0", |text| {
+            text.parse().ok().filter(range)
+        })?
+        .unwrap_or(LINES);
+    let around = params.parsed("around", "WRITER:SEQ", |text| {
+        let (writer, seq) = text.split_once(':')?;
+        Some((writer.parse::<WriterId>().ok()?, seq.parse::<u64>().ok()?))
+    })?;
+    let at = params.time("at")?;
+    let cursor = params.cursor("cursor")?;
+    let given = [start.is_some(), around.is_some(), at.is_some(), cursor.is_some()];
+    if given.into_iter().filter(|given| *given).count() > 1 {
+        return Err(Problem::parameter("start, around, at and cursor exclude each other"));
+    }
+    let filter = params.filter()?;
+    let streams = app.view(&who, &run, &params).await?.streams();
+    let end = streams.end().await?;
+    let place = match (around, at, cursor) {
+        (Some((writer, seq)), ..) => streams.around(writer, seq, &end).await?.ok_or_else(|| {
+            Problem::not_found(format!("there is no line {seq} of writer {writer}"))
+                .next("it may be of an attempt or a source that is not selected")
+        })?,
+        (None, Some(time), _) => streams.at(time, &end).await?,
+        (None, None, Some(cursor)) => Place::of(&cursor, &streams.all),
+        (None, None, None) => streams.near(start.unwrap_or(0), &end).await?,
+    };
+    let direction = if count < 0 { Direction::Backward } else { Direction::Forward };
+    let limits = Limits {
+        lines: None,
+        records: count.unsigned_abs() as usize,
+        bytes: app.limits.answer_bytes,
+    };
+    let render = render(app.limits.message_chars);
+    let got = streams.gather(&place, &filter, direction, limits, &render).await?;
+    let complete = streams.are_final();
+    let first = got.before.is_start() || (direction == Direction::Backward && got.ended);
+    let last = direction == Direction::Forward && got.ended && complete;
+    Ok(answer::json(&model::Window {
+        start: got.before.number(),
+        total: end.number().max(got.behind.number()),
+        complete,
+        before: (!first).then(|| got.before.cursor(&streams.all)),
+        after: (!last).then(|| got.behind.cursor(&streams.all)),
+        items: got.items,
+        troubles: got.troubles,
+    }))
+}

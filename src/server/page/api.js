@@ -1,0 +1,148 @@
+/**
+ * Talks to the server: queries, errors as `Problem`, and Server-Sent Events over fetch, since EventSource
+ * cannot send a token. The one place that knows paths' prefix and the token. Keeps no answers.
+ */
+
+/** @typedef {Record<string, string | number | boolean | null | undefined | string[]>} Parameters */
+
+/** Beside the page, so that both can stand behind a path of a proxy. */
+const PREFIX = `${location.pathname.replace(/[^/]*$/, "")}api/v1`;
+const TOKEN = "steplog.token";
+
+/** An answer that is an error, in the server's words. */
+export class Problem extends Error {
+  /** @param {number} status @param {string} title @param {string} detail @param {string} next */
+  constructor(status, title, detail, next) {
+    super(detail ? `${title}: ${detail}` : title);
+    this.status = status;
+    this.title = title;
+    this.detail = detail;
+    this.next = next;
+  }
+}
+
+/** Takes a token out of `#token=…`, so that it stays in no history and no copied link. */
+export function takeToken() {
+  const match = /^#token=([^&]+)/.exec(location.hash);
+  if (!match?.[1]) return;
+  sessionStorage.setItem(TOKEN, decodeURIComponent(match[1]));
+  history.replaceState(history.state, "", location.pathname + location.search);
+}
+
+/** @param {string} token */
+export function setToken(token) {
+  sessionStorage.setItem(TOKEN, token);
+}
+
+export function hasToken() {
+  return sessionStorage.getItem(TOKEN) !== null;
+}
+
+/**
+ * @param {string} path
+ * @param {Parameters} [parameters]
+ */
+export function url(path, parameters = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === undefined || value === null || value === "" || value === false) continue;
+    for (const one of Array.isArray(value) ? value : [value]) query.append(name, String(one));
+  }
+  const text = query.toString();
+  return PREFIX + path + (text ? `?${text}` : "");
+}
+
+/** `/runs/RUN`, with whatever a run's name holds. @param {string} run */
+export function runPath(run) {
+  return `/runs/${encodeURIComponent(run)}`;
+}
+
+/**
+ * @param {string} address
+ * @param {{ signal?: AbortSignal | undefined, accept?: string, headers?: Record<string, string> }} [options]
+ */
+export async function request(address, { signal, accept = "application/json", headers = {} } = {}) {
+  const token = sessionStorage.getItem(TOKEN);
+  const all = { accept, ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
+  let response;
+  try {
+    response = await fetch(address, { headers: all, ...(signal ? { signal } : {}) });
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new Problem(0, "The server cannot be reached", "", "Is `steplog serve` still running? The page tries again when you do something.");
+  }
+  if (response.ok) return response;
+  throw await problem(response);
+}
+
+/**
+ * @template T
+ * @param {string} path
+ * @param {Parameters} [parameters]
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<T>}
+ */
+export async function get(path, parameters, signal) {
+  const response = await request(url(path, parameters), { signal });
+  return /** @type {T} */ (await response.json());
+}
+
+/** @param {unknown} error */
+export function isAbort(error) {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+/** @param {Response} response */
+async function problem(response) {
+  const text = await response.text();
+  let body;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    body = { detail: text.slice(0, 500) };
+  }
+  const title = body.title ?? `The server answered ${response.status}`;
+  return new Problem(response.status, String(title), String(body.detail ?? ""), String(body.next ?? ""));
+}
+
+/**
+ * One Server-Sent Event.
+ * @typedef {{ event: string, id: string, data: string }} ServerEvent
+ */
+
+/**
+ * The events of one connection. Ends when the server ends it; throws when it breaks.
+ * @param {string} path
+ * @param {Parameters} parameters
+ * @param {AbortSignal} signal
+ * @param {string} [lastId] Where an earlier connection was.
+ * @returns {AsyncGenerator<ServerEvent>}
+ */
+export async function* events(path, parameters, signal, lastId = "") {
+  const headers = /** @type {Record<string, string>} */ (lastId ? { "last-event-id": lastId } : {});
+  const response = await request(url(path, parameters), { signal, accept: "text/event-stream", headers });
+  if (!response.body) return;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let event = { event: "message", id: "", data: "" };
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop() ?? "";
+    for (const raw of lines) {
+      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+      if (line === "") {
+        if (event.data) yield event;
+        event = { event: "message", id: "", data: "" };
+        continue;
+      }
+      const colon = line.indexOf(":");
+      const name = colon < 0 ? line : line.slice(0, colon);
+      const content = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
+      if (name === "event") event.event = content;
+      else if (name === "id") event.id = content;
+      else if (name === "data") event.data = event.data ? `${event.data}\n${content}` : content;
+    }
+  }
+}

@@ -1,0 +1,474 @@
+/**
+ * The page: joins the address, the tree, the header, the bar and the log. Everything with a job of its own is
+ * in a module of its own; here is only who tells whom.
+ */
+
+import { get, isAbort, Problem, runPath, setToken, takeToken } from "./api.js";
+import { Strip } from "./density.js";
+import { byId, el, fill, icon } from "./dom.js";
+import { download } from "./download.js";
+import { banner, banners, header, whyEmpty } from "./header.js";
+import { fillHelp } from "./help.js";
+import { listen } from "./keyboard.js";
+import { Log } from "./log.js";
+import { Runs } from "./runs.js";
+import { choose, chooseSteps, conditionsOf, isFiltered, selectionOf } from "./selection.js";
+import { link, State } from "./state.js";
+import { applyTheme, theme, turnTheme } from "./theme.js";
+import { TIME_MODES, TIME_NAMES } from "./time.js";
+import { Tree } from "./tree.js";
+import { count, isOpen } from "./words.js";
+
+/** @typedef {import("./types.js").Run} Run */
+/** @typedef {import("./state.js").View} View */
+
+/** Milliseconds between looks at a run that goes on, and at one that is not there yet. */
+const LOOK_AGAIN = 4000;
+/** Milliseconds without a key until a search begins. */
+const TYPED = 250;
+/** Buckets of the strip. */
+const BUCKETS = 400;
+
+takeToken();
+applyTheme();
+const state = new State();
+/** @type {Run | undefined} */
+let run;
+/** What could not be read. @type {Set<string>} */
+const troubles = new Set();
+/** An error that stands in a banner. @type {Problem | undefined} */
+let problem;
+/** Counts selections that were opened: an answer to an older one is dropped. */
+let turn = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let again;
+
+const page = document.body;
+const searchField = /** @type {HTMLInputElement} */ (byId("search"));
+const levelField = /** @type {HTMLSelectElement} */ (byId("level"));
+const streamField = /** @type {HTMLSelectElement} */ (byId("iostream"));
+const timeField = /** @type {HTMLSelectElement} */ (byId("time"));
+const helpDialog = /** @type {HTMLDialogElement} */ (byId("help"));
+
+const log = new Log(byId("log"), byId("lines"), {
+  view: (change) => state.change(change),
+  search: drawSearch,
+  place: drawPlace,
+  following: drawFollowing,
+  streams: () => void refresh(),
+  ended: () => void refresh(),
+  failed,
+  troubled: (found) => {
+    for (const { what } of found) troubles.add(what);
+    drawHeader();
+  },
+  say,
+  whole: (line) => void save({ writer: line.writer, seq: String(line.seq) }, "raw"),
+});
+const tree = new Tree(byId("tree"), (change) => {
+  page.classList.remove("with-tree");
+  state.change(change, { entry: true });
+});
+const runs = new Runs(byId("runs"), (name) => link({ ...state.view, ...nothing(), run: name }), (name) => state.change({ ...nothing(), run: name }, { entry: true }), failed);
+const strip = new Strip(/** @type {HTMLCanvasElement} */ (byId("strip")), byId("strip-hint"), (share) => log.goToRow(Math.floor(share * strip.total)));
+
+state.subscribe((view, before) => void viewed(view, before));
+wire();
+void viewed(state.view, undefined);
+
+/** The view has changed: what does that mean? @param {View} view @param {View | undefined} before */
+async function viewed(view, before) {
+  drawBar(view);
+  const differs = (/** @type {(keyof View)[]} */ ...names) => !before || names.some((name) => String(view[name]) !== String(before[name]));
+  if (differs("run")) return openRun(view);
+  if (!run) return;
+  const filter = differs("filter") || (view.filter && differs("query", "regex", "matchCase"));
+  if (differs("steps", "attempt", "source")) return openLog(view, false);
+  if (differs("level", "iostream", "progress") || (filter && (view.query || before?.query))) return openLog(view, true);
+  if (differs("query", "regex", "matchCase")) return log.startSearch(run, view);
+  if (differs("time", "wrap", "unfolded")) log.restyle(run, view);
+  if (differs("line")) await log.choose(view);
+}
+
+/** @param {View} view */
+async function openRun(view) {
+  const mine = ++turn;
+  clearTimeout(again);
+  run = undefined;
+  problem = undefined;
+  troubles.clear();
+  log.close();
+  page.classList.toggle("at-runs", view.run === "");
+  byId("run-name").textContent = view.run;
+  fill(byId("header"));
+  fill(byId("tree"));
+  fill(byId("empty"));
+  drawBanners();
+  if (view.run === "") {
+    document.title = "Runs · steplog";
+    await runs.show();
+    return;
+  }
+  runs.close();
+  document.title = `${view.run} · steplog`;
+  try {
+    /** @type {Run} */
+    const found = await get(runPath(view.run));
+    if (mine !== turn) return;
+    run = found;
+  } catch (error) {
+    if (mine === turn) notThere(error, view);
+    return;
+  }
+  await openLog(view, false);
+}
+
+/** @param {View} view @param {boolean} keep At what is in sight. */
+async function openLog(view, keep) {
+  if (!run) return;
+  const mine = ++turn;
+  problem = undefined;
+  troubles.clear();
+  strip.set({ density: undefined, matches: [], total: 0 });
+  page.classList.toggle("is-filtered", isFiltered(view));
+  drawHeader();
+  drawTree();
+  fill(byId("empty"));
+  byId("log").focus({ preventScroll: true });
+  lookAgain();
+  try {
+    await log.open(run, view, { keep });
+  } catch (error) {
+    if (mine === turn && !isAbort(error)) failed(error);
+    return;
+  }
+  if (mine !== turn) return;
+  drawPlace();
+  drawFollowing();
+  if (!isFiltered(view)) void drawStrip(view, mine);
+}
+
+/** The run again: it goes on. */
+async function refresh() {
+  const mine = turn;
+  if (!run) return;
+  try {
+    /** @type {Run} */
+    const found = await get(runPath(state.view.run));
+    if (mine !== turn) return;
+    const hadNothing = choose(run, state.view).streams.length === 0;
+    const chosenBefore = chooseSteps(run, state.view).join("\n");
+    run = found;
+    drawHeader();
+    drawTree();
+    // What is followed stays, even if another step would be chosen by now.
+    if (hadNothing && choose(run, state.view).streams.length > 0) return void openLog(state.view, false);
+    if (state.view.steps.length === 0 && chooseSteps(run, state.view).join("\n") !== chosenBefore) state.view.steps = chosenBefore.split("\n");
+    if (state.view.line === "" && !isFiltered(state.view)) void drawStrip(state.view, mine);
+  } catch (error) {
+    if (mine === turn && !isAbort(error)) failed(error);
+  }
+  lookAgain();
+}
+
+function lookAgain() {
+  clearTimeout(again);
+  if (!run || (!isOpen(run.status) && !run.steps.some((step) => isOpen(step.status)))) return;
+  again = setTimeout(() => {
+    if (document.hidden) lookAgain();
+    else void refresh();
+  }, LOOK_AGAIN);
+}
+
+/** @param {View} view @param {number} mine */
+async function drawStrip(view, mine) {
+  if (!run) return;
+  try {
+    /** @type {import("./types.js").Density} */
+    const density = await get(`${runPath(run.pipeline_run_id)}/density`, { ...selectionOf(run, view), buckets: BUCKETS });
+    if (mine === turn) strip.set({ density });
+  } catch (error) {
+    // The strip is a help; the log is there without it.
+    if (!isAbort(error) && mine === turn) strip.set({ density: undefined });
+  }
+}
+
+/** A run that cannot be shown. @param {unknown} error @param {View} view */
+function notThere(error, view) {
+  if (isAbort(error)) return;
+  if (!(error instanceof Problem)) return failed(error);
+  const empty = byId("empty");
+  if (error.status === 401) return askForToken(empty);
+  fill(empty, el("h2", {}, error.title), error.detail && el("p", {}, error.detail), error.next && el("p", { class: "next" }, error.next), el("p", {}, backToRuns()));
+  if (error.status !== 404) return;
+  again = setTimeout(() => view.run === state.view.run && void openRun(state.view), LOOK_AGAIN);
+}
+
+/** @param {HTMLElement} empty */
+function askForToken(empty) {
+  const field = el("input", { type: "password", class: "find", name: "token", autocomplete: "current-password", "aria-label": "Token" });
+  const form = el("form", {}, field, el("button", { class: "button", type: "submit" }, "Open"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    setToken(field.value.trim());
+    void openRun(state.view);
+  });
+  page.classList.remove("at-runs");
+  fill(empty, el("h2", {}, "This server wants a token"), el("p", {}, "Whoever started it has one. It is kept until this tab is closed."), form);
+  field.focus();
+}
+
+function backToRuns() {
+  const back = el("a", { href: link({ ...state.view, ...nothing() }) }, "All runs");
+  back.addEventListener("click", (event) => {
+    event.preventDefault();
+    state.change(nothing(), { entry: true });
+  });
+  return back;
+}
+
+/** @param {unknown} error */
+function failed(error) {
+  if (isAbort(error)) return;
+  problem = error instanceof Problem ? error : new Problem(0, "The page failed", String(error), "");
+  if (problem.status === 401) {
+    log.close();
+    return askForToken(byId("empty"));
+  }
+  if (!(error instanceof Problem)) console.error(error);
+  drawBanners();
+}
+
+function drawHeader() {
+  if (!run) return;
+  const chosen = choose(run, state.view);
+  const names = chooseSteps(run, state.view);
+  fill(byId("header"), ...header(run, chosen, names, Date.now(), {
+    firstError: () => log.goToFirstError(),
+    level: (level) => state.change({ level: state.view.level === level ? "" : level }),
+  }));
+  const step = chosen.steps.length === 1 ? chosen.steps[0] : undefined;
+  const mark = { succeeded: "✓ ", failed: "✗ ", running: "▶ " }[/** @type {"failed"} */ (step?.status ?? run.status)] ?? "";
+  document.title = `${mark}${step ? `${step.step_id} · ` : ""}${run.pipeline_run_id} · steplog`;
+  drawBanners();
+}
+
+function drawBanners() {
+  /** @type {HTMLElement[]} */
+  const all = run ? banners(choose(run, state.view), troubles) : [];
+  if (problem) {
+    const close = el("button", { type: "button", class: "icon-button", title: "Close", "aria-label": "Close" }, icon("close"));
+    close.addEventListener("click", () => {
+      problem = undefined;
+      drawBanners();
+    });
+    all.push(banner("error", `${problem.title}.`, [problem.detail, problem.next].filter(Boolean).join(" "), close));
+  }
+  fill(byId("banners"), ...all);
+}
+
+function drawTree() {
+  if (run) tree.draw(run, state.view, Date.now());
+}
+
+function drawPlace() {
+  const total = log.source?.total ?? 0;
+  strip.set({ total, first: log.viewport.first, last: log.viewport.last });
+  const isFull = total > 0;
+  page.classList.toggle("is-empty", !isFull);
+  if (isFull || !run || !log.isEmpty) fill(byId("empty"));
+  else fill(byId("empty"), ...whyEmpty(run, choose(run, state.view), isFiltered(state.view), () => state.change({ level: "", iostream: "", filter: false })));
+}
+
+function drawSearch() {
+  const { search } = log;
+  const field = byId("count");
+  const { positions, at, matches, busy, complete, asked } = search;
+  strip.set({ matches: positions });
+  byId("search-box").classList.toggle("busy", busy);
+  for (const id of ["next", "previous"]) /** @type {HTMLButtonElement} */ (byId(id)).disabled = positions.length === 0;
+  if (!asked) return void (field.textContent = "");
+  const all = `${count(matches)}${complete || busy ? "" : "+"}`;
+  field.textContent = busy && matches === 0 ? "searching…" : matches === 0 ? "no match" : at < 0 ? `${all} ${matches === 1 ? "match" : "matches"}` : `${count(at + 1)} / ${all}`;
+}
+
+function drawFollowing() {
+  const { live, viewport, unseen } = log;
+  const button = /** @type {HTMLButtonElement} */ (byId("follow"));
+  button.hidden = live === "off";
+  button.setAttribute("aria-pressed", String(viewport.pinned));
+  button.classList.toggle("broken", live === "broken");
+  byId("follow-word").textContent = live === "broken" ? "Reconnecting" : viewport.pinned ? "Following" : "Paused";
+  const more = byId("new-lines");
+  more.hidden = live === "off" || viewport.pinned || unseen === 0;
+  byId("new-lines-word").textContent = `${count(unseen)} new ${unseen === 1 ? "line" : "lines"}`;
+}
+
+/** Fields of the bar show the view. @param {View} view */
+function drawBar(view) {
+  if (document.activeElement !== searchField) searchField.value = view.query;
+  levelField.value = view.level;
+  streamField.value = view.iostream;
+  timeField.value = view.time;
+  for (const name of /** @type {const} */ (["wrap", "regex", "matchCase", "filter", "progress", "unfolded"])) {
+    const button = byId(name);
+    button.setAttribute(button.role === "switch" ? "aria-checked" : "aria-pressed", String(view[name]));
+  }
+}
+
+/** @param {import("./api.js").Parameters} query @param {import("./download.js").Form} form */
+async function save(query, form) {
+  if (!run) return;
+  try {
+    await download(run.pipeline_run_id, query, form);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let said;
+
+/** A word that goes by itself, read out to who cannot see it. @param {string} words */
+function say(words) {
+  const field = byId("say");
+  field.textContent = words;
+  field.classList.add("shown");
+  clearTimeout(said);
+  said = setTimeout(() => field.classList.remove("shown"), 2500);
+}
+
+/** What belongs to one run, and not to the next. @returns {Partial<View>} */
+function nothing() {
+  return { run: "", steps: [], attempt: "", source: "", iostream: "", level: "", query: "", filter: false, line: "" };
+}
+
+function turnTime() {
+  const next = TIME_MODES[(TIME_MODES.indexOf(state.view.time) + 1) % TIME_MODES.length] ?? "off";
+  state.change({ time: next });
+  say(TIME_NAMES[next]);
+}
+
+function drawTheme() {
+  const now = theme();
+  const button = byId("theme");
+  fill(button, icon(/** @type {const} */ ({ auto: "auto", light: "sun", dark: "moon" })[now]));
+  button.title = `Theme: ${now === "auto" ? "as the system has it" : now}`;
+  button.setAttribute("aria-label", button.title);
+  strip.draw();
+}
+
+async function copyLink() {
+  const place = log.place;
+  if (!place) return;
+  const address = new URL(link({ ...state.view, steps: run ? chooseSteps(run, state.view) : [], line: state.view.line || place }), location.href);
+  await navigator.clipboard.writeText(address.href);
+  say("Link copied");
+}
+
+function wire() {
+  for (const mode of TIME_MODES) timeField.append(el("option", { value: mode }, TIME_NAMES[mode]));
+  drawTheme();
+  /** @param {string} id @param {() => void} act */
+  const on = (id, act) => byId(id).addEventListener("click", act);
+  on("home", () => state.change(nothing(), { entry: true }));
+  on("menu", () => page.classList.toggle("with-tree"));
+  on("shade", () => page.classList.remove("with-tree"));
+  on("theme", () => {
+    turnTheme();
+    drawTheme();
+  });
+  on("show-help", () => helpDialog.showModal());
+  on("next", () => log.nextMatch(1));
+  on("previous", () => log.nextMatch(-1));
+  on("follow", () => log.toggleFollowing());
+  on("new-lines", () => log.goToBottom());
+  for (const name of /** @type {const} */ (["wrap", "regex", "matchCase", "filter", "progress", "unfolded"])) {
+    on(name, () => state.change({ [name]: !state.view[name] }));
+  }
+  levelField.addEventListener("change", () => state.change({ level: levelField.value }));
+  streamField.addEventListener("change", () => state.change({ iostream: streamField.value }));
+  timeField.addEventListener("change", () => state.change({ time: TIME_MODES.find((mode) => mode === timeField.value) ?? "off" }));
+  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-download]"))) {
+    button.addEventListener("click", () => {
+      if (!run) return;
+      const [what, form] = (button.dataset["download"] ?? "").split(" ");
+      const all = { attempt: "all" };
+      const view = { ...selectionOf(run, state.view), ...conditionsOf(state.view), progress: "" };
+      void save(what === "all" ? all : view, /** @type {import("./download.js").Form} */ (form));
+    });
+  }
+  for (const menu of document.querySelectorAll("details.menu")) {
+    addEventListener("pointerdown", (event) => {
+      if (!menu.contains(/** @type {Node} */ (event.target))) menu.removeAttribute("open");
+    });
+    menu.addEventListener("keydown", (event) => {
+      if (/** @type {KeyboardEvent} */ (event).key === "Escape") menu.removeAttribute("open");
+    });
+  }
+  wireSearch();
+  wireKeys();
+  setInterval(() => {
+    if (!run || document.hidden || !isOpen(run.status)) return;
+    drawHeader();
+  }, 1000);
+}
+
+function wireSearch() {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typed;
+  const apply = () => {
+    clearTimeout(typed);
+    if (searchField.value === state.view.query) return false;
+    log.current = "";
+    state.change({ query: searchField.value, ...(searchField.value ? {} : { filter: false }), line: "" });
+    return true;
+  };
+  searchField.addEventListener("input", () => {
+    clearTimeout(typed);
+    typed = setTimeout(apply, TYPED);
+  });
+  searchField.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") {
+      event.preventDefault();
+      if (!apply()) log.nextMatch(event.shiftKey ? -1 : 1);
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      event.stopPropagation();
+      if (searchField.value) {
+        searchField.value = "";
+        apply();
+      } else byId("log").focus();
+    } else if (event.key === "ArrowDown") byId("log").focus();
+  });
+}
+
+function wireKeys() {
+  /** @type {import("./keyboard.js").Key[]} */
+  const table = [
+    { keys: ["/"], what: "search the whole log", act: () => { searchField.focus(); searchField.select(); } },
+    { keys: ["n", "N"], what: "next match, match before", act: (key) => log.nextMatch(key === "n" ? 1 : -1) },
+    { keys: ["e", "E"], what: "next error, error before", act: (key) => void log.nextError(key === "e" ? 1 : -1) },
+    { keys: ["g", "G"], what: "first line, last line", act: (key) => (key === "g" ? log.goToTop() : log.goToBottom()) },
+    { keys: ["Home", "End"], what: "the same", act: (key) => (key === "Home" ? log.goToTop() : log.goToBottom()) },
+    { keys: ["j", "k"], what: "a line down, a line up", act: (key) => log.viewport.scrollBy(key === "j" ? 20 : -20) },
+    { keys: ["]", "["], what: "next section, section before", act: (key) => void log.nextSection(key === "]" ? 1 : -1) },
+    { keys: ["f"], what: "follow, or pause", act: () => log.toggleFollowing() },
+    { keys: ["m"], what: "only lines that match, or all", act: () => state.view.query && state.change({ filter: !state.view.filter }) },
+    { keys: ["w"], what: "wrap long lines, or not", act: () => state.change({ wrap: !state.view.wrap }) },
+    { keys: ["t"], what: "times: none, UTC, local, since the start, since the line before", act: turnTime },
+    { keys: ["x"], what: "unfold tracebacks, or fold them", act: () => state.change({ unfolded: !state.view.unfolded }) },
+    { keys: ["p"], what: "all states of progress bars", act: () => state.change({ progress: !state.view.progress }) },
+    { keys: ["y"], what: "copy a link to this line", act: () => void copyLink() },
+    { keys: ["?"], what: "this help", act: () => (helpDialog.open ? helpDialog.close() : helpDialog.showModal()) },
+    { keys: ["Escape"], what: "back to the log", act: escape },
+  ];
+  listen(table);
+  fillHelp(helpDialog, table);
+}
+
+function escape() {
+  page.classList.remove("with-tree");
+  if (state.view.line) state.change({ line: "" });
+  byId("log").focus();
+}

@@ -1,0 +1,127 @@
+/**
+ * The list of runs: what one sees first. A run's name and start come with the list; how it stands is asked
+ * for only when its row comes into sight.
+ */
+
+import { get, isAbort, runPath } from "./api.js";
+import { el, fill, icon } from "./dom.js";
+import { between, dayAndMinute } from "./time.js";
+import { count, ofLevels, statusWords } from "./words.js";
+
+/** Runs of one request. */
+const PAGE = 50;
+
+/** @typedef {import("./types.js").Run} Run */
+/** @typedef {import("./types.js").RunSummary} RunSummary */
+
+export class Runs {
+  /** @param {HTMLElement} element @param {(run: string) => string} address @param {(run: string) => void} open @param {(error: unknown) => void} failed */
+  constructor(element, address, open, failed) {
+    this.element = element;
+    this.address = address;
+    this.open = open;
+    this.failed = failed;
+    this.#watch = new IntersectionObserver((entries) => {
+      for (const entry of entries) if (entry.isIntersecting) this.#detail(/** @type {HTMLElement} */ (entry.target));
+    });
+  }
+
+  #watch;
+  #flights = new AbortController();
+  /** @type {Map<string, Run>} */
+  #known = new Map();
+
+  async show() {
+    this.close();
+    this.#flights = new AbortController();
+    const list = el("div", { class: "runs", role: "list", "aria-label": "Runs" });
+    const find = el("input", { type: "search", class: "find", placeholder: "Find a run by its name, or open it with Enter", "aria-label": "Find a run" });
+    find.addEventListener("input", () => narrow(list, find.value));
+    find.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && find.value.trim()) this.open(find.value.trim());
+    });
+    fill(this.element, el("h1", {}, "Runs"), find, list);
+    await this.#more(list, undefined);
+  }
+
+  close() {
+    this.#flights.abort();
+    this.#watch.disconnect();
+  }
+
+  /** @param {HTMLElement} list @param {string | undefined} before */
+  async #more(list, before) {
+    try {
+      /** @type {{ items: RunSummary[], before?: string | null }} */
+      const page = await get("/runs", { limit: PAGE, before }, this.#flights.signal);
+      if (page.items.length === 0 && before === undefined) {
+        list.replaceWith(el("p", { class: "nothing" }, "There are no runs in this log store yet. ", el("code", {}, "steplog run -- COMMAND"), " makes one."));
+        return;
+      }
+      for (const run of page.items) {
+        const row = this.#row(run);
+        list.append(row);
+        this.#watch.observe(row);
+      }
+      const cursor = page.before;
+      if (!cursor) return;
+      const more = el("button", { type: "button", class: "button" }, "Older runs");
+      more.addEventListener("click", () => {
+        more.remove();
+        void this.#more(list, cursor);
+      });
+      this.element.append(more);
+    } catch (error) {
+      if (!isAbort(error)) this.failed(error);
+    }
+  }
+
+  /** @param {RunSummary} run */
+  #row(run) {
+    const row = el("div", { role: "listitem" });
+    row.dataset["run"] = run.pipeline_run_id;
+    fill(row, this.#link(run, undefined));
+    return row;
+  }
+
+  /** @param {RunSummary} summary @param {Run | undefined} run */
+  #link(summary, run) {
+    const status = run?.status ?? "waiting";
+    const errors = ofLevels(run?.levels, ["ERROR", "CRITICAL"]);
+    const link = el("a", { class: `run ${status}`, href: this.address(summary.pipeline_run_id) },
+      icon(/** @type {import("./dom.js").Icon} */ (status), status),
+      el("span", { class: "name" }, summary.pipeline_run_id, run && el("span", { class: "for-reader" }, `, ${statusWords(run.status)}`)),
+      el("span", { class: "dots" }, ...(run?.steps ?? []).slice(0, 24).map((step) => el("span", { class: `dot ${step.status}`, title: `${step.step_id}: ${statusWords(step.status)}` }))),
+      el("span", { class: "errors" }, errors > 0 && `${count(errors)} ${errors === 1 ? "error" : "errors"}`),
+      el("span", { class: "took" }, run && between(run.started, run.ended, Date.now())),
+      el("time", { class: "when", datetime: summary.started }, dayAndMinute(summary.started)));
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      this.open(summary.pipeline_run_id);
+    });
+    return link;
+  }
+
+  /** @param {HTMLElement} row */
+  async #detail(row) {
+    this.#watch.unobserve(row);
+    const name = row.dataset["run"] ?? "";
+    try {
+      /** @type {Run} */
+      const run = this.#known.get(name) ?? (await get(runPath(name), {}, this.#flights.signal));
+      if (run.ended) this.#known.set(name, run);
+      fill(row, this.#link({ pipeline_run_id: name, started: run.started }, run));
+    } catch (error) {
+      if (!isAbort(error)) row.title = error instanceof Error ? error.message : String(error);
+    }
+  }
+}
+
+/** @param {HTMLElement} list @param {string} text */
+function narrow(list, text) {
+  const wanted = text.trim().toLowerCase();
+  for (const row of /** @type {Iterable<HTMLElement>} */ (list.children)) {
+    row.hidden = wanted !== "" && !(row.dataset["run"] ?? "").toLowerCase().includes(wanted);
+  }
+}

@@ -1,0 +1,262 @@
+//! The query string to what is asked for: the same words as `steplog logs`, every unknown or doubled
+//! parameter an error. Pure, given the current time.
+
+use std::str::FromStr;
+
+use jiff::tz::TimeZone;
+
+use super::problem::Problem;
+use crate::read::cursor::Cursor;
+use crate::read::filter::Filter;
+use crate::read::pattern::{Patterns, Syntax};
+use crate::read::target::{Attempts, Selection};
+use crate::read::when;
+use crate::record::{IoStream, Level, Nanos, WriterId};
+use crate::stack::suggest;
+
+/// Parameters that choose streams.
+pub(super) const SELECTION: &[&str] =
+    &["log_store", "step", "attempt", "source", "writer", "iostream"];
+/// Parameters that choose lines of them.
+pub(super) const CONDITIONS: &[&str] = &[
+    "since",
+    "until",
+    "level",
+    "grep",
+    "fixed",
+    "ignore_case",
+    "exclude",
+    "before_context",
+    "after_context",
+];
+/// Lines around a match, at the most.
+const MAX_CONTEXT: u32 = 10_000;
+/// Bytes of all patterns together.
+const MAX_PATTERNS: usize = 4096;
+
+/// A query string, taken apart.
+#[derive(Debug, Default)]
+pub(super) struct Params {
+    pairs: Vec<(String, String)>,
+}
+
+impl Params {
+    /// Only parameters of `known` are taken.
+    pub(super) fn new(query: Option<&str>, known: &[&[&str]]) -> Result<Self, Problem> {
+        let mut pairs = Vec::new();
+        for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            let names: Vec<&str> = known.iter().copied().flatten().copied().collect();
+            if !names.contains(&name.as_str()) {
+                let shown: String = name.chars().take(100).collect();
+                let next = suggest(&name, "parameters here", &names);
+                return Err(
+                    Problem::parameter(format!("there is no parameter {shown:?}")).next(next)
+                );
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self { pairs })
+    }
+
+    /// One more, that stood elsewhere.
+    pub(super) fn add(&mut self, name: &str, value: String) {
+        self.pairs.push((name.to_owned(), value));
+    }
+
+    /// The values of a parameter that may be given more than once.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.pairs.iter().filter(move |(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter that may be given once; an empty one is none.
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.all(name).filter(|value| !value.is_empty());
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(Problem::parameter(format!("{name} is given more than once")));
+        }
+        Ok(value)
+    }
+
+    /// The same, read as something.
+    pub(super) fn parsed<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = self.one(name)? else { return Ok(None) };
+        let wrong = || {
+            let shown: String = value.chars().take(100).collect();
+            Problem::parameter(format!("{name}: expected {expected}, not {shown:?}"))
+        };
+        read(value).map(Some).ok_or_else(wrong)
+    }
+
+    /// A number up to `most`.
+    pub(super) fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+        &self,
+        name: &str,
+        most: T,
+    ) -> Result<Option<T>, Problem> {
+        let expected = format!("a number up to {most}");
+        self.parsed(name, &expected, |text| text.parse().ok().filter(|number| *number <= most))
+    }
+
+    /// `true` or `false`; without a value it is true.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        if self.all(name).any(str::is_empty) {
+            return Ok(true);
+        }
+        let read = |text: &str| match text {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        };
+        Ok(self.parsed(name, "true or false", read)?.unwrap_or(false))
+    }
+
+    /// A time.
+    pub(super) fn time(&self, name: &str) -> Result<Option<Nanos>, Problem> {
+        let expected = "a time such as 2026-11-23T07:30:00Z, or a length of time such as 10m";
+        // What has no zone is UTC: a server has no zone that its clients know.
+        let read = |text: &str| when::parse(text, Nanos::now(), &TimeZone::UTC).ok();
+        self.parsed(name, expected, read)
+    }
+
+    /// A place that an earlier answer has named.
+    pub(super) fn cursor(&self, name: &str) -> Result<Option<Cursor>, Problem> {
+        self.parsed(name, "a cursor that an answer has given", |text| text.parse().ok())
+    }
+
+    /// The same for two requests that ask for the same lines of this run.
+    pub(super) fn key(&self, store: &str, run: &str) -> String {
+        let places = ["log_store", "after", "tail"];
+        let mut pairs: Vec<_> =
+            self.pairs.iter().filter(|(name, _)| !places.contains(&name.as_str())).collect();
+        pairs.sort();
+        format!("{store:?} {run:?} {pairs:?}")
+    }
+
+    /// Which streams.
+    pub(super) fn selection(&self) -> Result<Selection, Problem> {
+        let attempt = |text: &str| match text {
+            "all" => Some(Attempts::All),
+            "last" => Some(Attempts::Last),
+            "previous" => Some(Attempts::Previous),
+            number => number.parse().ok().map(Attempts::Number),
+        };
+        let expected = "a number, last, previous or all";
+        let attempts = self.parsed("attempt", expected, attempt)?;
+        // A writer is one stream, whichever attempt it is of.
+        let default = if self.writer()?.is_some() { Attempts::All } else { Attempts::Last };
+        Ok(Selection {
+            steps: self.all("step").filter(|step| !step.is_empty()).map(str::to_owned).collect(),
+            latest_step: false,
+            attempts: attempts.unwrap_or(default),
+            source: self.one("source")?.map(str::to_owned),
+            failed: false,
+        })
+    }
+
+    /// The one stream that is asked for.
+    pub(super) fn writer(&self) -> Result<Option<WriterId>, Problem> {
+        self.parsed("writer", "the id of a writer", |text| text.parse().ok())
+    }
+
+    /// Which lines.
+    pub(super) fn filter(&self) -> Result<Filter, Problem> {
+        let syntax =
+            Syntax { literal: self.flag("fixed")?, ignore_case: self.flag("ignore_case")? };
+        let patterns = |name: &str| {
+            let texts: Vec<&str> = self.all(name).filter(|text| !text.is_empty()).collect();
+            if texts.iter().map(|text| text.len()).sum::<usize>() > MAX_PATTERNS {
+                return Err(Problem::parameter(format!(
+                    "{name} is longer than {MAX_PATTERNS} bytes"
+                )));
+            }
+            let patterns = (!texts.is_empty()).then(|| Patterns::new(texts, syntax));
+            patterns.transpose().map_err(|error| {
+                Problem::parameter(format!("{name}: {}", crate::delivery::chain(&error)))
+                    .next("with fixed=true it is taken as plain text")
+            })
+        };
+        let iostream = |text: &str| IoStream::ALL.into_iter().find(|it| it.as_str() == text);
+        let level = |text: &str| Level::from_name(text.as_bytes());
+        let levels = "trace, debug, info, warning, error or critical";
+        let filter = Filter {
+            iostream: self.parsed("iostream", "stdout or stderr", iostream)?,
+            since: self.time("since")?,
+            until: self.time("until")?,
+            level: self.parsed("level", levels, level)?,
+            text: patterns("grep")?,
+            exclude: patterns("exclude")?,
+            context: (
+                self.number("before_context", MAX_CONTEXT)?.unwrap_or(0),
+                self.number("after_context", MAX_CONTEXT)?.unwrap_or(0),
+            ),
+            ..Filter::default()
+        };
+        if filter.context != (0, 0) && !filter.has_conditions() {
+            return Err(Problem::parameter(
+                "before_context and after_context need grep, exclude or level",
+            ));
+        }
+        Ok(filter)
+    }
+}
+
+fn decode(text: &str) -> Result<String, Problem> {
+    let text = text.replace('+', " ");
+    percent_encoding::percent_decode_str(&text)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| Problem::parameter("the query is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(query: &str) -> Result<Params, String> {
+        Params::new(Some(query), &[SELECTION, CONDITIONS, &["limit"]])
+            .map_err(|problem| String::from_utf8(problem.to_json()).unwrap())
+    }
+
+    #[test]
+    fn words_and_repeats() {
+        let params = params("step=a%2Fb&step=c+d&level=warn&grep=x%26y&fixed&limit=7").unwrap();
+        assert_eq!(params.selection().unwrap().steps, ["a/b", "c d"]);
+        let filter = params.filter().unwrap();
+        assert_eq!(filter.level, Some(Level::Warning));
+        assert!(filter.text.unwrap().matches(b"has x&y"));
+        assert_eq!(params.number("limit", 10_u64).unwrap(), Some(7));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert!(params("stpe=a").unwrap_err().contains("did you mean step?"));
+        let problem = |query: &str, read: fn(&Params) -> Option<Problem>| {
+            let problem = read(&params(query).unwrap()).unwrap();
+            String::from_utf8(problem.to_json()).unwrap()
+        };
+        let filter = |params: &Params| params.filter().err();
+        for (query, expected) in [
+            ("level=loud", "level: expected trace, debug, info"),
+            ("grep=(", "grep: not a regular expression"),
+            ("since=soon", "since: expected a time"),
+            ("before_context=1", "need grep"),
+            ("iostream=stdin", "expected stdout or stderr"),
+            ("level=info&level=error", "level is given more than once"),
+            ("fixed=maybe", "expected true or false"),
+            ("after_context=10001&grep=a", "a number up to 10000"),
+        ] {
+            assert!(problem(query, filter).contains(expected), "{query}");
+        }
+        let selection = |params: &Params| params.selection().err();
+        assert!(problem("attempt=second", selection).contains("a number, last, previous or all"));
+        assert!(problem("writer=x", selection).contains("the id of a writer"));
+    }
+}

@@ -1,0 +1,481 @@
+//! Whole logs, streamed as they are read: `/runs/{run}/raw`, and `/runs/{run}/logs` as NDJSON.
+//!
+//! | asked for | answered |
+//! |---|---|
+//! | anything | as fast as the client takes it, compressed if it can be |
+//! | a finished stream as it was printed | with its length; a part of it, if `Range` says so |
+//! | one record | that |
+
+use std::io::{self, Write as _};
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use futures_util::stream;
+use jiff::tz::TimeZone;
+use tokio::sync::mpsc;
+
+use super::access::Who;
+use super::problem::Problem;
+use super::query::{CONDITIONS, Params, SELECTION};
+use super::view::View;
+use super::window::{Place, Streams};
+use super::{App, answer};
+use crate::read::filter::Filter;
+use crate::read::format::clean::Cleaning;
+use crate::read::format::clock::{Clock, Style};
+use crate::read::format::{Form, Formatter, Text, label};
+use crate::read::join::Joining;
+use crate::read::pipeline::{Item, Pipeline};
+use crate::read::store::{Direction, Event, ReadError, Request};
+use crate::record::Nanos;
+
+/// Bytes that go out at a time, about.
+const PIECE: usize = 64 << 10;
+/// How hard it is compressed: as fast as it is read.
+const LEVEL: u32 = 1;
+
+/// The records that match, one a line, as `steplog logs -o json` prints them.
+pub(super) async fn ndjson(
+    app: &App,
+    who: &Who,
+    run: &str,
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    if params.one("before")?.is_some() || params.one("start")?.is_some() {
+        return Err(Problem::parameter("NDJSON comes oldest first: it has no before and no start"));
+    }
+    let limit = params.number("limit", u64::MAX)?;
+    let after = params.cursor("after")?.unwrap_or_default();
+    let filter = params.filter()?;
+    let streams = app.view(who, run, params).await?.streams();
+    let from = Place::of(&after, &streams.all);
+    let formatter = Formatter::new(Form::Json);
+    let copy = Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None };
+    Ok(copy.answer("application/x-ndjson", headers))
+}
+
+/// A log as it was printed
+///
+/// Of one finished stream, `Range` is answered. Where lines are missing nothing stands in their place.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{run}/raw", tag = "lines",
+    params(
+        ("run" = String, Path, description = "Its id, `@latest` or `@failed`"),
+        super::openapi::Selected, super::openapi::Asked,
+        ("seq" = Option<u64>, Query, description = "One record alone, of `writer`"),
+        ("form" = Option<String>, Query, description = "`raw`: the very bytes; `text`: made safe to show, with names where there are several; `json`: the records, one a line [default: raw]"),
+        ("timestamps" = Option<bool>, Query, description = "Times in front, with `form=text`"),
+        ("Range" = Option<String>, Header, description = "`bytes=FROM-TO`"),
+    ),
+    responses(
+        (status = 200, content((String = "text/plain"), (String = "application/x-ndjson"))),
+        (status = 206, content((String = "text/plain"))),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+    Extension(who): Extension<Who>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let known = [SELECTION, CONDITIONS, &["seq", "form", "timestamps"]];
+    let params = Params::new(query.as_deref(), &known)?;
+    let form = params.parsed("form", "raw, text or json", |text| {
+        ["raw", "text", "json"].into_iter().find(|form| *form == text)
+    })?;
+    let form = form.unwrap_or("raw");
+    let timestamps = params.flag("timestamps")?;
+    let seq = params.number("seq", u64::MAX - 1)?;
+    let mut filter = params.filter()?;
+    if seq.is_some() && params.writer()?.is_none() {
+        return Err(Problem::parameter("seq needs writer: each writer counts its own"));
+    }
+    let view = app.view(&who, &run, &params).await?;
+    let streams = view.streams();
+    if let Some(seq) = seq {
+        (filter.from_seq, filter.to_seq) = (seq, Some(seq + 1));
+        if seq >= streams.end().await?.number() {
+            return Err(Problem::not_found(format!("this writer has no line {seq}")));
+        }
+    }
+    let whole = seq.is_none() && form == "raw" && is_plain(&filter);
+    let length = whole.then(|| length(&streams)).flatten();
+    let (joining, content_type) = match form {
+        "text" => (Joining::InPlace, "text/plain; charset=utf-8"),
+        "json" => (Joining::Off, "application/x-ndjson"),
+        _ => (Joining::Off, "text/plain; charset=utf-8"),
+    };
+    let formatter = Formatter::new(match form {
+        "text" => Form::Text(text(&view, timestamps)),
+        "json" => Form::Json,
+        _ => Form::Raw,
+    });
+    let from = Place::start(streams.all.len());
+    let name = name(&view, form);
+    let mut copy = Copy { streams, from, filter, limit: None, formatter, joining, range: None };
+    let mut response = if let Some(length) = length {
+        match range(&headers, length) {
+            Some(Asked::Part(range)) => {
+                copy.range = Some(range.clone());
+                let mut response = answer::of(content_type, copy.body(Encoding::Identity));
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                let place = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+                insert(&mut response, header::CONTENT_RANGE, &place);
+                let some = (range.end - range.start).to_string();
+                insert(&mut response, header::CONTENT_LENGTH, &some);
+                response
+            }
+            Some(Asked::Beyond) => {
+                let mut response = answer::of(content_type, Body::empty());
+                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                insert(&mut response, header::CONTENT_RANGE, &format!("bytes */{length}"));
+                response
+            }
+            None => {
+                let mut response = copy.answer(content_type, &headers);
+                if !response.headers().contains_key(header::CONTENT_ENCODING) {
+                    insert(&mut response, header::CONTENT_LENGTH, &length.to_string());
+                }
+                response
+            }
+        }
+    } else {
+        copy.answer(content_type, &headers)
+    };
+    let ranges = if length.is_some() { "bytes" } else { "none" };
+    insert(&mut response, header::ACCEPT_RANGES, ranges);
+    insert(&mut response, header::CONTENT_DISPOSITION, &name);
+    Ok(response)
+}
+
+fn insert(response: &mut Response<Body>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// Everything is asked for.
+fn is_plain(filter: &Filter) -> bool {
+    !filter.has_conditions()
+        && filter.iostream.is_none()
+        && filter.since.is_none()
+        && filter.until.is_none()
+}
+
+/// How many bytes there are, where that is certain: of one stream that has ended and of which nothing is missing.
+fn length(streams: &Streams) -> Option<u64> {
+    let [stream] = streams.all.as_slice() else { return None };
+    let certain = stream.status.is_final() && stream.gaps == 0 && streams.reader.is_exact();
+    stream.bytes.filter(|_| certain)
+}
+
+/// What `Range` asks for.
+enum Asked {
+    Part(Range<u64>),
+    Beyond,
+}
+
+/// One range; what is none is not there, as RFC 9110 has it. A server that has something newer would send the whole:
+/// here nothing ever changes.
+fn range(headers: &HeaderMap, length: u64) -> Option<Asked> {
+    let text = headers.get(header::RANGE)?.to_str().ok()?;
+    let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let number = |text: &str| text.parse::<u64>().ok();
+    let range = if from.is_empty() {
+        let last = number(to)?;
+        length.saturating_sub(last)..length
+    } else {
+        let end = if to.is_empty() { length } else { number(to)?.saturating_add(1).min(length) };
+        number(from)?..end
+    };
+    Some(if range.is_empty() { Asked::Beyond } else { Asked::Part(range) })
+}
+
+/// `attachment; filename=…`: a browser keeps it and shows nothing.
+fn name(view: &View, form: &str) -> String {
+    let found = &view.found;
+    let mut parts = vec![found.run.clone()];
+    if let [stream] = found.selected.as_slice() {
+        parts.push(stream.origin.step_id.clone());
+        parts.push(stream.origin.attempt.to_string());
+        parts.push(stream.origin.source.clone());
+    }
+    parts.push(if form == "json" { "ndjson" } else { "log" }.to_owned());
+    let name = parts.join(".");
+    let plain: String = name
+        .chars()
+        .map(|it| if it.is_ascii_alphanumeric() || "._-".contains(it) { it } else { '_' })
+        .collect();
+    let exact = percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}")
+}
+
+/// Lines for people who keep them.
+fn text(view: &View, timestamps: bool) -> Text {
+    let streams = &view.found.selected;
+    let start = streams.iter().map(|it| it.started).min().unwrap_or_else(Nanos::now);
+    Text {
+        cleaning: Cleaning::default(),
+        colours: false,
+        clock: timestamps.then(|| Clock::new(Style::Utc, TimeZone::UTC, start)),
+        labels: label::labels(streams, false),
+        all_progress: false,
+    }
+}
+
+/// Lines on their way to a client, as fast as it takes them.
+struct Copy {
+    streams: Streams,
+    from: Place,
+    filter: Filter,
+    limit: Option<u64>,
+    formatter: Formatter,
+    joining: Joining,
+    /// Only these bytes.
+    range: Option<Range<u64>>,
+}
+
+/// How bytes are packed on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+/// The best that a client can unpack.
+fn encoding(headers: &HeaderMap) -> Encoding {
+    let all = headers.get_all(header::ACCEPT_ENCODING);
+    let texts = all.iter().filter_map(|value| value.to_str().ok());
+    let mut best = Encoding::Identity;
+    for coding in texts.flat_map(|text| text.split(',')) {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let refused = parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        match name {
+            "zstd" if !refused => return Encoding::Zstd,
+            "gzip" if !refused => best = Encoding::Gzip,
+            _ => {}
+        }
+    }
+    best
+}
+
+/// Packs what is written to it.
+enum Packer {
+    Identity(Vec<u8>),
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl Packer {
+    fn new(encoding: Encoding) -> io::Result<Self> {
+        Ok(match encoding {
+            Encoding::Identity => Self::Identity(Vec::new()),
+            Encoding::Gzip => {
+                let level = flate2::Compression::new(LEVEL);
+                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
+            }
+            Encoding::Zstd => {
+                Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), LEVEL as i32)?)
+            }
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Identity(out) => out.write_all(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+        }
+    }
+
+    /// What has come out so far.
+    fn out(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Identity(out) => out,
+            Self::Gzip(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => encoder.get_mut(),
+        }
+    }
+
+    fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Identity(out) => Ok(out),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+impl Copy {
+    fn answer(self, content_type: &'static str, headers: &HeaderMap) -> Response<Body> {
+        let encoding = encoding(headers);
+        let mut response = answer::of(content_type, self.body(encoding));
+        insert(&mut response, header::VARY, "accept, accept-encoding");
+        match encoding {
+            Encoding::Identity => {}
+            Encoding::Gzip => insert(&mut response, header::CONTENT_ENCODING, "gzip"),
+            Encoding::Zstd => insert(&mut response, header::CONTENT_ENCODING, "zstd"),
+        }
+        response
+    }
+
+    /// An error in the middle cuts the body off, which clients see.
+    fn body(self, encoding: Encoding) -> Body {
+        let (pieces, receiver) = mpsc::channel(2);
+        tokio::spawn(async move {
+            if let Err(error) = self.run(&pieces, encoding).await {
+                // The client may have gone.
+                drop(pieces.send(Err(error)).await);
+            }
+        });
+        Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
+            let piece: Result<Bytes, ReadError> = receiver.recv().await?;
+            Some((piece, receiver))
+        }))
+    }
+
+    async fn run(
+        mut self,
+        pieces: &mpsc::Sender<Result<Bytes, ReadError>>,
+        encoding: Encoding,
+    ) -> Result<(), ReadError> {
+        let failed = |error: io::Error| ReadError::Store(Box::new(error));
+        let request = Request {
+            filter: self.filter.clone(),
+            from: self.from.0.iter().copied().map(Some).collect(),
+            about: self.limit,
+            ..Request::default()
+        };
+        let mut lines = self.streams.reader.open(&self.streams.all, request);
+        let filter = Arc::new(self.filter);
+        let mut pipeline = Pipeline::new(filter, Direction::Forward, self.joining, self.limit);
+        let formatter = &mut self.formatter;
+        let mut packer = Packer::new(encoding).map_err(failed)?;
+        let mut window = Window { range: self.range, at: 0 };
+        let mut buffer = Vec::new();
+        loop {
+            let mut out = |item: Item<'_>| {
+                formatter.append(&item, &mut buffer);
+                ControlFlow::Continue(())
+            };
+            let mut enough = match lines.next().await? {
+                Event::Lines(slice) => pipeline.push(&slice, &mut out).is_break(),
+                Event::Trouble(_) | Event::Idle | Event::Ended(..) => false,
+                Event::End => {
+                    let _enough = pipeline.finish(&mut out);
+                    true
+                }
+            };
+            if enough {
+                formatter.finish(&mut buffer);
+            }
+            packer.write(window.of(&buffer)).map_err(failed)?;
+            buffer.clear();
+            enough |= window.is_over();
+            if enough {
+                break;
+            }
+            if packer.out().len() >= PIECE && !hand_on(packer.out(), pieces).await {
+                return Ok(());
+            }
+        }
+        hand_on(&mut packer.finish().map_err(failed)?, pieces).await;
+        Ok(())
+    }
+}
+
+/// Sends what is ready, as fast as it is taken. `false`: nobody is there any more.
+async fn hand_on(ready: &mut Vec<u8>, pieces: &mpsc::Sender<Result<Bytes, ReadError>>) -> bool {
+    let mut all = Bytes::from(std::mem::take(ready));
+    while !all.is_empty() {
+        let piece = all.split_to(all.len().min(PIECE));
+        if pieces.send(Ok(piece)).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// The part of all bytes that is wanted.
+struct Window {
+    range: Option<Range<u64>>,
+    /// Bytes that have gone by.
+    at: u64,
+}
+
+impl Window {
+    fn of<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let start = self.at;
+        self.at += bytes.len() as u64;
+        let Some(range) = &self.range else { return bytes };
+        let from = range.start.saturating_sub(start).min(bytes.len() as u64);
+        let to = range.end.saturating_sub(start).min(bytes.len() as u64);
+        bytes.get(from as usize..to as usize).unwrap_or_default()
+    }
+
+    fn is_over(&self) -> bool {
+        self.range.as_ref().is_some_and(|range| self.at >= range.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn ranges() {
+        for (text, expected) in [
+            ("bytes=0-9", Some(0..10)),
+            ("bytes=5-", Some(5..100)),
+            ("bytes=-7", Some(93..100)),
+            ("bytes=90-200", Some(90..100)),
+            ("bytes=-700", Some(0..100)),
+            ("bytes=x-9", None),
+            ("bytes=0-9,20-29", None),
+            ("lines=0-9", None),
+        ] {
+            let found = match range(&headers(header::RANGE, text), 100) {
+                Some(Asked::Part(range)) => Some(range),
+                _ => None,
+            };
+            assert_eq!(found, expected, "{text}");
+        }
+        for text in ["bytes=100-", "bytes=9-8", "bytes=-0"] {
+            let found = range(&headers(header::RANGE, text), 100);
+            assert!(matches!(found, Some(Asked::Beyond)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_window_of_pieces() {
+        let mut window = Window { range: Some(3..8), at: 0 };
+        let parts: Vec<&[u8]> = ["abcd", "efg", "hij"].map(|it| window.of(it.as_bytes())).into();
+        assert_eq!(parts.concat(), b"defgh");
+        assert!(window.is_over());
+    }
+
+    #[test]
+    fn the_best_that_a_client_unpacks() {
+        for (text, expected) in [
+            ("gzip, deflate, br, zstd", Encoding::Zstd),
+            ("gzip;q=0.5", Encoding::Gzip),
+            ("zstd;q=0, gzip", Encoding::Gzip),
+            ("br", Encoding::Identity),
+        ] {
+            assert_eq!(encoding(&headers(header::ACCEPT_ENCODING, text)), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Search over a whole log: how many lines match, and where: `/runs/{run}/search`.
+//!
+//! A log is searched in pieces (of `seq` in one stream, of time in several), so that there is something to say
+//! between them, and a place to go on from when it takes too long.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Response};
+use futures_util::stream;
+use serde::Serialize;
+
+use super::access::Who;
+use super::model::{self, Fault, Position, Time};
+use super::problem::Problem;
+use super::query::{CONDITIONS, Params, SELECTION};
+use super::window::{Place, Streams};
+use super::{App, answer, sse};
+use crate::read::cursor::Cursor;
+use crate::read::filter::Filter;
+use crate::read::join::Joining;
+use crate::read::pipeline::{Item, Pipeline};
+use crate::read::session;
+use crate::read::store::{ReadError, Request};
+use crate::record::Nanos;
+
+/// Positions in one answer, unless asked.
+const POSITIONS: usize = 1000;
+/// At the most.
+const MAX_POSITIONS: usize = 100_000;
+/// Lines of a piece, about.
+const PIECE: u64 = 500_000;
+/// What a line is taken to have where the store does not tell.
+const LINE_BYTES: u64 = 120;
+
+/// A search under way.
+struct Search {
+    streams: Streams,
+    filter: Filter,
+    end: Place,
+    pieces: std::vec::IntoIter<Piece>,
+    limit: usize,
+    max_bytes: u64,
+    deadline: Instant,
+    /// What is behind this was not looked at (yet).
+    resume: Resume,
+    found: model::Found,
+    troubles: usize,
+}
+
+/// A piece of the log.
+#[derive(Clone, Copy, Debug, Default)]
+struct Piece {
+    seqs: (u64, Option<u64>),
+    times: (Option<Nanos>, Option<Nanos>),
+}
+
+/// Where a search goes on: lines of this time on, and of them those behind the cursor.
+#[derive(Clone, Debug, Default)]
+struct Resume {
+    since: Option<Nanos>,
+    cursor: Cursor,
+}
+
+/// How far a search has come.
+#[derive(Debug, Serialize)]
+struct Progress {
+    matches: u64,
+    scanned_lines: u64,
+    lines: u64,
+}
+
+impl Resume {
+    fn read(text: &str) -> Option<Self> {
+        let (since, cursor) = text.split_once('.')?;
+        let since = if since.is_empty() { None } else { Some(Nanos(since.parse().ok()?)) };
+        Some(Self { since, cursor: cursor.parse().ok()? })
+    }
+
+    fn word(&self) -> String {
+        let since = self.since.map(|since| since.0.to_string()).unwrap_or_default();
+        format!("{since}.{}", self.cursor)
+    }
+}
+
+/// Count and places of the lines that match
+///
+/// Stops at `max_scan_bytes` or `request_deadline` with `complete: false`; `after` goes on there. With `Accept:
+/// text/event-stream`: events `progress` with `matches`, `scanned_lines` and `lines`, then `result`.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{run}/search", tag = "lines",
+    params(
+        ("run" = String, Path, description = "Its id, `@latest` or `@failed`"),
+        super::openapi::Selected, super::openapi::Asked,
+        ("limit" = Option<usize>, Query, description = "Positions [default: 1000, at most 100000]"),
+        ("after" = Option<String>, Query, description = "On from here: `after` of an answer"),
+    ),
+    responses(
+        (status = 200, content((model::Found = "application/json"), (String = "text/event-stream"))),
+        (status = "4XX", body = Problem), (status = "5XX", body = Problem),
+    ),
+)]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Path(run): Path<String>,
+    Extension(who): Extension<Who>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let params = Params::new(query.as_deref(), &[SELECTION, CONDITIONS, &["limit", "after"]])?;
+    let limit = params.number("limit", MAX_POSITIONS)?.unwrap_or(POSITIONS);
+    let resume = params.parsed("after", "a cursor that a search has given", Resume::read)?;
+    let filter = params.filter()?;
+    if !filter.has_conditions() {
+        return Err(Problem::parameter("a search needs grep, level or exclude"));
+    }
+    let streams = app.view(&who, &run, &params).await?.streams();
+    let end = streams.end().await?;
+    let mut search = Search::new(&app, streams, filter, end, limit, resume.unwrap_or_default());
+    if answer::wants(&headers, "text/event-stream") {
+        let parts = stream::unfold(Some(search), |search| async move {
+            let mut search = search?;
+            let event = match search.step().await {
+                Ok(true) => (sse::event("progress", &search.progress()), Some(search)),
+                Ok(false) => (sse::event("result", &search.finish()), None),
+                Err(error) => (sse::event("problem", &Problem::from(error)), None),
+            };
+            Some((Ok::<Bytes, std::convert::Infallible>(event.0), event.1))
+        });
+        return Ok(answer::of("text/event-stream", Body::from_stream(parts)));
+    }
+    while search.step().await? {}
+    Ok(answer::json(&search.finish()))
+}
+
+impl Search {
+    fn new(
+        app: &App,
+        streams: Streams,
+        filter: Filter,
+        end: Place,
+        limit: usize,
+        resume: Resume,
+    ) -> Self {
+        let pieces = pieces(&streams, &filter, &end, &resume);
+        Self {
+            streams,
+            filter,
+            end,
+            pieces: pieces.into_iter(),
+            limit,
+            max_bytes: app.limits.scan_bytes,
+            deadline: Instant::now() + app.limits.deadline,
+            resume,
+            found: model::Found {
+                matches: 0,
+                complete: false,
+                scanned_lines: 0,
+                scanned_bytes: 0,
+                positions: Vec::new(),
+                after: None,
+                troubles: Vec::new(),
+            },
+            troubles: 0,
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            matches: self.found.matches,
+            scanned_lines: self.found.scanned_lines,
+            lines: self.end.number(),
+        }
+    }
+
+    /// Looks at one more piece. `false`: that was all, or enough.
+    async fn step(&mut self) -> Result<bool, ReadError> {
+        let late = Instant::now() >= self.deadline || self.found.scanned_bytes >= self.max_bytes;
+        if late {
+            return Ok(false);
+        }
+        let Some(piece) = self.pieces.next() else {
+            self.found.complete = true;
+            return Ok(false);
+        };
+        self.look(piece).await?;
+        Ok(true)
+    }
+
+    async fn look(&mut self, piece: Piece) -> Result<(), ReadError> {
+        let Self { streams, filter, end, resume, found, limit, .. } = self;
+        let filter = Filter {
+            from_seq: filter.from_seq.max(piece.seqs.0),
+            to_seq: piece.seqs.1,
+            since: filter.since.max(piece.times.0),
+            until: match (filter.until, piece.times.1) {
+                (Some(asked), Some(cut)) => Some(asked.min(cut)),
+                (asked, cut) => asked.or(cut),
+            },
+            context: (0, 0),
+            ..filter.clone()
+        };
+        // Positions are places in the whole log; where a line in parts matches, its first part counts.
+        let from = Place::of(&resume.cursor, &streams.all).0.into_iter().map(Some).collect();
+        let request = Request { filter: filter.clone(), from, ..Request::default() };
+        let direction = request.direction;
+        let mut lines = streams.reader.open(&streams.all, request);
+        let mut pipeline = Pipeline::new(Arc::new(filter), direction, Joining::Late, None);
+        let mut troubles = Vec::new();
+        let room = found.positions.len() < *limit;
+        if room {
+            resume.since = piece.times.0.or(resume.since);
+        }
+        let mut keep = |item: Item<'_>| {
+            found.matches += 1;
+            let Some(line) = item.line() else { return ControlFlow::Continue(()) };
+            let number = line.stream as usize;
+            let Some(stream) = streams.all.get(number) else { return ControlFlow::Continue(()) };
+            if found.positions.len() < *limit {
+                let last = item.more.last().and_then(|(page, at)| page.lines().get(*at));
+                resume.cursor.see(stream.writer, last.map_or(line.seq, |last| last.seq));
+                found.positions.push(Position {
+                    number: streams.about(number, line.seq, line.time, end),
+                    writer: stream.writer,
+                    seq: line.seq,
+                    time: Time(line.time),
+                });
+            }
+            ControlFlow::Continue(())
+        };
+        session::read(&mut *lines, &mut pipeline, &mut keep, &mut troubles).await?;
+        drop(lines);
+        self.troubles += troubles.len();
+        let most = 100_usize.saturating_sub(self.found.troubles.len());
+        let shown = troubles.iter().take(most);
+        self.found.troubles.extend(shown.map(|it| Fault::new(it, &self.streams.all)));
+        self.behind(piece);
+        Ok(())
+    }
+
+    /// A piece was looked at.
+    fn behind(&mut self, piece: Piece) {
+        let total = self.end.number();
+        let before = self.found.scanned_lines;
+        self.found.scanned_lines = match (piece.seqs.1, piece.times.1) {
+            (Some(to), _) => to.min(total),
+            (None, Some(time)) => self.streams.before(time, &self.end),
+            (None, None) => total,
+        }
+        .max(before);
+        let per_line = self.bytes_per_line();
+        self.found.scanned_bytes += (self.found.scanned_lines - before) * per_line;
+        if self.found.positions.len() < self.limit {
+            // All of it is behind us.
+            if let (Some(to), [stream]) = (piece.seqs.1, self.streams.all.as_slice()) {
+                if let Some(last) = to.checked_sub(1) {
+                    self.resume.cursor.see(stream.writer, last);
+                }
+            }
+            self.resume.since = piece.times.1.or(self.resume.since);
+        }
+    }
+
+    fn bytes_per_line(&self) -> u64 {
+        let (mut lines, mut bytes) = (0, 0);
+        for stream in &self.streams.all {
+            if let (Some(some), Some(size)) = (stream.lines, stream.bytes) {
+                lines += some;
+                bytes += size;
+            }
+        }
+        bytes.checked_div(lines).unwrap_or(LINE_BYTES).max(1)
+    }
+
+    fn finish(&mut self) -> model::Found {
+        let full = self.found.positions.len() as u64 == self.limit as u64
+            && self.found.matches > self.found.positions.len() as u64;
+        let more = full || !self.found.complete;
+        self.found.after = more.then(|| self.resume.word());
+        if self.troubles > self.found.troubles.len() {
+            let more = self.troubles - self.found.troubles.len();
+            let what = format!("{more} more places are missing or damaged");
+            self.found.troubles.push(Fault { writer: None, what });
+        }
+        model::Found {
+            positions: std::mem::take(&mut self.found.positions),
+            troubles: std::mem::take(&mut self.found.troubles),
+            after: self.found.after.take(),
+            ..self.found
+        }
+    }
+}
+
+/// What is to be looked at, one after the other.
+fn pieces(streams: &Streams, filter: &Filter, end: &Place, resume: &Resume) -> Vec<Piece> {
+    if let ([_], Place(ends)) = (streams.all.as_slice(), end) {
+        let last = ends.first().copied().unwrap_or(0);
+        let mut from = Place::of(&resume.cursor, &streams.all).number();
+        let mut pieces = Vec::new();
+        while from + PIECE < last {
+            pieces.push(Piece { seqs: (from, Some(from + PIECE)), ..Piece::default() });
+            from += PIECE;
+        }
+        pieces.push(Piece { seqs: (from, None), ..Piece::default() });
+        return pieces;
+    }
+    let mut since = resume.since;
+    let from = since.max(filter.since);
+    let mut pieces = Vec::new();
+    for cut in streams.cuts(end, from, PIECE) {
+        pieces.push(Piece { times: (since, Some(cut)), ..Piece::default() });
+        since = Some(cut);
+    }
+    pieces.push(Piece { times: (since, None), ..Piece::default() });
+    pieces
+}

@@ -1,0 +1,100 @@
+//! What a request points at: its store, run and streams, looked up anew for each request, so that any server
+//! can answer any of them.
+
+use std::sync::Arc;
+
+use super::App;
+use super::access::Who;
+use super::problem::Problem;
+use super::query::Params;
+use super::window::Streams;
+use crate::read::find::{self, Found};
+use crate::read::store::LogReader;
+use crate::read::target::{Name, Selection, Target};
+
+/// A log store that can be read.
+#[derive(Clone)]
+pub struct Store {
+    /// Its name in the stack.
+    pub name: String,
+    /// Of which flavor.
+    pub flavor: String,
+    /// What reads it.
+    pub reader: Arc<dyn LogReader>,
+}
+
+/// A run of a store, and what is selected of it.
+pub(super) struct View {
+    pub(super) store: Store,
+    pub(super) found: Found,
+    pub(super) selection: Selection,
+}
+
+impl App {
+    /// The store that is asked.
+    pub(super) fn store(&self, params: &Params) -> Result<&Store, Problem> {
+        let Some(name) = params.one("log_store")? else { return Ok(&self.first) };
+        let all = || std::iter::once(&self.first).chain(&self.others);
+        all().find(|store| store.name == name).ok_or_else(|| {
+            let names: Vec<&str> = all().map(|store| store.name.as_str()).collect();
+            Problem::not_found(format!("there is no log store {name:?} that can be read"))
+                .next(format!("log stores: {}", names.join(", ")))
+        })
+    }
+
+    /// The run in the path, whole.
+    pub(super) async fn run(&self, who: &Who, run: &str, params: &Params) -> Result<View, Problem> {
+        let store = self.store(params)?.clone();
+        let mut selection = params.selection()?;
+        let run = match run {
+            "@latest" => Name::Latest,
+            "@failed" => Name::Failed,
+            id => Name::Id(id.to_owned()),
+        };
+        let target = Target { run, step: None, attempt: None };
+        if let Name::Id(run) = &target.run
+            && !who.sees(run)
+        {
+            return Err(Problem::forbidden(format!("you may not see run {run}")));
+        }
+        let sees = |run: &str| who.sees(run);
+        let found = find::find(&*store.reader, &store.name, &target, &mut selection, &sees).await?;
+        Ok(View { store, found, selection })
+    }
+
+    /// The streams of it that are selected; none is an error that says what there is.
+    pub(super) async fn view(
+        &self,
+        who: &Who,
+        run: &str,
+        params: &Params,
+    ) -> Result<View, Problem> {
+        let mut view = self.run(who, run, params).await?;
+        if let Some(writer) = params.writer()? {
+            view.found.selected.retain(|stream| stream.writer == writer);
+        }
+        if view.found.selected.is_empty() {
+            return Err(view.nothing().await);
+        }
+        Ok(view)
+    }
+}
+
+impl View {
+    /// Why nothing is selected.
+    pub(super) async fn nothing(&self) -> Problem {
+        let Self { store, found, selection } = self;
+        let why = find::nothing(&*store.reader, &store.name, found, selection).await;
+        let problem = Problem::not_found(why);
+        if found.all.is_empty() {
+            problem.next("it may not have begun: logs/stream waits for it with wait=")
+        } else {
+            problem
+        }
+    }
+
+    /// What is selected, to read.
+    pub(super) fn streams(&self) -> Streams {
+        Streams { reader: Arc::clone(&self.store.reader), all: self.found.selected.clone() }
+    }
+}

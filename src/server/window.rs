@@ -1,0 +1,434 @@
+//! Places in the merged order of several streams, and lines read from there: what every endpoint that shows
+//! lines stands on. Knows no parameters and no HTTP.
+//!
+//! A *place* says of each stream how many of its lines stand before it, so that going on from it neither
+//! loses nor repeats a line, even if streams deliver late. Its *number* is the sum. A place near a number
+//! is found by time: how many lines of a stream come before a time is what stores are quick at.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::model::{Fault, Line};
+use crate::read::cursor::Cursor;
+use crate::read::filter::Filter;
+use crate::read::join::Joining;
+use crate::read::page::{Line as Read, Page};
+use crate::read::pipeline::{Item, Pipeline};
+use crate::read::session;
+use crate::read::store::{Direction, Event, LogReader, ReadError, Request, Stream};
+use crate::record::{Nanos, WriterId};
+
+/// Streams that are asked at a time.
+const AT_A_TIME: usize = 8;
+/// A place this near is near enough to read on from to the line itself.
+const NEAR: u64 = 5000;
+/// Times that are tried for a place near a number.
+const TRIES: usize = 24;
+
+/// What is selected: streams of a store, in the order in which lines of the same time stand.
+#[derive(Clone)]
+pub(super) struct Streams {
+    pub(super) reader: Arc<dyn LogReader>,
+    pub(super) all: Vec<Stream>,
+}
+
+/// Per stream, how many of its lines stand before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place(pub(super) Vec<u64>);
+
+/// How much to read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Lines that match.
+    pub(super) lines: Option<u64>,
+    /// Records, context and parts of lines among them.
+    pub(super) records: usize,
+    /// Bytes of the answer, about.
+    pub(super) bytes: usize,
+}
+
+/// A line of a stream, its number, and whether it was asked for, to JSON.
+pub(super) type Render<'a> =
+    &'a (dyn Fn(&Page, &Read, &Stream, u64, bool) -> Option<Box<RawValue>> + Sync);
+
+/// As [`Line`], its message cut behind so many characters.
+pub(super) fn render(
+    chars: usize,
+) -> impl Fn(&Page, &Read, &Stream, u64, bool) -> Option<Box<RawValue>> + Sync {
+    move |page, line, stream, number, matched| {
+        to_raw_value(&Line::new(page, line, stream, number, matched, chars)).ok()
+    }
+}
+
+/// Lines that were read.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// Oldest first, as JSON.
+    pub(super) items: Vec<Box<RawValue>>,
+    /// Before them.
+    pub(super) before: Place,
+    /// Behind them.
+    pub(super) behind: Place,
+    pub(super) troubles: Vec<Fault>,
+    /// There was nothing more to read in this direction.
+    pub(super) ended: bool,
+}
+
+impl Place {
+    /// Before the first line.
+    pub(super) fn start(streams: usize) -> Self {
+        Self(vec![0; streams])
+    }
+
+    /// Lines before it.
+    pub(super) fn number(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub(super) fn is_start(&self) -> bool {
+        self.number() == 0
+    }
+
+    /// As the word that a client hands back: behind which line of each stream it is.
+    pub(super) fn cursor(&self, streams: &[Stream]) -> String {
+        let mut cursor = Cursor::default();
+        for (stream, before) in streams.iter().zip(&self.0) {
+            if let Some(last) = before.checked_sub(1) {
+                cursor.see(stream.writer, last);
+            }
+        }
+        cursor.to_string()
+    }
+
+    /// The other way round. Streams that the cursor does not know have come up since: behind it.
+    pub(super) fn of(cursor: &Cursor, streams: &[Stream]) -> Self {
+        let before = |stream: &Stream| cursor.last(stream.writer).map_or(0, |last| last + 1);
+        Self(streams.iter().map(before).collect())
+    }
+
+    fn from(&self) -> Vec<Option<u64>> {
+        self.0.iter().copied().map(Some).collect()
+    }
+}
+
+impl Streams {
+    /// Nothing more will come.
+    pub(super) fn are_final(&self) -> bool {
+        self.all.iter().all(|stream| stream.status.is_final())
+    }
+
+    /// Behind the last line there is.
+    pub(super) async fn end(&self) -> Result<Place, ReadError> {
+        let count = |stream: &Stream| {
+            let stream = stream.clone();
+            async move {
+                match stream.lines {
+                    Some(lines) => Ok(lines),
+                    None => self.count(&stream).await,
+                }
+            }
+        };
+        let all = stream::iter(&self.all).map(count).buffered(AT_A_TIME).try_collect();
+        all.await.map(Place)
+    }
+
+    /// Lines of a stream of which the store does not tell that.
+    async fn count(&self, stream: &Stream) -> Result<u64, ReadError> {
+        let direction = Direction::Backward;
+        let last = self.first(stream, Request { direction, ..Request::default() }).await?;
+        Ok(last.map_or(0, |(seq, _)| seq + 1))
+    }
+
+    /// `seq` and time of the first line that a request comes upon.
+    async fn first(
+        &self,
+        stream: &Stream,
+        request: Request,
+    ) -> Result<Option<(u64, Nanos)>, ReadError> {
+        let direction = request.direction;
+        let request = Request { about: Some(1), ..request };
+        let mut lines = self.reader.open(std::slice::from_ref(stream), request);
+        loop {
+            match lines.next().await? {
+                Event::Lines(slice) => {
+                    let line = match direction {
+                        Direction::Forward => slice.lines().first(),
+                        Direction::Backward => slice.lines().last(),
+                    };
+                    if let Some(line) = line {
+                        return Ok(Some((line.seq, line.time)));
+                    }
+                }
+                Event::End => return Ok(None),
+                Event::Trouble(_) | Event::Idle | Event::Ended(..) => {}
+            }
+        }
+    }
+
+    /// Before the first line that was not written before this time.
+    pub(super) async fn at(&self, time: Nanos, end: &Place) -> Result<Place, ReadError> {
+        let before = |(stream, lines): (&Stream, u64)| {
+            let stream = stream.clone();
+            async move {
+                if lines == 0 || time <= stream.started {
+                    return Ok(0);
+                }
+                if stream.status.is_final() && stream.ended.is_some_and(|ended| ended < time) {
+                    return Ok(lines);
+                }
+                let filter = Filter { since: Some(time), ..Filter::default() };
+                let first = self.first(&stream, Request { filter, ..Request::default() }).await?;
+                Ok(first.map_or(lines, |(seq, _)| seq.min(lines)))
+            }
+        };
+        let pairs: Vec<_> = self.all.iter().zip(end.0.iter().copied()).collect();
+        stream::iter(pairs).map(before).buffered(AT_A_TIME).try_collect().await.map(Place)
+    }
+
+    /// Before this line.
+    pub(super) async fn around(
+        &self,
+        writer: WriterId,
+        seq: u64,
+        end: &Place,
+    ) -> Result<Option<Place>, ReadError> {
+        let Some(number) = self.all.iter().position(|stream| stream.writer == writer) else {
+            return Ok(None);
+        };
+        let Some(stream) = self.all.get(number) else { return Ok(None) };
+        if let [_] = self.all.as_slice() {
+            return Ok((seq < self.count_of(number, end)).then_some(Place(vec![seq])));
+        }
+        let filter = Filter { from_seq: seq, ..Filter::default() };
+        let found = self.first(stream, Request { filter, ..Request::default() }).await?;
+        let Some((_, time)) = found.filter(|(found, _)| *found == seq) else { return Ok(None) };
+        let Place(mut before) = self.at(time, end).await?;
+        if let Some(before) = before.get_mut(number) {
+            *before = seq;
+        }
+        Ok(Some(Place(before)))
+    }
+
+    fn count_of(&self, number: usize, end: &Place) -> u64 {
+        end.0.get(number).copied().unwrap_or(0)
+    }
+
+    /// Before line `number`, or near it where lines have all the same time.
+    pub(super) async fn near(&self, number: u64, end: &Place) -> Result<Place, ReadError> {
+        let number = number.min(end.number());
+        if let [_] = self.all.as_slice() {
+            return Ok(Place(vec![number]));
+        }
+        if number == end.number() {
+            return Ok(end.clone());
+        }
+        let mut low = (self.earliest(), Place::start(self.all.len()));
+        let mut high = (self.latest(end).await?, end.clone());
+        for attempt in 0..TRIES {
+            let (low_number, high_number) = (low.1.number(), high.1.number());
+            if number - low_number <= NEAR || high_number <= low_number || high.0.0 - low.0.0 <= 1 {
+                break;
+            }
+            let time = self.guess(number, &low, &high, attempt);
+            let place = self.at(time, end).await?;
+            if place.number() <= number {
+                low = (time, place);
+            } else {
+                high = (time, place);
+            }
+        }
+        self.forward_to(low.1, number).await
+    }
+
+    /// By how lines are spread between two times; every third try in the middle, since they may be spread in
+    /// any way.
+    fn guess(
+        &self,
+        number: u64,
+        low: &(Nanos, Place),
+        high: &(Nanos, Place),
+        attempt: usize,
+    ) -> Nanos {
+        let (from, to) = (low.0.0, high.0.0);
+        let middle = from + (to - from) / 2;
+        if attempt % 3 == 2 {
+            return Nanos(middle);
+        }
+        // A little before, so that little has to be read on.
+        let wanted = number.saturating_sub(NEAR / 2).max(low.1.number());
+        let lines = (high.1.number() - low.1.number()) as f64;
+        let share = (wanted - low.1.number()) as f64 / lines.max(1.0);
+        let time = from + ((to - from) as f64 * share) as i64;
+        Nanos(time.clamp(from + 1, to.max(from + 2) - 1))
+    }
+
+    fn earliest(&self) -> Nanos {
+        self.all.iter().map(|stream| stream.started).min().unwrap_or_default()
+    }
+
+    /// Behind the last line.
+    async fn latest(&self, end: &Place) -> Result<Nanos, ReadError> {
+        let last = |(stream, lines): (&Stream, u64)| {
+            let stream = stream.clone();
+            async move {
+                match stream.ended {
+                    Some(ended) => Ok::<Nanos, ReadError>(ended),
+                    None if lines == 0 => Ok(stream.started),
+                    None => {
+                        let direction = Direction::Backward;
+                        let last = Request { direction, ..Request::default() };
+                        Ok(self.first(&stream, last).await?.map_or(stream.started, |last| last.1))
+                    }
+                }
+            }
+        };
+        let pairs: Vec<_> = self.all.iter().zip(end.0.iter().copied()).collect();
+        let all: Vec<Nanos> =
+            stream::iter(pairs).map(last).buffered(AT_A_TIME).try_collect().await?;
+        Ok(Nanos(all.into_iter().max().unwrap_or_default().0.saturating_add(1)))
+    }
+
+    /// On from a place to line `number`, if it is not too far.
+    async fn forward_to(&self, place: Place, number: u64) -> Result<Place, ReadError> {
+        let mut away = number.saturating_sub(place.number());
+        // Lines of many streams at the very same time: no way but to read them.
+        if away == 0 || away > 20 * NEAR {
+            return Ok(place);
+        }
+        let mut at = place.clone();
+        let request = Request { from: place.from(), about: Some(away), ..Request::default() };
+        let mut lines = self.reader.open(&self.all, request);
+        while away > 0 {
+            match lines.next().await? {
+                Event::Lines(slice) => {
+                    for line in slice.lines().iter().take(away as usize) {
+                        if let Some(before) = at.0.get_mut(line.stream as usize) {
+                            *before = line.seq + 1;
+                        }
+                    }
+                    away = number.saturating_sub(at.number());
+                }
+                Event::End => break,
+                Event::Trouble(_) | Event::Idle | Event::Ended(..) => {}
+            }
+        }
+        Ok(at)
+    }
+
+    /// Reads lines from a place on, or those before it.
+    pub(super) async fn gather(
+        &self,
+        place: &Place,
+        filter: &Filter,
+        direction: Direction,
+        limits: Limits,
+        render: Render<'_>,
+    ) -> Result<Gathered, ReadError> {
+        let request = Request {
+            filter: filter.clone(),
+            direction,
+            from: place.from(),
+            about: limits.lines.or(Some(limits.records as u64)),
+            ..Request::default()
+        };
+        let mut lines = self.reader.open(&self.all, request);
+        let filter = Arc::new(filter.clone());
+        let mut pipeline = Pipeline::new(filter, direction, Joining::Off, limits.lines);
+        let mut at = place.clone();
+        let mut items: Vec<Box<RawValue>> = Vec::new();
+        let (mut bytes, mut full) = (0, false);
+        let mut troubles = Vec::new();
+        let mut keep = |item: Item<'_>| {
+            let more = item.more.iter().map(|(page, position)| (page, *position));
+            let mut parts: Vec<_> =
+                std::iter::once((item.page, item.position)).chain(more).collect();
+            if direction == Direction::Backward {
+                parts.reverse();
+            }
+            for (page, position) in parts {
+                let Some(line) = page.lines().get(position) else { continue };
+                let number = line.stream as usize;
+                let (Some(stream), Some(before)) = (self.all.get(number), at.0.get_mut(number))
+                else {
+                    continue;
+                };
+                *before = line.seq;
+                let rank = at.number();
+                if let (Direction::Forward, Some(before)) = (direction, at.0.get_mut(number)) {
+                    *before = line.seq + 1;
+                }
+                if let Some(json) = render(page, line, stream, rank, item.matched) {
+                    bytes += json.get().len();
+                    items.push(json);
+                }
+            }
+            full = items.len() >= limits.records || bytes >= limits.bytes;
+            if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        session::read(&mut *lines, &mut pipeline, &mut keep, &mut troubles).await?;
+        let ended = !full && limits.lines.is_none_or(|limit| pipeline.matched() < limit);
+        let (before, behind) = match direction {
+            Direction::Forward => (place.clone(), at),
+            Direction::Backward => (at, place.clone()),
+        };
+        if direction == Direction::Backward {
+            items.reverse();
+        }
+        let troubles = troubles.iter().map(|trouble| Fault::new(trouble, &self.all)).collect();
+        Ok(Gathered { items, before, behind, troubles, ended })
+    }
+}
+
+impl Streams {
+    /// About how many lines were written before a time, without asking the store.
+    pub(super) fn before(&self, time: Nanos, end: &Place) -> u64 {
+        self.all.iter().zip(&end.0).map(|(stream, lines)| before(stream, *lines, time)).sum()
+    }
+
+    /// About the number of a line, without asking the store: exact in one stream, and where streams follow
+    /// each other.
+    pub(super) fn about(&self, number: usize, seq: u64, time: Nanos, end: &Place) -> u64 {
+        let others = self.all.iter().zip(&end.0).enumerate().filter(|(other, _)| *other != number);
+        let before = others.map(|(_, (stream, lines))| before(stream, *lines, time));
+        seq + before.sum::<u64>()
+    }
+
+    /// Times that cut all lines into pieces of about so many, without asking the store.
+    pub(super) fn cuts(&self, end: &Place, from: Option<Nanos>, lines: u64) -> Vec<Nanos> {
+        let first = self.earliest().0.max(from.map_or(i64::MIN, |from| from.0));
+        let ends = self.all.iter().filter_map(|stream| stream.ended.or(stream.last_seen));
+        let last = ends.max().unwrap_or_else(Nanos::now).0.max(first);
+        let at = |time: i64| self.before(Nanos(time), end);
+        let mut cuts = Vec::new();
+        let (mut low, total) = (first, at(last));
+        let mut wanted = at(first) + lines;
+        while wanted < total && cuts.len() < 10_000 {
+            let mut high = last;
+            // By halves: it only grows.
+            while high - low > 1 {
+                let middle = low + (high - low) / 2;
+                if at(middle) < wanted { low = middle } else { high = middle }
+            }
+            cuts.push(Nanos(high));
+            low = high;
+            wanted = at(high).max(wanted) + lines;
+        }
+        cuts
+    }
+}
+
+/// About how many lines of a stream were written before a time, as if they came evenly.
+fn before(stream: &Stream, lines: u64, time: Nanos) -> u64 {
+    let from = stream.started.0;
+    let to = stream.ended.or(stream.last_seen).unwrap_or_else(Nanos::now).0.max(from + 1);
+    if time.0 <= from {
+        return 0;
+    }
+    if time.0 > to {
+        return lines;
+    }
+    (lines as f64 * ((time.0 - from) as f64 / (to - from) as f64)) as u64
+}

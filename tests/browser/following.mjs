@@ -1,0 +1,93 @@
+/**
+ * A step followed while it runs: lines as they come, paused when scrolled up, how many wait below, taken up again
+ * when the connection breaks, its end. Given: the run, and a file (a FIFO) whose lines the step prints.
+ */
+
+import { closeSync, openSync, writeSync } from "node:fs";
+
+import { assert, assertWhole, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+
+const [run, fifo] = given;
+const step = openSync(fifo, "w");
+let printed = 0;
+const print = (count) => {
+  let text = "";
+  for (let at = 0; at < count; at += 1) {
+    text += `${printed % 20 === 19 ? "WARNING" : "INFO"} printed ${printed}\n`;
+    printed += 1;
+  }
+  writeSync(step, text);
+};
+
+const page = await open(`/?run=${run}`, { expected: ["ERR_INTERNET_DISCONNECTED", "Failed to load resource", "ERR_INCOMPLETE"] });
+
+await check("a step that has printed nothing says so", async () => {
+  await page.getByText("Nothing has been printed yet").or(page.getByText("This has not started yet")).waitFor();
+  await picture(page, "nothing-yet-light");
+});
+
+await check("lines appear by themselves, and the last is in sight", async () => {
+  print(200);
+  await row(page, "the last line", ({ text }) => text.endsWith("printed 199"));
+  await assertWhole(page);
+  for (let round = 0; round < 5; round += 1) {
+    print(10);
+    await row(page, "the new last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+  }
+  await page.getByRole("button", { name: "Following" }).waitFor();
+  await picture(page, "following-light");
+});
+
+await check("scrolled up, it stays, and says how many lines wait", async () => {
+  await page.mouse.move(700, 500);
+  await page.mouse.wheel(0, -1500);
+  await page.getByRole("button", { name: "Paused" }).waitFor();
+  const before = await until("scrolled", () => rows(page), (all) => all.length > 0 && all.at(-1).number < printed - 20);
+  print(30);
+  await page.getByRole("button", { name: "30 new lines" }).waitFor();
+  assert.equal((await rows(page))[0].number, before[0].number);
+  await picture(page, "paused-light");
+  await page.getByRole("button", { name: "30 new lines" }).click();
+  await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+  await page.getByRole("button", { name: "30 new lines" }).waitFor({ state: "hidden" });
+});
+
+await check("f pauses and follows", async () => {
+  await page.keyboard.press("f");
+  await page.getByRole("button", { name: "Paused" }).waitFor();
+  print(5);
+  await page.getByRole("button", { name: "5 new lines" }).waitFor();
+  await page.keyboard.press("f");
+  await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+});
+
+await check("a filter holds for what comes", async () => {
+  await page.getByRole("combobox", { name: "Level", exact: true }).selectOption("warning");
+  await until("only warnings", () => rows(page), (all) => all.length > 0 && all.every(({ level }) => level === "Warning"));
+  print(40);
+  await until("new warnings", () => rows(page), (all) => all.some(({ number }) => number > printed - 25) && all.every(({ level }) => level === "Warning"));
+  await page.getByRole("combobox", { name: "Level", exact: true }).selectOption("");
+  await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+});
+
+await check("a connection that breaks is taken up again, and no line is missing or doubled", async () => {
+  await page.context().setOffline(true);
+  print(15);
+  await page.context().setOffline(false);
+  print(15);
+  await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+  const all = await assertWhole(page);
+  for (const [at, one] of all.entries()) if (at > 0) assert.equal(one.number, all[at - 1].number + 1);
+  for (const { number, text } of all) assert.ok(text.endsWith(`printed ${number - 1}`), `${number}: ${text}`);
+});
+
+await check("the end is shown when it comes", async () => {
+  print(3);
+  closeSync(step);
+  await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+  await page.locator("#header").getByText("exit code 3").waitFor();
+  await page.locator("#follow").waitFor({ state: "hidden" });
+  await shown(page);
+});
+
+await done();

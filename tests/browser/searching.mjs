@@ -1,0 +1,102 @@
+/**
+ * Search over a long log, on the server, and filters. Given: a run of 300,000 lines as tests/support/lines.rs
+ * numbers them.
+ */
+
+import { assert, assertWhole, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+
+const [run] = given;
+const page = await open(`/?run=${run}`, { expected: ["400 (Bad Request)"] });
+const search = page.getByRole("textbox", { name: "Search the whole log" });
+const count = () => page.locator("#count").textContent();
+/** Lines whose number is in the text with eight digits. */
+const numbered = (number) => `line=${String(number).padStart(8, "0")}`;
+
+await check("/ searches lines that are not on the page; the number of matches is of the whole log", async () => {
+  await shown(page);
+  await page.keyboard.press("/");
+  await page.keyboard.type(numbered(271_828));
+  await until("one match", count, (text) => text === "1 / 1");
+  const found = await row(page, "the match in sight", ({ text }) => text.includes(numbered(271_828)));
+  assert.equal(found.number, 271_829);
+  assert.deepEqual(found.marks, [numbered(271_828)]);
+  await assertWhole(page);
+});
+
+await check("n and N go from match to match, and around", async () => {
+  await search.fill("00777 ");
+  await until("matches", count, (text) => /^\d \/ 3$/.test(text));
+  await page.locator("#log").focus();
+  const at = async () => (await rows(page)).find(({ classes }) => classes.includes("current"))?.number;
+  const first = await until("a match", at, (number) => number !== undefined);
+  await page.keyboard.press("n");
+  const second = await until("the next", at, (number) => number !== undefined && number !== first);
+  await page.keyboard.press("N");
+  await until("the first again", at, (number) => number === first);
+  assert.notEqual(first, second);
+});
+
+await check("a search is literal; .* makes it a pattern, Aa minds the case", async () => {
+  await search.fill("line=.*99999 ");
+  await until("nothing", count, (text) => text === "no match");
+  await page.getByRole("button", { name: "Regular expression" }).click();
+  await until("three", count, (text) => text.endsWith("3"));
+  await search.fill("TRAINER.loop line=00000001");
+  await until("any case", count, (text) => text.endsWith("1"));
+  await page.getByRole("button", { name: "Match case" }).click();
+  await until("this case", count, (text) => text === "no match");
+  await page.getByRole("button", { name: "Match case" }).click();
+});
+
+await check("a pattern that is wrong is said to be, in the server's words", async () => {
+  await search.fill("line=(");
+  await page.locator(".banner.error").first().waitFor();
+  await page.getByRole("button", { name: "Close" }).first().click();
+  await search.fill("(a+)+$");
+  await until("no match", count, (text) => text === "no match");
+  await page.getByRole("button", { name: "Regular expression" }).click();
+});
+
+await check("only lines that match, from where the reader is, further both ways", async () => {
+  await search.fill("WARNING");
+  await until("matches", count, (text) => /[\d,]+/.test(text) && !text.includes("searching"));
+  await page.keyboard.press("Escape");
+  await search.fill("ERROR");
+  await until("matches", count, (text) => text.includes("/"));
+  await page.locator("#log").focus();
+  await page.keyboard.press("m");
+  const all = await until("only matches", () => rows(page), (found) => found.length > 5 && found.every(({ text, waiting }) => waiting || text.includes("ERROR")));
+  assert.ok(all.every(({ marks }) => marks.includes("ERROR")));
+  await picture(page, "filter-light");
+  await page.keyboard.press("m");
+  await until("all lines", () => rows(page), (found) => found.some(({ text }) => text.includes("INFO")));
+  await search.fill("");
+});
+
+await check("a level leaves the others out, a stream too; there are as many as the store says", async () => {
+  await page.locator("#log").focus();
+  await page.keyboard.press("g");
+  await page.getByRole("combobox", { name: "Level", exact: true }).selectOption("error");
+  await until("errors", () => rows(page), (found) => found.length > 5 && found.every(({ level }) => level === "Error" || level === undefined));
+  await page.keyboard.press("G");
+  const last = Math.floor(299_999 / 1009) * 1009;
+  await until("the last error", () => rows(page), (found) => found.at(-1)?.text.includes("ERROR") && found.at(-1).number > last - 1009 * 2);
+  await page.keyboard.press("g");
+  await row(page, "the first error again", ({ text }) => text.includes("ERROR"));
+  await page.getByRole("combobox", { name: "Level", exact: true }).selectOption("");
+  await page.getByRole("combobox", { name: "Output stream" }).selectOption("stderr");
+  await page.getByText("No line matches").waitFor();
+  await picture(page, "empty-filter-light");
+  await page.getByRole("button", { name: "Show all lines" }).click();
+  await shown(page);
+});
+
+await check("the search is in the address", async () => {
+  await search.fill(numbered(123_456));
+  await row(page, "the match", ({ text }) => text.includes(numbered(123_456)));
+  const other = await open(new URL(page.url()).search ? `/${new URL(page.url()).search}` : "/");
+  await row(other, "the same in another tab", ({ text }) => text.includes(numbered(123_456)));
+  await other.context().close();
+});
+
+await done();

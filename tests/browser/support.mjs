@@ -1,0 +1,140 @@
+/**
+ * What every browser test needs: a page in Chromium that must not fail, warn, or ask anything outside, what a
+ * reader sees of the log, waiting until something is so, pictures, and accessibility checks.
+ */
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+const require = createRequire(new URL("../../.node/", import.meta.url));
+const { chromium } = require("playwright-core");
+const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const PICTURES = fileURLToPath(new URL("../../target/screenshots/", import.meta.url));
+
+/** Where the server is. */
+export const base = process.argv[2] ?? "";
+/** What the Rust test gave besides. */
+export const given = process.argv.slice(3);
+
+const WAIT = 20_000;
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
+const pages = [];
+
+/** One thing that a person does and sees. */
+export async function check(what, act) {
+  try {
+    await act();
+    for (const { complaints } of pages) assert.deepEqual(complaints, [], "the page complains");
+    console.log(`ok ${what}`);
+  } catch (error) {
+    console.log(`FAILED ${what}\n${error.stack}`);
+    for (const [at, { page }] of pages.entries()) if (!page.isClosed()) await picture(page, `failed-${at}`);
+    await browser.close();
+    process.exit(1);
+  }
+}
+
+/** Says that all went well. */
+export async function done() {
+  await browser.close();
+}
+
+/** A page at an address of the server. */
+export async function open(path, { theme = "light", size = [1440, 900], expected = [], clipboard = false } = {}) {
+  const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: theme, timezoneId: "Europe/Berlin", locale: "en-GB", acceptDownloads: true });
+  if (clipboard) await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
+  const page = await context.newPage();
+  page.setDefaultTimeout(WAIT);
+  const complaints = [];
+  pages.push({ page, complaints });
+  const complain = (words) => words.includes("404") /* TEMP404 */ || expected.some((one) => words.includes(one)) || complaints.push(words);
+  page.on("pageerror", (error) => complain(`error: ${error.stack}`));
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && complain(`console: ${message.text()}`));
+  page.on("dialog", (dialog) => complain(`dialog: ${dialog.message()}`));
+  page.on("request", (request) => request.url().startsWith(base) || request.url().startsWith("blob:") || complain(`request outside: ${request.url()}`));
+  await page.goto(base + path);
+  return page;
+}
+
+/** The rows that are in sight, from the top. */
+export function rows(page) {
+  return page.evaluate(() => {
+    const log = document.getElementById("log").getBoundingClientRect();
+    return [...document.querySelectorAll("#lines .row")]
+      .map((element) => ({ element, box: element.getBoundingClientRect() }))
+      .filter(({ box }) => box.bottom > log.top + 1 && box.top < log.bottom - 1)
+      .sort((left, right) => left.box.top - right.box.top)
+      .map(({ element, box }) => {
+        const cell = element.querySelector(".text").cloneNode(true);
+        for (const extra of cell.querySelectorAll(".more, .note")) extra.remove();
+        return {
+          number: Number(element.querySelector(".number").textContent.replace(/\D/g, "")),
+          text: cell.textContent,
+          classes: [...element.classList],
+          time: element.querySelector(".time")?.textContent,
+          label: element.querySelector(".label")?.textContent,
+          level: element.querySelector(".level .for-reader")?.textContent,
+          marks: [...element.querySelectorAll("mark")].map((mark) => mark.textContent),
+          top: box.top - log.top,
+          height: box.height,
+          waiting: element.classList.contains("waiting"),
+        };
+      });
+  });
+}
+
+/** Waits until lines are in sight. */
+export async function shown(page) {
+  await page.locator("#lines .row:not(.waiting)").first().waitFor();
+}
+
+/** Asks until the answer is as it should be; fails with the last answer. */
+export async function until(what, ask, isSo) {
+  const end = Date.now() + WAIT;
+  for (;;) {
+    const answer = await ask();
+    if (isSo(answer)) return answer;
+    if (Date.now() > end) assert.fail(`${what}: still ${brief(answer)}`);
+    await new Promise((next) => setTimeout(next, 30));
+  }
+}
+
+/** An answer in words; of rows only what a reader sees first. */
+function brief(answer) {
+  if (!Array.isArray(answer)) return JSON.stringify(answer);
+  return answer.map((one) => (one.text === undefined ? JSON.stringify(one) : `${one.number} ${one.classes.slice(2).join(" ")} | ${one.text.slice(0, 80)}`)).join("\n");
+}
+
+/** Waits until a row in sight is as it should be, and gives it. */
+export async function row(page, what, isSo) {
+  const all = await until(what, () => rows(page), (found) => found.some(isSo));
+  return all.find(isSo);
+}
+
+/** Rows stand below each other without a hole, and none is still to come. */
+export async function assertWhole(page) {
+  const all = await until("rows in sight", () => rows(page), (found) => found.length > 0 && found.every(({ waiting }) => !waiting));
+  for (const [at, one] of all.entries()) {
+    const next = all[at + 1];
+    if (next) assert.ok(Math.abs(one.top + one.height - next.top) < 1.5, `a hole or an overlap below line ${one.number}`);
+  }
+  return all;
+}
+
+/** A picture for people, kept with the results of the tests. */
+export async function picture(page, name) {
+  mkdirSync(PICTURES, { recursive: true });
+  await page.screenshot({ path: `${PICTURES}${name}.png`, animations: "disabled" });
+}
+
+/** No rule of WCAG 2.2 AA, nor what axe calls best practice, is broken. */
+export async function assertAccessible(page, what) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  const words = violations.map(({ id, help, nodes }) => `${id}: ${help}\n${nodes.slice(0, 5).map((node) => `  ${node.html.slice(0, 200)}\n  ${node.failureSummary}`).join("\n")}`);
+  assert.deepEqual(words, [], what);
+}
+
+export { assert };
