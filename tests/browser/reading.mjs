@@ -178,6 +178,16 @@ await check("a copy is what was printed: no numbers, no times", async () => {
   ]);
 });
 
+await check("select all is all of the log, also what is not on the screen", async () => {
+  await page.locator("#log").focus();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("Control+c");
+  const text = await until("all of it", () => page.evaluate(() => navigator.clipboard.readText()), (copied) => copied.length > 5000);
+  assert.ok(text.startsWith("::group::Install dependencies\nCollecting package-0"));
+  assert.ok(text.includes("evaluating shard 39") && text.includes("MemoryError: CUDA out of memory"));
+  assert.ok(text.includes("raise ConnectionError"), "what is folded is part of it");
+});
+
 await check("the help lists the keys", async () => {
   await page.keyboard.press("?");
   await page.getByRole("dialog").getByText("search the whole log").waitFor();

@@ -70,6 +70,28 @@ await check("only lines that match, from where the reader is, further both ways"
   await search.fill("");
 });
 
+await check("n goes on behind the matches whose places are known, and N comes back", async () => {
+  await page.locator("#log").focus();
+  await page.keyboard.press("G");
+  await row(page, "the last line", ({ number }) => number === 300_000);
+  await search.fill("trainer.loop");
+  await until("all lines match", count, (text) => text.endsWith("300,000") || text.startsWith("300,000"));
+  await page.locator("#log").focus();
+  await page.keyboard.press("g");
+  await row(page, "the first line", ({ number }) => number === 1);
+  await page.locator("#log").evaluate((log) => { log.scrollTop = 200_000 * 20; });
+  await until("there", () => rows(page), (found) => found.length > 0 && found[0].number > 190_000);
+  await assertWhole(page);
+  const at = async () => (await rows(page)).find(({ classes }) => classes.includes("current"))?.number;
+  await page.keyboard.press("n");
+  const first = await until("a match", at, (number) => number !== undefined && number > 190_000);
+  await page.keyboard.press("n");
+  await until("the next", at, (number) => number === first + 1);
+  await page.keyboard.press("N");
+  await until("back", at, (number) => number === first);
+  await search.fill("");
+});
+
 await check("a level leaves the others out, a stream too; there are as many as the store says", async () => {
   await page.locator("#log").focus();
   await page.keyboard.press("g");

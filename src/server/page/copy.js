@@ -19,9 +19,20 @@ const MOST_LINES = 20_000;
  * @param {(words: string) => void} say
  */
 export function listenForCopies(canvas, source, isHidden, fetchRow, say) {
+  // "Select all" is all of the log, though only a few of its rows are in the page.
+  let isWhole = false;
+  document.addEventListener("pointerdown", () => { isWhole = false; });
+  document.addEventListener("keydown", (event) => {
+    const isShortcut = event.ctrlKey || event.metaKey;
+    if (!isShortcut) isWhole = isWhole && event.key === "Control";
+    if (!isShortcut || event.key !== "a" || !canvas.parentElement?.contains(document.activeElement)) return;
+    event.preventDefault();
+    document.getSelection()?.selectAllChildren(canvas);
+    isWhole = true;
+  });
   document.addEventListener("copy", (event) => {
     const rows = source();
-    const selected = ends(canvas);
+    const selected = rows && isWhole ? everything(rows) : ends(canvas);
     if (!rows || !selected || !event.clipboardData) return;
     event.preventDefault();
     const [from, to] = selected;
@@ -39,6 +50,11 @@ export function listenForCopies(canvas, source, isHidden, fetchRow, say) {
       say("Copied");
     }
   });
+}
+
+/** @param {Rows} rows @returns {[End, End]} */
+function everything(rows) {
+  return [{ row: 0, offset: 0 }, { row: rows.total - 1, offset: Number.MAX_SAFE_INTEGER }];
 }
 
 /** The ends of the selection within the log, in order. @param {HTMLElement} canvas @returns {[End, End] | undefined} */

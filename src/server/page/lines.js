@@ -125,11 +125,17 @@ export class Numbered {
 
   /** @param {number} number */
   #isWhole(number) {
+    return this.#firstMissing(number) === undefined;
+  }
+
+  /** @param {number} number */
+  #firstMissing(number) {
     const lines = this.#windows.get(number);
-    if (!lines) return false;
-    const rows = Math.min(WINDOW, this.total - number * WINDOW);
-    for (let at = 0; at < rows; at += 1) if (!lines[at]) return false;
-    return true;
+    const first = number * WINDOW;
+    if (!lines) return first;
+    const rows = Math.min(WINDOW, this.total - first);
+    for (let at = 0; at < rows; at += 1) if (!lines[at]) return first + at;
+    return undefined;
   }
 
   /** @param {number} number */
@@ -150,8 +156,8 @@ export class Numbered {
 
   /** Asks until the whole window is there. @param {number} number @param {AbortSignal} signal */
   async #fill(number, signal) {
-    const start = number * WINDOW;
-    const end = Math.min(start + WINDOW, this.total);
+    const end = Math.min((number + 1) * WINDOW, this.total);
+    const start = this.#firstMissing(number) ?? end;
     /** @type {import("./api.js").Parameters} */
     let ask = { start, count: end - start };
     for (let round = 0; round < MOST_ROUNDS; round += 1) {

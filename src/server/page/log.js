@@ -4,7 +4,7 @@
  * what is new. What is around it (bar, header, tree) is told through `Told`, and lives in main.js.
  */
 
-import { isAbort } from "./api.js";
+import { isAbort, Problem } from "./api.js";
 import { listenForCopies } from "./copy.js";
 import { Errors, firstError } from "./errors.js";
 import { Folds } from "./folds.js";
@@ -162,6 +162,7 @@ export class Log {
   /** Searches, and goes to the first match unless the reader has gone elsewhere by then. @param {Run} run @param {View} view @param {{ go: boolean }} options */
   async startSearch(run, view, { go }) {
     const turns = this.#turns;
+    this.#view = view;
     this.#setLook(run, view, choose(run, view));
     this.viewport.invalidate(0, Number.MAX_SAFE_INTEGER);
     if (!view.query) {
@@ -174,17 +175,32 @@ export class Log {
   }
 
   goToNearestMatch() {
-    const position = this.search.nearest(this.#numberInSight());
+    const number = this.#numberInSight();
+    if (!this.search.covers(number)) return void this.nextMatch(1);
+    const position = this.search.nearest(number);
     if (position) void this.#reveal(position);
     this.told.search();
   }
 
   /** @param {1 | -1} step */
-  nextMatch(step) {
-    this.#turns += 1;
-    const position = this.search.next(this.#numberOfCurrent(step), step);
-    if (position) void this.#reveal(position);
+  async nextMatch(step) {
+    const turn = ++this.#turns;
+    const number = this.#numberOfCurrent(step);
+    const position = this.search.covers(number) ? this.search.next(number, step) : await this.#matchBeside(step);
+    if (position && turn === this.#turns) await this.#reveal(position);
     this.told.search();
+  }
+
+  /** @param {1 | -1} step */
+  async #matchBeside(step) {
+    if (!this.#run || !this.#view) return undefined;
+    const conditions = { ...conditionsOf(this.#view), ...searchOf(this.#view) };
+    try {
+      return await this.search.beside(this.#run.pipeline_run_id, selectionOf(this.#run, this.#view), conditions, this.place, step);
+    } catch (error) {
+      this.told.failed(error);
+      return undefined;
+    }
   }
 
   /** @param {1 | -1} step */
@@ -272,7 +288,7 @@ export class Log {
 
   /** `writer:seq` of the line that was gone to, or the first in sight. */
   get place() {
-    return this.current || (this.#placeInSight() ?? "");
+    return this.#rowOfCurrent() === undefined ? (this.#placeInSight() ?? "") : this.current;
   }
 
   /** At the end while it runs, at the first error if it failed, else at the beginning. @param {Run} run @param {View} view @param {import("./selection.js").Chosen} chosen @returns {Promise<{ start: number } | { around: string }>} */
@@ -318,7 +334,8 @@ export class Log {
       trouble: (trouble) => this.told.troubled([trouble]),
       connected: (connected, error) => {
         this.live = connected ? "on" : "broken";
-        if (error) this.told.failed(error);
+        // A connection that broke is taken up again; only what the server says needs words.
+        if (error instanceof Problem && error.status > 0) this.told.failed(error);
         this.told.following();
       },
       ended: () => {
@@ -509,15 +526,19 @@ export class Log {
     this.told.search();
   }
 
-  /** @param {1 | -1} step The number to go on from. */
+  /** The number to go on from: of the line that was gone to, unless it has been scrolled away from. @param {1 | -1} step */
   #numberOfCurrent(step) {
-    if (this.current) {
-      const [writer, seq] = split(this.current);
-      const row = this.source?.rowOf(writer, Number(seq));
-      const number = row === undefined ? undefined : this.source?.at(row)?.number;
-      if (number !== undefined) return number;
-    }
-    return step > 0 ? this.#numberInSight() - 1 : this.#numberInSight();
+    const row = this.#rowOfCurrent();
+    const number = row === undefined ? undefined : this.source?.at(row)?.number;
+    return number ?? (step > 0 ? this.#numberInSight() - 1 : this.#numberInSight());
+  }
+
+  /** The row that was gone to, if it is in sight. */
+  #rowOfCurrent() {
+    if (!this.current) return undefined;
+    const [writer, seq] = split(this.current);
+    const row = this.source?.rowOf(writer, Number(seq));
+    return row !== undefined && row >= this.viewport.first && row <= this.viewport.last ? row : undefined;
   }
 
   #numberInSight() {

@@ -3,7 +3,7 @@
  * in a module of its own; here is only who tells whom.
  */
 
-import { get, isAbort, Problem, runPath, setToken, takeToken } from "./api.js";
+import { get, isAbort, Problem, runPath, setToken } from "./api.js";
 import { Strip } from "./density.js";
 import { byId, el, fill, icon } from "./dom.js";
 import { download } from "./download.js";
@@ -29,7 +29,6 @@ const TYPED = 250;
 /** Buckets of the strip. */
 const BUCKETS = 400;
 
-takeToken();
 applyTheme();
 const state = new State();
 /** @type {Run | undefined} */
@@ -137,11 +136,14 @@ async function openLog(view, keep) {
   fill(byId("empty"));
   if (!tree.byKey || !byId("tree").contains(document.activeElement)) byId("log").focus({ preventScroll: true });
   lookAgain();
+  page.classList.add("is-loading");
   try {
     await log.open(run, view, { keep });
   } catch (error) {
     if (mine === turn && !isAbort(error)) failed(error);
     return;
+  } finally {
+    if (mine === turn) page.classList.remove("is-loading");
   }
   if (mine !== turn) return;
   drawPlace();
@@ -160,6 +162,8 @@ async function refresh() {
     const hadNothing = choose(run, state.view).streams.length === 0;
     const chosenBefore = chooseSteps(run, state.view).join("\n");
     run = found;
+    // The server is there again.
+    if (problem?.status === 0) problem = undefined;
     drawHeader();
     drawTree();
     // What is followed stays, even if another step would be chosen by now.
@@ -301,7 +305,7 @@ function drawSearch() {
   for (const id of ["next", "previous"]) /** @type {HTMLButtonElement} */ (byId(id)).disabled = positions.length === 0;
   if (!asked) return void (field.textContent = "");
   const all = `${count(matches)}${complete || busy ? "" : "+"}`;
-  field.textContent = busy && matches === 0 ? "searching…" : matches === 0 ? "no match" : at < 0 ? `${all} ${matches === 1 ? "match" : "matches"}` : `${count(at + 1)} / ${all}`;
+  field.textContent = busy && at < 0 ? (matches === 0 ? "searching…" : `${all} so far`) : matches === 0 ? "no match" : at < 0 ? `${all} ${matches === 1 ? "match" : "matches"}` : `${count(at + 1)} / ${all}`;
 }
 
 function drawFollowing() {
@@ -391,8 +395,8 @@ function wire() {
     drawTheme();
   });
   on("show-help", () => helpDialog.showModal());
-  on("next", () => log.nextMatch(1));
-  on("previous", () => log.nextMatch(-1));
+  on("next", () => void log.nextMatch(1));
+  on("previous", () => void log.nextMatch(-1));
   on("follow", () => log.toggleFollowing());
   on("new-lines", () => log.goToBottom());
   for (const name of /** @type {const} */ (["wrap", "regex", "matchCase", "filter", "progress", "unfolded"])) {
@@ -444,7 +448,7 @@ function wireSearch() {
   searchField.addEventListener("keydown", (event) => {
     if (event.key === "Enter") {
       event.preventDefault();
-      if (!apply()) log.nextMatch(event.shiftKey ? -1 : 1);
+      if (!apply()) void log.nextMatch(event.shiftKey ? -1 : 1);
     } else if (event.key === "Escape") {
       event.preventDefault();
       event.stopPropagation();
@@ -460,7 +464,7 @@ function wireKeys() {
   /** @type {import("./keyboard.js").Key[]} */
   const table = [
     { keys: ["/"], what: "search the whole log", act: () => { searchField.focus(); searchField.select(); } },
-    { keys: ["n", "N"], what: "next match, match before", act: (key) => log.nextMatch(key === "n" ? 1 : -1) },
+    { keys: ["n", "N"], what: "next match, match before", act: (key) => void log.nextMatch(key === "n" ? 1 : -1) },
     { keys: ["e", "E"], what: "next error, error before", act: (key) => void log.nextError(key === "e" ? 1 : -1) },
     { keys: ["g", "G"], what: "first line, last line", act: (key) => (key === "g" ? log.goToTop() : log.goToBottom()) },
     { keys: ["Home", "End"], what: "the same", act: (key) => (key === "Home" ? log.goToTop() : log.goToBottom()) },

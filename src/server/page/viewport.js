@@ -151,6 +151,7 @@ export class Viewport {
     for (const [row, placed] of this.#placed) {
       if (row < from || row >= to) continue;
       const made = this.rows.make(row);
+      made.style.transform = placed.element.style.transform;
       placed.element.replaceWith(made);
       this.#placed.set(row, { element: made, top: Number.NaN, measured: false });
     }
