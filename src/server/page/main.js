@@ -89,8 +89,8 @@ async function viewed(view, before) {
   if (differs("line")) await log.choose(view);
 }
 
-/** @param {View} view */
-async function openRun(view) {
+/** @param {View} view @param {{ again?: boolean }} [options] `again`: what is said of it stays until there is something else to say. */
+async function openRun(view, { again: isAgain = false } = {}) {
   const mine = ++turn;
   clearTimeout(again);
   run = undefined;
@@ -98,11 +98,11 @@ async function openRun(view) {
   troubles.clear();
   log.close();
   page.classList.toggle("at-runs", view.run === "");
-  page.classList.remove("no-run");
+  if (!isAgain) page.classList.remove("no-run");
   byId("run-name").textContent = view.run;
   fill(byId("header"));
   fill(byId("tree"));
-  fill(byId("empty"));
+  if (!isAgain) fill(byId("empty"));
   drawBanners();
   if (view.run === "") {
     document.title = "Runs · steplog";
@@ -116,6 +116,7 @@ async function openRun(view) {
     const found = await get(runPath(view.run));
     if (mine !== turn) return;
     run = found;
+    page.classList.remove("no-run");
   } catch (error) {
     if (mine === turn) notThere(error, view);
     return;
@@ -211,7 +212,7 @@ function notThere(error, view) {
     fill(empty, el("h1", {}, sentence(error.title)), error.detail && el("p", {}, sentence(error.detail)), error.next && el("p", {}, sentence(error.next)), el("p", {}, backToRuns()));
   }
   if (error.status !== 404) return;
-  again = setTimeout(() => view.run === state.view.run && void openRun(state.view), LOOK_AGAIN);
+  again = setTimeout(() => view.run === state.view.run && void openRun(state.view, { again: true }), LOOK_AGAIN);
 }
 
 /** Words of the server as a sentence. @param {string} words */
