@@ -26,14 +26,15 @@ const WRITES: usize = 10;
 const INPUT: &str = "[[inputs]]\nname = 'steps'\nkind = 'steps'\npath = '{sandbox}/steps'\n\
                      metadata = { pipeline_run_id = 'many' }\n[agent]\nscan_interval = '1s'\n";
 
-struct Agent<'a> {
+pub(crate) struct Agent<'a> {
     sandbox: &'a Sandbox,
     child: Child,
 }
 
 impl<'a> Agent<'a> {
-    fn start(sandbox: &'a Sandbox) -> Self {
-        let log = File::create(sandbox.path("agent.log")).unwrap();
+    pub(crate) fn start(sandbox: &'a Sandbox) -> Self {
+        let mut log = OpenOptions::new();
+        let log = log.create(true).append(true).open(sandbox.path("agent.log")).unwrap();
         let mut child =
             sandbox.steplog(["agent"]).stderr(log).stdout(Stdio::null()).spawn().unwrap();
         wait::until_true("the agent to be ready", || {
@@ -43,7 +44,7 @@ impl<'a> Agent<'a> {
         Self { sandbox, child }
     }
 
-    fn status(&self) -> serde_json::Value {
+    pub(crate) fn status(&self) -> serde_json::Value {
         serde_json::from_slice(&self.sandbox.call(["status", "-o", "json"]).expect(0).stdout)
             .unwrap()
     }
@@ -51,6 +52,13 @@ impl<'a> Agent<'a> {
     fn streams(&self) -> Vec<serde_json::Value> {
         let status = self.status();
         status["inputs"].as_array().unwrap()[0]["streams"].as_array().unwrap().clone()
+    }
+
+    /// Of all its inputs.
+    pub(crate) fn all_streams(&self) -> Vec<serde_json::Value> {
+        let status = self.status();
+        let inputs = status["inputs"].as_array().unwrap().iter();
+        inputs.flat_map(|input| input["streams"].as_array().unwrap().clone()).collect()
     }
 
     /// Waits until it reads so many streams.
@@ -77,18 +85,30 @@ impl<'a> Agent<'a> {
             .sum()
     }
 
-    fn memory(&self, name: &str) -> u64 {
+    pub(crate) fn memory(&self, name: &str) -> u64 {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         field(&text, name).unwrap()
     }
 
-    fn descriptors(&self) -> usize {
+    pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(self) {
+        self.stop_with(Some(0));
+    }
+
+    /// Ends it; with a code, that is how it must end.
+    pub(crate) fn stop_with(mut self, code: Option<i32>) {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
+        let status = self.child.wait().unwrap();
+        assert!(code.is_none() || status.code() == code, "{status}");
+    }
+
+    /// As the kernel does it.
+    pub(crate) fn kill(mut self) {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGKILL).unwrap();
+        self.child.wait().unwrap();
     }
 }
 

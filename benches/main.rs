@@ -5,7 +5,8 @@
 //! cargo bench                      all of it, some ten minutes
 //! cargo bench -- --quick           small sizes: is the output right? judges no time
 //! cargo bench -- write read        only these groups (write, scale, down, stores, encode, start,
-//!                                  many, live, read, agent, parts)
+//!                                  many, live, read, agent, restart, parts, server)
+//! cargo bench -- soak              half an hour of the agent with faults: only when it is asked for
 //! ```
 //!
 //! Each measured run is also checked: `verify` must pass and the bytes must come back.
@@ -25,6 +26,8 @@ mod measure;
 mod null;
 mod parts;
 mod read;
+mod server;
+mod soak;
 mod start;
 mod stores;
 mod table;
@@ -59,6 +62,13 @@ pub(crate) struct Sizes {
     /// Inputs of the agent that print, and for how long.
     pub(crate) busy: usize,
     pub(crate) printing: Duration,
+    /// Clients that follow one stream.
+    pub(crate) followers: usize,
+    /// How often the agent is started again, and how long it lives until then.
+    pub(crate) restarts: usize,
+    pub(crate) life: Duration,
+    /// How long it is soaked.
+    pub(crate) soak: Duration,
 }
 
 const FULL: Sizes = Sizes {
@@ -68,10 +78,14 @@ const FULL: Sizes = Sizes {
     starts: 40,
     steps: 10_000,
     live: 200,
-    idle: 5_000,
+    idle: 10_000,
     quiet: Duration::from_secs(5),
     busy: 1_000,
     printing: Duration::from_secs(20),
+    followers: 1000,
+    restarts: 5,
+    life: Duration::from_secs(3),
+    soak: Duration::from_secs(1800),
 };
 const QUICK: Sizes = Sizes {
     lines: 20_000,
@@ -84,6 +98,10 @@ const QUICK: Sizes = Sizes {
     quiet: Duration::from_millis(200),
     busy: 10,
     printing: Duration::from_millis(1500),
+    followers: 10,
+    restarts: 1,
+    life: Duration::from_millis(500),
+    soak: Duration::from_secs(6),
 };
 
 fn main() {
@@ -128,8 +146,19 @@ fn main() {
         agent::busy(sizes).print();
         agent::one(&input, sizes).print();
     }
+    if wanted("restart") {
+        soak::restart(sizes).print();
+    }
+    // Not among all the others, unless it is a short one.
+    if groups.iter().any(|it| *it == "soak") || (groups.is_empty() && sizes.soak < FULL.soak) {
+        soak::soak(sizes).print();
+    }
     if wanted("parts") {
         parts::each(&input, sizes).print();
+    }
+    if wanted("server") {
+        server::large(&input, sizes).print();
+        server::followers(sizes).print();
     }
 }
 

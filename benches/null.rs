@@ -24,6 +24,7 @@ pub(crate) struct Null {
     pub(crate) address: SocketAddr,
     counts: Arc<Counts>,
     over: Arc<AtomicBool>,
+    down: Arc<AtomicBool>,
     listening: Option<JoinHandle<()>>,
 }
 
@@ -38,9 +39,10 @@ impl Null {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (counts, over) = (Arc::new(Counts::default()), Arc::new(AtomicBool::new(false)));
-        let (for_it, ends) = (Arc::clone(&counts), Arc::clone(&over));
+        let down = Arc::new(AtomicBool::new(false));
+        let (for_it, ends, is_down) = (Arc::clone(&counts), Arc::clone(&over), Arc::clone(&down));
         let listening = thread::spawn(move || match says {
-            Says::Http(status, kind, body) => http(&listener, &ends, &for_it, after, &{
+            Says::Http(status, kind, body) => http(&listener, &ends, &is_down, &for_it, after, &{
                 let length = body.len();
                 format!(
                     "HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -48,7 +50,16 @@ impl Null {
             }),
             Says::Grpc => grpc(listener, &ends, &for_it, after),
         });
-        Self { address, counts, over, listening: Some(listening) }
+        Self { address, counts, over, down, listening: Some(listening) }
+    }
+
+    /// While it is down it takes nothing: HTTP connections are closed.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::SeqCst)
     }
 
     /// Requests and bytes of their bodies so far.
@@ -76,6 +87,7 @@ impl Drop for Null {
 fn http(
     listener: &TcpListener,
     over: &AtomicBool,
+    down: &Arc<AtomicBool>,
     counts: &Arc<Counts>,
     after: Duration,
     answer: &str,
@@ -84,8 +96,8 @@ fn http(
         if over.load(Ordering::SeqCst) {
             return;
         }
-        let (counts, answer) = (Arc::clone(counts), answer.to_owned());
-        thread::spawn(move || serve(client, &counts, after, answer.as_bytes()).ok());
+        let (counts, answer, down) = (Arc::clone(counts), answer.to_owned(), Arc::clone(down));
+        thread::spawn(move || serve(client, &counts, &down, after, answer.as_bytes()).ok());
     }
 }
 
@@ -93,6 +105,7 @@ fn http(
 fn serve(
     mut client: TcpStream,
     counts: &Counts,
+    down: &AtomicBool,
     after: Duration,
     answer: &[u8],
 ) -> std::io::Result<()> {
@@ -103,7 +116,7 @@ fn serve(
         let mut length = 0;
         loop {
             line.clear();
-            if from.read_line(&mut line)? == 0 {
+            if from.read_line(&mut line)? == 0 || down.load(Ordering::SeqCst) {
                 return Ok(());
             }
             if line == "\r\n" {

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, at, never, select, tick, unbounded};
 
 use super::log::Log;
+use super::telemetry::Spans;
 use super::turn::{Finish, Finished, Kept, Others, Turn, Workers};
 use crate::delivery::{OpenStacks, StackKey};
 use crate::ship::{self, Stop, Stopper, Target};
@@ -40,7 +41,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// turns begin in a second …
 const REST: Duration = Duration::from_millis(2);
 /// … but no longer, so that who looks sees what is new.
-const LONGEST_REST: Duration = Duration::from_millis(1250);
+const LONGEST_REST: Duration = Duration::from_millis(1500);
 /// A spool that had a turn so lately is busy.
 const BUSY: Duration = Duration::from_secs(3);
 /// What a turn has left is kept so long …
@@ -164,6 +165,7 @@ struct Scheduler {
     report: Arc<Mutex<Report>>,
     given: Given,
     stop: Stop,
+    spans: Option<Spans>,
     log: Log,
     spools: HashMap<Arc<Path>, Spool>,
     groups: Vec<Group>,
@@ -176,6 +178,7 @@ impl Courier {
         root: PathBuf,
         deliveries: usize,
         stacks: OpenStacks,
+        spans: Option<Spans>,
         log: Log,
     ) -> io::Result<Self> {
         let (commands, orders) = unbounded();
@@ -192,6 +195,7 @@ impl Courier {
             report: Arc::clone(&report),
             given: Arc::clone(&given),
             stop,
+            spans,
             log,
             spools: HashMap::new(),
             groups: Vec::new(),
@@ -389,7 +393,9 @@ impl Scheduler {
         let now = Instant::now();
         let resting = self.groups.iter().flat_map(|group| group.due.iter());
         let resting: Vec<_> = resting.map(|(_, dir)| Arc::clone(dir)).collect();
-        resting.iter().for_each(|dir| self.set_due(dir, now));
+        for dir in &resting {
+            self.set_due(dir, now);
+        }
     }
 
     /// Spools that nobody has told of: of other processes, and of those that are gone.
@@ -498,6 +504,7 @@ impl Scheduler {
             report: Arc::clone(&self.report),
             stop: self.stop.clone(),
             others: Arc::clone(&group.others),
+            spans: self.spans.clone(),
             log: self.log.clone(),
         };
         let running = self.running();

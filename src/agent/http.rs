@@ -6,12 +6,11 @@
 //! | `/readyz` | every input is open | one is not: which, and why |
 //! | `/metrics` | numbers in Prometheus' text format 0.0.4 | |
 //!
-//! Where the endpoint has a token, all but `/healthz` need it. Names and units are by Prometheus' conventions: base units, `_total` for what only grows. Labels are names of
-//! the stack file, never those of runs or steps, so their number does not grow with time. Apart from
-//! [`status`](super::status), whose numbers these are. Changes nothing.
+//! Where the endpoint has a token, all but `/healthz` need it. Apart from [`metrics`](super::metrics), whose
+//! numbers these are. Changes nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -21,7 +20,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::inbox::Outbox;
-use super::status::{InputStatus, Status};
+use super::metrics::{Family, Sample, families};
+use super::status::Status;
 use super::web::Reply;
 use crate::listen::{Guard, Handler};
 
@@ -106,137 +106,31 @@ fn readiness(status: &Status) -> (StatusCode, String) {
     }
 }
 
-/// A number of an input.
-type Number = fn(&InputStatus) -> f64;
-
-/// The page of metrics.
+/// The page of metrics, in Prometheus' text format.
 fn metrics(status: &Status) -> String {
-    let mut page = Page(String::new());
-    let version = [("version", status.version.as_str()), ("stack", status.stack.as_str())];
-    page.family("steplog_build_info", "gauge", "The program and its stack.");
-    page.sample("steplog_build_info", &version, 1.0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let started = now.as_secs_f64() - status.uptime_seconds;
-    page.one(
-        "process_start_time_seconds",
-        "gauge",
-        "When the agent was started, since the epoch.",
-        started,
-    );
-
-    let inputs: [(&str, &str, &str, Number); 7] = [
-        ("steplog_input_up", "gauge", "Whether the input is open.", |it| flag(it.error.is_none())),
-        ("steplog_input_streams", "gauge", "Streams that are open.", |it| it.streams.len() as f64),
-        ("steplog_input_streams_ended_total", "counter", "Streams that have ended.", |it| {
-            it.ended as f64
-        }),
-        ("steplog_input_read_bytes_total", "counter", "Bytes read.", |it| it.bytes as f64),
-        (
-            "steplog_input_unread_bytes",
-            "gauge",
-            "Bytes of followed files that are not read yet.",
-            |it| it.streams.iter().map(|stream| stream.unread_bytes).sum::<u64>() as f64,
-        ),
-        (
-            "steplog_input_lag_bytes",
-            "gauge",
-            "Bytes of open streams that are not in every log store yet.",
-            |it| it.streams.iter().map(|stream| stream.lag_bytes).sum::<u64>() as f64,
-        ),
-        (
-            "steplog_input_lag_seconds",
-            "gauge",
-            "For how long the stream that is furthest behind has not been in every log store.",
-            |it| it.streams.iter().map(|stream| stream.lag_seconds).fold(0.0, f64::max),
-        ),
-    ];
-    for (name, kind, help, number) in inputs {
-        page.family(name, kind, help);
-        for input in &status.inputs {
-            let labels = [("input", input.name.as_str()), ("kind", input.kind.as_str())];
-            page.sample(name, &labels, number(input));
+    let mut page = String::new();
+    for Family { name, is_counter, help, samples } in families(status) {
+        let kind = if is_counter { "counter" } else { "gauge" };
+        page.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        for Sample { labels, value } in samples {
+            page.push_str(name);
+            for (position, (label, text)) in labels.iter().enumerate() {
+                let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                let before = if position == 0 { '{' } else { ',' };
+                page.push_str(&format!("{before}{label}=\"{text}\""));
+            }
+            if !labels.is_empty() {
+                page.push('}');
+            }
+            page.push_str(&format!(" {value}\n"));
         }
     }
-
-    let (spool, deliveries) = (&status.spool, &status.deliveries);
-    for (name, kind, help, value) in [
-        ("steplog_spool_bytes", "gauge", "Bytes in the folder of spools.", spool.bytes),
-        ("steplog_spool_limit_bytes", "gauge", "The most it takes.", spool.max_bytes),
-        (
-            "steplog_spool_writers",
-            "gauge",
-            "Spools that are not delivered to their end.",
-            spool.spools,
-        ),
-        (
-            "steplog_deliveries_running",
-            "gauge",
-            "Spools that are delivered now.",
-            deliveries.running,
-        ),
-        (
-            "steplog_deliveries_waiting",
-            "gauge",
-            "Spools that wait for their turn.",
-            deliveries.waiting,
-        ),
-        (
-            "steplog_deliveries_completed_total",
-            "counter",
-            "Spools delivered to their end.",
-            deliveries.delivered,
-        ),
-    ] {
-        page.one(name, kind, help, value as f64);
-    }
-    page.family(
-        "steplog_store_up",
-        "gauge",
-        "Whether the last request to the log store succeeded.",
-    );
-    for store in &status.stores {
-        page.sample(
-            "steplog_store_up",
-            &[("store", store.name.as_str())],
-            flag(store.error.is_none()),
-        );
-    }
-    page.0
-}
-
-fn flag(flag: bool) -> f64 {
-    if flag { 1.0 } else { 0.0 }
-}
-
-/// Prometheus' text format.
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        self.0.push_str(name);
-        for (position, (label, text)) in labels.iter().enumerate() {
-            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let before = if position == 0 { '{' } else { ',' };
-            self.0.push_str(&format!("{before}{label}=\"{text}\""));
-        }
-        if !labels.is_empty() {
-            self.0.push('}');
-        }
-        self.0.push_str(&format!(" {value}\n"));
-    }
+    page
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::status::InputStatus;
     use super::*;
 
     fn status() -> Status {

@@ -49,6 +49,12 @@ struct State {
     errors: VecDeque<Said>,
 }
 
+impl std::fmt::Debug for Log {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Log")
+    }
+}
+
 impl Log {
     pub(super) fn new(out: Out) -> Self {
         Self(Arc::new(Mutex::new(State {

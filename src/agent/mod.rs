@@ -60,6 +60,7 @@ mod inputs;
 mod intake;
 mod log;
 mod log_format;
+mod metrics;
 mod otlp;
 mod own;
 mod position;
@@ -68,6 +69,7 @@ mod service;
 mod source;
 mod status;
 mod stream;
+mod telemetry;
 mod turn;
 mod web;
 
@@ -100,6 +102,7 @@ use self::log::Log;
 use self::position::Positions;
 use self::service::{Given, Service};
 use self::stream::Common;
+use self::telemetry::Telemetry;
 use crate::capture::file::Take;
 use crate::capture::process::{Signal, Signals};
 use crate::delivery::OpenStacks;
@@ -165,6 +168,8 @@ pub struct Agent {
     started: Instant,
     scan_at: Instant,
     gc: Gc,
+    /// Dropped when all else is over: what is told last is sent.
+    telemetry: Option<Telemetry>,
 }
 
 /// Why the agent cannot start.
@@ -219,7 +224,10 @@ impl Agent {
         let earlier = Earlier::load(&root).map_err(spools)?;
         let stacks = OpenStacks::new(start.stack_file);
         let deliveries = start.stack.agent.deliveries;
-        let courier = Courier::start(root.clone(), deliveries, stacks, log.clone())?;
+        let (outbox, inbox) = inbox()?;
+        let telemetry = Telemetry::start(&start.environment, outbox.clone(), &log);
+        let spans = telemetry.as_ref().map(Telemetry::spans);
+        let courier = Courier::start(root.clone(), deliveries, stacks, spans, log.clone())?;
         let hint = courier.hint();
         let finisher = Finisher::new(root.clone(), hint.clone(), log.clone());
         let stack = Arc::new(start.stack);
@@ -230,7 +238,6 @@ impl Agent {
         intake.watch(Token::Control, control.descriptor())?;
         let mut given = Given::take(&start.environment);
         let service = Service::new(&start.environment, &mut given);
-        let (outbox, inbox) = inbox()?;
         intake.watch(Token::Web, inbox.descriptor())?;
         let brought = Brought::new(outbox, given.sockets, log.clone());
         let (environment, settings) = (start.environment, stack.agent.clone());
@@ -264,6 +271,7 @@ impl Agent {
             started: now,
             scan_at: now,
             gc: Gc::new(interval, now),
+            telemetry,
         };
         agent.scan();
         let lost = agent.inputs.service.settle();
@@ -421,6 +429,9 @@ impl Agent {
     fn stop(mut self, deadline: Option<Duration>) -> Outcome {
         self.inputs.service.stopping();
         self.answer_web();
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.freeze(&self.status());
+        }
         let open: Vec<usize> = self.intake.slots().map(|(index, _)| index).collect();
         let writers = self.intake.slots().map(|(_, slot)| &slot.stream);
         let writers = writers.filter_map(|stream| Some((stream.input.as_str(), stream.writer()?)));
@@ -433,7 +444,9 @@ impl Agent {
             self.intake.end(index, exit, Take::Lines, &mut told);
         }
         // The lock is held to the end.
-        let Self { _lock: lock, mut signals, control, courier, intake, inputs, log, .. } = self;
+        let Self {
+            _lock: lock, mut signals, control, courier, intake, inputs, telemetry, log, ..
+        } = self;
         drop((control, inputs));
         intake.finisher.wait();
         let drained = courier.drained();
@@ -450,7 +463,7 @@ impl Agent {
             }
         };
         courier.stop();
-        drop(lock);
+        drop((telemetry, lock));
         outcome
     }
 }

@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::courier::Report;
 use super::log::Log;
+use super::telemetry::{Spans, Told};
 use crate::delivery::{OpenStack, OpenStacks, chain, refusal};
 use crate::ship::{Outcome, Shipment, SpoolError, Stop, Target, Until, Wait};
 use crate::spool;
@@ -66,21 +67,48 @@ pub(super) struct Turn {
     pub(super) report: Arc<Mutex<Report>>,
     pub(super) stop: Stop,
     pub(super) others: Others,
+    /// Who wants to hear of it.
+    pub(super) spans: Option<Spans>,
     pub(super) log: Log,
 }
 
 impl Turn {
     fn run(mut self) -> Finished {
+        let started = SystemTime::now();
+        let before = self.kept.as_ref().map_or(0, |kept| acknowledged(&kept.shipment));
+        let mut error = None;
         let what = match self.try_run() {
             Ok(finish) => finish,
             Err(_) if !self.dir.exists() => Finish::Delivered,
             Err(message) => {
                 self.log.limited(&format!("deliver {}: {message}", self.dir.display()));
+                error = Some(message);
                 Finish::Failed
             }
         };
+        self.tell(started, before, &what, error);
         let goes_on = matches!(what, Finish::CaughtUp | Finish::Down);
         Finished { dir: self.dir, what, kept: self.kept.filter(|_| goes_on) }
+    }
+
+    /// Tells whoever wants to hear of it, unless nothing has come of it.
+    fn tell(&self, started: SystemTime, before: u64, what: &Finish, error: Option<String>) {
+        let (Some(spans), Some(kept)) = (&self.spans, &self.kept) else { return };
+        let outcome = match what {
+            Finish::Delivered => "delivered",
+            Finish::CaughtUp => "caught up",
+            Finish::Down => "store down",
+            Finish::Stopped => "stopped",
+            Finish::Failed => "failed",
+        };
+        let mut targets = kept.shipment.targets().iter();
+        let failing = targets.find_map(|target| target.progress.error());
+        let error = error.or(failing);
+        let bytes = acknowledged(&kept.shipment).saturating_sub(before);
+        if bytes > 0 || error.is_some() || matches!(what, Finish::Delivered) {
+            let writer = &kept.shipment.meta().writer;
+            spans.turn(Told { writer, started, bytes, outcome, error });
+        }
     }
 
     fn try_run(&mut self) -> Result<Finish, String> {
@@ -116,27 +144,20 @@ impl Turn {
     /// The spool as the last turn has left it, if it is still for the same stack; else opened anew.
     fn opened(&mut self) -> Result<Result<Box<Kept>, SpoolError>, String> {
         let kept = self.kept.take();
-        let read;
         let meta = match &kept {
-            Some(kept) => kept.shipment.meta(),
-            None => {
-                read = spool::read_meta(&self.dir).map_err(|error| chain(&error))?;
-                &read
-            }
+            Some(kept) => kept.shipment.meta().clone(),
+            None => spool::read_meta(&self.dir).map_err(|error| chain(&error))?,
         };
-        let stack = self.stacks.of(meta).map_err(|error| chain(&error))?;
+        let stack = self.stacks.of(&meta).map_err(|error| chain(&error))?;
         self.stacks.complaints().iter().for_each(|line| self.log.limited(line));
-        if let Some(kept) = kept {
-            if Arc::ptr_eq(&kept.stack, &stack) {
-                return Ok(Ok(kept));
+        match kept {
+            Some(kept) if Arc::ptr_eq(&kept.stack, &stack) => Ok(Ok(kept)),
+            kept => {
+                // Its lock goes before it is taken anew.
+                drop(kept);
+                Ok(self.open(meta, stack))
             }
-            // Its lock goes before it is taken anew.
-            let meta = kept.shipment.meta().clone();
-            drop(kept);
-            return Ok(self.open(meta, stack));
         }
-        let meta = meta.clone();
-        Ok(self.open(meta, stack))
     }
 
     fn open(&self, meta: spool::Meta, stack: Arc<OpenStack>) -> Result<Box<Kept>, SpoolError> {
@@ -145,6 +166,12 @@ impl Turn {
         let shipment = Shipment::open(&self.dir, meta, targets, settings, max_bytes)?;
         Ok(Box::new(Kept { shipment, stack }))
     }
+}
+
+/// Bytes that every log store has taken.
+fn acknowledged(shipment: &Shipment) -> u64 {
+    let offsets = shipment.targets().iter().map(|target| target.progress.offset());
+    offsets.min().unwrap_or_default()
 }
 
 /// Says how the stores are.

@@ -50,6 +50,10 @@ const SAVING_PART: u32 = 20;
 /// has gets its last chunk twice if we die before it is written.
 const LONGEST_UNSAVED: Duration = Duration::from_millis(50);
 
+/// How long an acknowledgement may wait for the next cut where the store remembers its chunks: whoever asks how far
+/// delivery is reads the checkpoint.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
 /// Cuts that are noted at once at least, also for a store that takes one request at a time: the
 /// checkpoint must not be what it waits for.
 const BERTHS: usize = 16;
@@ -83,6 +87,8 @@ pub(super) struct Coordinator<'a> {
     /// Stops the reader.
     pub(super) halt: Option<Stopper>,
     pub(super) until: Until<'a>,
+    /// The store can be asked for what it has.
+    pub(super) remembers: bool,
     pub(super) flow: Flow,
 }
 
@@ -127,6 +133,8 @@ pub(super) struct Flow {
     save_at: Option<Instant>,
     /// When something may be sent that may not be now.
     wake: Option<Instant>,
+    /// The gate has let something wait.
+    refused: bool,
     /// Outages of the store that the pace knows of.
     outages: u64,
 }
@@ -202,7 +210,11 @@ impl Coordinator<'_> {
     ) -> Result<(Done, Option<Parts>), Error> {
         self.flow.outages = self.gate.outages();
         let done = self.work(events, stop);
-        if self.flow.unsaved.is_some() {
+        // What the store remembers is written with the next cut.
+        let goes_on = self.remembers
+            && matches!(done, Ok(Done::CaughtUp))
+            && self.flow.unsaved.is_some_and(|by| by > Instant::now() + LONGEST_UNSAVED);
+        if self.flow.unsaved.is_some() && !goes_on {
             self.save();
         }
         let done = done?;
@@ -365,6 +377,7 @@ impl Coordinator<'_> {
     fn advance(&mut self) -> Option<Done> {
         let now = Instant::now();
         self.flow.wake = None;
+        self.flow.refused = false;
         self.complete();
         self.acknowledge(now);
         let stopping = self.flow.grace.is_some();
@@ -378,7 +391,11 @@ impl Coordinator<'_> {
         if self.flow.caught_up.is_some() && self.is_idle() {
             return Some(Done::CaughtUp);
         }
-        if self.gate.is_down() && self.requests.running() == 0 && self.until.spares() {
+        if self.flow.refused
+            && self.gate.is_down()
+            && self.requests.running() == 0
+            && self.until.spares()
+        {
             return Some(Done::Down);
         }
         self.is_over(now).then_some(Done::Stopped)
@@ -432,6 +449,7 @@ impl Coordinator<'_> {
             Ok(pass) => Some(pass),
             Err(again) => {
                 self.flow.wake = earlier(self.flow.wake, again);
+                self.flow.refused = true;
                 None
             }
         }
@@ -484,7 +502,11 @@ impl Coordinator<'_> {
             let next = self.kept.next_chunk;
             self.kept.in_flight.retain(|cut| cut.chunk >= next);
             self.progress.acknowledged(&self.kept.acked);
-            self.save_by(if self.flow.is_at_end() { now + LONGEST_UNSAVED } else { now });
+            self.save_by(match (self.remembers, self.flow.is_at_end()) {
+                (true, _) => now + REMEMBERED,
+                (false, true) => now + LONGEST_UNSAVED,
+                (false, false) => now,
+            });
         }
     }
 
@@ -552,6 +574,7 @@ impl Coordinator<'_> {
                     }
                     Err(again) => {
                         self.flow.wake = earlier(self.flow.wake, again);
+                        self.flow.refused = true;
                         return;
                     }
                 }

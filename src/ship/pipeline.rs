@@ -261,6 +261,7 @@ impl Delivery<'_> {
                 backoff: Backoff::new(settings.retry_initial, settings.retry_max),
                 requests,
                 until: self.until,
+                remembers: limits.remembers,
                 flow: Flow::after(kept.next_chunk, kept.acked.totals.clone(), proved),
                 kept,
                 halt: Some(halt_by),

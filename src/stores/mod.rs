@@ -268,6 +268,8 @@ pub struct Limits {
     pub age: SealAge,
     /// Chunks under way at the same time, at the most; none: as `[ship] concurrency` says.
     pub concurrency: Option<usize>,
+    /// [`Session::resume`] finds every chunk that was delivered: an acknowledgement need not be written down soon.
+    pub remembers: bool,
 }
 
 /// How long a line waits for others at the most.

@@ -1,12 +1,14 @@
 //! The agent as its user starts it: inputs, restarts, the control socket, life beside a step.
 
 mod control;
+mod delivery;
 mod fifo;
 mod files;
 mod hostile;
 mod otlp;
 mod sidecar;
 mod socket;
+mod telemetry;
 mod tls;
 
 use std::fs::{self, File, OpenOptions};

@@ -131,7 +131,12 @@ impl TestAgent {
 
     /// The requests of a session, as protobuf's own JSON or as they came.
     pub(crate) fn requests(&self, session: &str) -> Vec<Value> {
-        let path = format!("/test/session/logs?test_session_token={session}");
+        self.requests_of("logs", session)
+    }
+
+    /// Those of one kind: `logs`, `metrics` or `traces`.
+    pub(crate) fn requests_of(&self, kind: &str, session: &str) -> Vec<Value> {
+        let path = format!("/test/session/{kind}?test_session_token={session}");
         let (head, body) = http(self.http, "GET", &path, "").unwrap();
         assert!(head.contains(" 200 "), "{head}\n{body}");
         serde_json::from_str(&body).unwrap()

@@ -2,10 +2,11 @@
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{bounded, unbounded};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -286,5 +287,89 @@ fn frames_from_memory_are_delivered_too() {
     };
     let outcome = bench.ship_from(&mut open, bench.memory(), &stop).unwrap();
     assert_eq!(outcome, Outcome::Delivered);
+    bench.verify(&script);
+}
+
+#[test]
+fn a_turn_goes_on_where_the_last_one_has_caught_up_and_asks_nobody() {
+    let (bench, mut script) = (Bench::new(), Script::default());
+    let (asked, asks) = unbounded();
+    let store = Faulty::new(bench.memory(), move |_, kind, _| {
+        if kind == "list" {
+            asked.send(()).unwrap();
+        }
+        Fault::None
+    });
+    let mut writer = spool_writer(&bench, 1 << 20);
+    let targets: Arc<[Target]> = [target(&bench, "store", store)].into();
+    let dir = writer.dir().to_owned();
+    let open = || {
+        let settings = &bench.settings;
+        Shipment::open(&dir, meta(&bench), Arc::clone(&targets), settings, 1 << 20).unwrap()
+    };
+    let mut shipment = open();
+    let (_stopper, stop) = stop();
+    let turn = |shipment: &mut Shipment, expected| {
+        let until = Until::Told(&|_| true);
+        let outcome = shipment.turn(bench.runtime.handle(), until, &stop).unwrap();
+        assert_eq!(outcome, expected);
+    };
+    let mut more = |writer: &mut SpoolWriter, text: &str| {
+        script.push(IoStream::Stdout, text.as_bytes());
+        let mut one = Script::default();
+        one.frames.extend(script.frames.last().cloned());
+        write(writer, &one);
+    };
+    // The second ends within a line, which the third goes on with.
+    for text in ["one\ntwo\n", "three\nfo", "ur\n"] {
+        more(&mut writer, text);
+        turn(&mut shipment, Outcome::CaughtUp);
+    }
+    turn(&mut shipment, Outcome::CaughtUp);
+    assert_eq!(asks.try_iter().count(), 1, "only the first turn asks");
+    // Another process knows no more than the checkpoint, and asks again.
+    drop(shipment);
+    more(&mut writer, "five\n");
+    let mut shipment = open();
+    turn(&mut shipment, Outcome::CaughtUp);
+    assert_eq!(asks.try_iter().count(), 1);
+    let exit = exit(&writer);
+    writer.finish(&exit).unwrap();
+    turn(&mut shipment, Outcome::Delivered);
+    bench.verify(&script);
+}
+
+#[test]
+fn nobody_waits_for_a_store_that_is_down_where_others_are_to_have_their_turn() {
+    let (mut bench, mut script) = (Bench::new(), Script::default());
+    bench.settings.retry_initial = Duration::from_millis(1);
+    bench.settings.retry_max = Duration::from_millis(1);
+    script.push(IoStream::Stdout, b"one\n");
+    let mut writer = spool_writer(&bench, 1 << 20);
+    write(&mut writer, &script);
+    let up = Arc::new(AtomicBool::new(false));
+    let is_up = Arc::clone(&up);
+    let store = Faulty::new(bench.memory(), move |_, kind, _| match kind {
+        "put" if !is_up.load(Ordering::SeqCst) => Fault::Refused,
+        _ => Fault::None,
+    });
+    let targets: Arc<[Target]> = [target(&bench, "store", store)].into();
+    let settings = &bench.settings;
+    let mut shipment =
+        Shipment::open(writer.dir(), meta(&bench), targets, settings, 1 << 20).unwrap();
+    let (_stopper, stop) = stop();
+    let others = AtomicBool::new(true);
+    let told = |_| others.load(Ordering::SeqCst);
+    let mut turn = || shipment.turn(bench.runtime.handle(), Until::Told(&told), &stop).unwrap();
+    assert_eq!(turn(), Outcome::Down);
+    up.store(true, Ordering::SeqCst);
+    // The store's gate lets one request through after its pause; who comes before that has no turn.
+    let started = Instant::now();
+    while turn() != Outcome::CaughtUp {
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+    let exit = exit(&writer);
+    writer.finish(&exit).unwrap();
+    assert_eq!(turn(), Outcome::Delivered);
     bench.verify(&script);
 }

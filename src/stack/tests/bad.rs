@@ -135,7 +135,7 @@ bad! {
         4:1: artifact_stores.p.endpiont: unknown key
         help: did you mean "endpoint"?
         5:1: artifact_stores.p.bucket: unknown key
-        help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, and more: see docs/stack-file.md"#;
+        help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, retention, and more: see docs/stack-file.md"#;
     option_of_the_wrong_type: "[artifact_stores.p]\nflavor = 's3'\nuri = 's3://b'\nregion = ['eu']\n" => r"
         4:10: artifact_stores.p.region: expected text, an integer, true or false, found a list";
     secret_of_the_wrong_type: "[artifact_stores.p]\nflavor = 's3'\nuri = 's3://b'\ntoken = { a = 'hunter2' }\n" => r"
@@ -144,9 +144,9 @@ bad! {
         3:9: artifact_stores.local.level: expected an integer from 0 to 9, found 19";
     key_of_another_flavor: "[artifact_stores.p]\nflavor = 'gcs'\nuri = 'gs://b'\npath = '/x'\nlocal_seal = '1s'\n" => r"
         4:1: artifact_stores.p.path: unknown key
-        help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, and more: see docs/stack-file.md
+        help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, retention, and more: see docs/stack-file.md
         5:1: artifact_stores.p.local_seal: unknown key
-        help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, and more: see docs/stack-file.md";
+        help: the keys here are: flavor, uri, codec, level, chunk_bytes, segment_chunks, segment_bytes, retention, and more: see docs/stack-file.md";
     no_such_artifact_store: "[stacks.default]\nartifact_store = 'lcoal'\n" => r#"
         2:18: stacks.default.artifact_store: there is no artifact store "lcoal"
         help: did you mean "local"?"#;

@@ -270,6 +270,7 @@ level = 1
 chunk_bytes = "4 MiB"
 segment_chunks = 256
 segment_bytes = "64 MiB"
+retention = "inf"
 
 [artifact_stores.cold]
 flavor = "gcs"
@@ -280,6 +281,7 @@ level = 1
 chunk_bytes = "4 MiB"
 segment_chunks = 256
 segment_bytes = "64 MiB"
+retention = "inf"
 
 [log_stores.archive]
 flavor = "artifact"

@@ -107,7 +107,7 @@ fn objects(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
 }
 
 fn retention(reader: &mut Reader<'_, '_, '_>, config: &mut Config) {
-    let range = Duration::from_secs(3600)..=Duration::from_hours(24 * 36_500);
+    let range = Duration::from_secs(1)..=Duration::from_hours(24 * 36_500);
     reader.duration_or_inf("retention", range, &mut config.retention);
 }
 

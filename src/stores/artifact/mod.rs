@@ -92,6 +92,7 @@ impl LogStore for ArtifactLogStore {
             block_bytes: usize::MAX,
             age,
             concurrency: None,
+            remembers: true,
         }
     }
 

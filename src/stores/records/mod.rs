@@ -266,6 +266,7 @@ impl LogStore for RecordStore {
             block_bytes: (limits.bytes / 2).max(1),
             age: SealAge::Fixed(limits.age),
             concurrency: Some(limits.concurrency),
+            remembers: false,
         }
     }
 

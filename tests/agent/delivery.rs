@@ -1,0 +1,103 @@
+//! Deliveries of many spools: whose turn it is, stores that are down, and what goes when it is old.
+
+use std::fs;
+
+use super::{QUICK, Running, arrives, fifo, open_fifo, write_all};
+use crate::support::sandbox::{LOCAL, Sandbox};
+use crate::support::wait;
+
+#[test]
+fn many_streams_take_turns() {
+    let names: Vec<String> = (0..20).map(|number| format!("step-{number:02}")).collect();
+    let inputs: String = names.iter().map(|name| fifo(name)).collect();
+    let sandbox = Sandbox::with_stack(
+        &format!("{LOCAL}{QUICK}{inputs}").replace("[agent]\n", "[agent]\ndeliveries = 1\n"),
+    );
+    let agent = Running::start(&sandbox);
+    let mut files: Vec<_> = names.iter().map(|name| open_fifo(&sandbox.path(name))).collect();
+    for round in 1..=3 {
+        for (name, file) in names.iter().zip(&mut files) {
+            write_all(file, format!("{name} says {round}\n").as_bytes());
+        }
+        let last = names.last().unwrap();
+        let said: String = (1..=round).map(|it| format!("{last} says {it}\n")).collect();
+        arrives(&sandbox, last, said.as_bytes());
+    }
+    agent.stop().expect(0);
+    for name in &names {
+        let said: String = (1..=3).map(|it| format!("{name} says {it}\n")).collect();
+        arrives(&sandbox, name, said.as_bytes());
+        sandbox.verify(name);
+    }
+}
+
+/// Where nobody listens.
+const DEAD: &str = r#"
+active = "test"
+[stacks.test]
+artifact_store = "here"
+log_stores = ["kept", "dead"]
+[artifact_stores.here]
+flavor = "local"
+path = "{sandbox}/store"
+[log_stores.kept]
+flavor = "artifact"
+[log_stores.dead]
+flavor = "http"
+endpoint = "http://127.0.0.1:9/"
+[spool]
+dir = "{sandbox}/spool"
+[agent]
+deliveries = 2
+scan_interval = "100ms"
+[ship]
+deadline = "100ms"
+"#;
+
+#[test]
+fn a_store_that_is_down_starves_no_other() {
+    let names: Vec<String> = (0..8).map(|number| format!("step-{number}")).collect();
+    let inputs: String = names.iter().map(|name| fifo(name)).collect();
+    let sandbox = Sandbox::with_stack(&format!("{DEAD}{inputs}"));
+    let agent = Running::start(&sandbox);
+    let mut files: Vec<_> = names.iter().map(|name| open_fifo(&sandbox.path(name))).collect();
+    for round in 1..=2 {
+        for (name, file) in names.iter().zip(&mut files) {
+            write_all(file, format!("{name} says {round}\n").as_bytes());
+        }
+        for name in &names {
+            let said: String = (1..=round).map(|it| format!("{name} says {it}\n")).collect();
+            arrives(&sandbox, name, said.as_bytes());
+        }
+    }
+    let status = agent.status();
+    let dead = status["stores"].as_array().unwrap().iter().find(|it| it["name"] == "dead").unwrap();
+    assert!(dead["error"].is_string(), "{status}");
+    // The spools keep what that store lacks.
+    agent.stop().expect(1);
+    let left = fs::read_dir(sandbox.path("spool")).unwrap().flatten();
+    let left = left.filter(|it| !it.file_name().to_string_lossy().starts_with('.')).count();
+    assert_eq!(left, names.len());
+}
+
+#[test]
+fn a_run_older_than_the_retention_goes_and_one_that_goes_on_stays() {
+    let stack = format!("{LOCAL}{QUICK}{}{}", fifo("old"), fifo("new"))
+        .replace("flavor = \"local\"\n", "flavor = \"local\"\nretention = \"1s\"\n")
+        .replace("[agent]\n", "[agent]\ngc_interval = \"1s\"\n");
+    let sandbox = Sandbox::with_stack(&stack);
+    let agent = Running::start(&sandbox);
+    let mut new = open_fifo(&sandbox.path("new"));
+    write_all(&mut new, b"it goes on\n");
+    write_all(&mut open_fifo(&sandbox.path("old")), b"it is over\n");
+    agent.has_read("old", 11);
+    let record = sandbox.path("old.exit.json");
+    fs::write(record.with_extension("tmp"), br#"{"code": 0}"#).unwrap();
+    fs::rename(record.with_extension("tmp"), record).unwrap();
+    let from_here = "1 run and 0 leftovers from here";
+    wait::until_true("the old run to go", || agent.said().contains(from_here));
+    arrives(&sandbox, "new", b"it goes on\n");
+    let gone = sandbox.call(["logs", "old", "-o", "raw"]);
+    assert_ne!(gone.code, Some(0), "{gone:?}");
+    agent.stop().expect(0);
+}
