@@ -5,7 +5,7 @@
 //! cargo bench                      all of it, some ten minutes
 //! cargo bench -- --quick           small sizes: is the output right? judges no time
 //! cargo bench -- write read        only these groups (write, scale, down, stores, encode, start,
-//!                                  many, live, read, agent, restart, parts)
+//!                                  many, live, read, agent, restart, parts, server)
 //! cargo bench -- soak              half an hour of the agent with faults: only when it is asked for
 //! ```
 //!
@@ -26,6 +26,7 @@ mod measure;
 mod null;
 mod parts;
 mod read;
+mod server;
 mod soak;
 mod start;
 mod stores;
@@ -61,6 +62,8 @@ pub(crate) struct Sizes {
     /// Inputs of the agent that print, and for how long.
     pub(crate) busy: usize,
     pub(crate) printing: Duration,
+    /// Clients that follow one stream.
+    pub(crate) followers: usize,
     /// How often the agent is started again, and how long it lives until then.
     pub(crate) restarts: usize,
     pub(crate) life: Duration,
@@ -79,6 +82,7 @@ const FULL: Sizes = Sizes {
     quiet: Duration::from_secs(5),
     busy: 1_000,
     printing: Duration::from_secs(20),
+    followers: 1000,
     restarts: 5,
     life: Duration::from_secs(3),
     soak: Duration::from_secs(1800),
@@ -94,6 +98,7 @@ const QUICK: Sizes = Sizes {
     quiet: Duration::from_millis(200),
     busy: 10,
     printing: Duration::from_millis(1500),
+    followers: 10,
     restarts: 1,
     life: Duration::from_millis(500),
     soak: Duration::from_secs(6),
@@ -150,6 +155,10 @@ fn main() {
     }
     if wanted("parts") {
         parts::each(&input, sizes).print();
+    }
+    if wanted("server") {
+        server::large(&input, sizes).print();
+        server::followers(sizes).print();
     }
 }
 

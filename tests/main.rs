@@ -15,6 +15,7 @@ mod servers;
 mod support;
 
 mod agent;
+mod browser;
 mod completions;
 mod configuration;
 mod documents;
@@ -25,4 +26,5 @@ mod packaging;
 mod reading;
 mod registry;
 mod schema;
+mod server;
 mod stores;

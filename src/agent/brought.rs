@@ -49,7 +49,7 @@ impl Brought {
             return Err("it does not say where to listen".to_owned());
         };
         let guard = self.guard(otlp.endpoint.clone())?;
-        let connections = otlp.max_connections;
+        let connections = input.max_connections;
         let receiver = Receiver::new(&input.name, otlp, Arc::clone(&guard), self.outbox.clone());
         let serving = self
             .web

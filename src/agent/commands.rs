@@ -18,14 +18,20 @@ use crate::spool::{self, Checkpoint};
 /// The folder of attached inputs, in the folder of the spools.
 const ATTACHED: &str = ".inputs";
 
-/// Clients at a time.
+/// Clients at a time, and those of them that may only ask whether somebody is there: they cannot keep the others
+/// out.
 const MOST_CLIENTS: usize = 64;
+const MOST_STRANGERS: usize = 32;
 
 impl Agent {
     pub(super) fn accept(&mut self) {
         let now = Instant::now();
         while let Some(client) = self.control.accept(now) {
-            if self.clients.iter().flatten().count() >= MOST_CLIENTS {
+            let there = || self.clients.iter().flatten();
+            let strangers = there().filter(|client| !client.may_change).count();
+            if there().count() >= MOST_CLIENTS
+                || (!client.may_change && strangers >= MOST_STRANGERS)
+            {
                 continue;
             }
             let number = self.clients.iter().position(Option::is_none).unwrap_or_else(|| {

@@ -147,7 +147,7 @@ pub(super) struct Client {
     stream: UnixStream,
     said: Vec<u8>,
     /// Its user.
-    may_change: bool,
+    pub(super) may_change: bool,
     /// It is given up then.
     pub(super) until: Instant,
 }

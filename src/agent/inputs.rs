@@ -49,6 +49,8 @@ pub(super) struct Inputs {
     pub(super) brought: Brought,
     pub(super) service: Service,
     pub(super) own: Own,
+    /// That variables cannot be seen has been said.
+    blind: bool,
     /// The agent's own variables: what nobody else says.
     environment: Arc<BTreeMap<String, String>>,
     pub(super) settings: Settings,
@@ -99,6 +101,7 @@ impl Inputs {
             brought,
             service,
             own: Own::find(),
+            blind: false,
             environment: Arc::new(environment),
             settings,
             log,
@@ -236,27 +239,48 @@ impl Inputs {
             let Ok((stream, _)) = listener.listener.accept() else { return };
             let name = listener.input.clone();
             let Some(mut state) = self.all.remove(&name) else { return };
+            let connected = streams(intake, &name).len();
             if intake.len() >= self.settings.max_inputs {
                 self.too_many(&mut state);
+            } else if connected >= state.input.max_connections {
+                let why = format!("{connected} are connected already (max_connections)");
+                self.failed(&mut state, &why);
             } else if stream.set_nonblocking(true).is_ok()
                 && let Ok(Peer::Process { pid, uid, .. }) = Peer::of(&stream)
             {
                 let mut known = self.known(&state.input, Metadata::default(), None, &name);
-                let variables = environ(&source::environ(pid));
-                if !variables.is_empty() {
-                    // What is secret there may be printed by who has it.
-                    let names = &intake.common.stack.redact.env;
-                    let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
-                    intake.common.redactor.add(secrets);
-                    known.said = variables;
-                }
+                let variables = self.environ(pid, uid);
+                // What is secret there may be printed by who has it.
+                let names = &intake.common.stack.redact.env;
+                let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
+                known.said = variables;
                 known.attributes.insert("process.pid".to_owned(), pid.to_string());
                 let label = format!("{} pid {pid} uid {uid}", state.input.path);
                 let connection = Connection { descriptor: stream.into(), head: Some(Vec::new()) };
                 let source = Source::Connection(connection);
-                Self::open(&mut state, label, known, source, None, intake);
+                state.error = None;
+                let index = Self::open(&mut state, label, known, source, None, intake);
+                intake.has_secrets(index, secrets);
             }
             self.all.insert(name, state);
+        }
+    }
+
+    /// The variables of who has connected; none if they may not be seen, which is said once.
+    fn environ(&mut self, pid: i32, uid: u32) -> BTreeMap<String, String> {
+        match source::environ(pid) {
+            Ok(variables) => environ(&variables),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                if !std::mem::replace(&mut self.blind, true) {
+                    self.log.warn(&format!(
+                        "the variables of other users' processes cannot be seen, of user {uid}'s for one: what \
+                         their connections say in their first line is used (CAP_SYS_PTRACE would show them)"
+                    ));
+                }
+                BTreeMap::new()
+            }
+            // It has gone.
+            Err(_) => BTreeMap::new(),
         }
     }
 

@@ -10,6 +10,8 @@
 //! idle stream costs its descriptor and a few hundred bytes. Apart from [`inputs`](super::inputs), which
 //! says which streams there are.
 
+mod read;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -22,9 +24,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::finisher::Finisher;
 use super::log::Log;
 use super::otlp::Batch;
-use super::source::{Connection, Followed, Head, Source, header};
+use super::source::{Followed, Source};
 use super::stream::{Common, Stream};
-use crate::capture::file::{Buffer, Presence, Read, Take};
+use crate::capture::file::{Buffer, Take};
 use crate::record::Exit;
 
 /// Events of one wait.
@@ -225,6 +227,13 @@ impl Intake {
         }
     }
 
+    /// Who writes a stream has these secrets.
+    pub(super) fn has_secrets(&mut self, index: usize, secrets: Vec<Vec<u8>>) {
+        if let Some(Some(slot)) = self.slots.get_mut(index) {
+            slot.stream.has_secrets(&self.common, secrets);
+        }
+    }
+
     /// Takes a stream away that has no spool.
     pub(super) fn forget(&mut self, index: usize) {
         if let Some(slot) = self.slots.get_mut(index).and_then(Option::take) {
@@ -379,115 +388,6 @@ impl Intake {
             }
             self.settle(index, slot, now);
         }
-    }
-
-    fn read_descriptor(&mut self, slot: &mut Slot, blocks: usize, now: Instant) -> Outcome {
-        for _ in 0..blocks {
-            if !slot.stream.is_ready() {
-                return Outcome::Waits;
-            }
-            let Some(descriptor) = slot.source.descriptor() else { return Outcome::Waits };
-            let count = match nix::unistd::read(descriptor, &mut self.block) {
-                Ok(0) => {
-                    self.end_of_head(slot, now);
-                    return Outcome::End(Box::new(all_was_read("end of file")));
-                }
-                Ok(count) => count,
-                Err(Errno::EAGAIN) => return Outcome::Waits,
-                Err(Errno::EINTR) => continue,
-                Err(error) => {
-                    self.end_of_head(slot, now);
-                    let reason = Some(format!("reading failed: {}", error.desc()));
-                    return Outcome::End(Box::new(Exit { reason, ..Exit::default() }));
-                }
-            };
-            let bytes = self.block.get(..count).unwrap_or_default();
-            if let Source::Connection(Connection { head: Some(head), .. }) = &mut slot.source {
-                head.extend_from_slice(bytes);
-                return Outcome::Header;
-            }
-            slot.stream.take(&self.common, bytes, &mut self.scratch, now);
-            self.small = count < SMALL_READ;
-            if count < self.block.len() {
-                // What has come since is told by the next wait. Standard input may be one that waits.
-                return if slot.watched { Outcome::Waits } else { Outcome::More };
-            }
-            if let Source::Stdin(_) = slot.source {
-                break;
-            }
-        }
-        if slot.watched { Outcome::Waits } else { Outcome::More }
-    }
-
-    /// A connection has ended before its first line did.
-    fn end_of_head(&mut self, slot: &mut Slot, now: Instant) {
-        if let Source::Connection(connection) = &mut slot.source
-            && let Some(head) = connection.head.take()
-            && !head.is_empty()
-        {
-            slot.stream.take(&self.common, &head, &mut self.scratch, now);
-        }
-    }
-
-    /// Looks at the first bytes of a connection. A header is for the caller to use; then
-    /// [`go_on`](Self::go_on).
-    pub(super) fn head(&mut self, index: usize) -> Head {
-        match self.slot_mut(index).map(|slot| &mut slot.source) {
-            Some(Source::Connection(Connection { head: Some(head), .. })) => header(head, false),
-            _ => Head::Undecided,
-        }
-    }
-
-    /// The first line is known: what follows it is the step's.
-    pub(super) fn go_on(&mut self, index: usize) {
-        let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) else { return };
-        let now = Instant::now();
-        if let Source::Connection(connection) = &mut slot.source
-            && let Some(head) = connection.head.take()
-        {
-            slot.stream.take(&self.common, &head, &mut self.scratch, now);
-        }
-        self.settle(index, slot, now);
-    }
-
-    fn read_file(&mut self, slot: &mut Slot, take: Take, now: Instant) -> Outcome {
-        let Source::File(followed) = &mut slot.source else { return Outcome::Waits };
-        for _ in 0..BLOCKS {
-            if !slot.stream.is_ready() {
-                return Outcome::Waits;
-            }
-            match followed.follower.read(&mut self.buffer, take, now) {
-                Ok(Read::Block(block)) => {
-                    if followed.generation != block.generation {
-                        // What is held back is of another file: see `Ledger::read`.
-                        slot.stream.flush(&self.common, &mut self.scratch, now);
-                        followed.generation = block.generation;
-                    }
-                    followed.partial_since = None;
-                    let bytes = self.buffer.bytes(&block);
-                    slot.stream.take_block(&self.common, &block, bytes, &mut self.scratch, now);
-                }
-                Ok(Read::Gap(gap)) => {
-                    slot.stream.gap(&self.common, &gap, &mut self.scratch, now);
-                    let label = &slot.stream.label;
-                    self.log.warn(&format!("{label}: bytes are lost: {}", gap.reason.as_str()));
-                }
-                Ok(Read::Idle(idle)) => {
-                    followed.missing = idle.presence == Presence::Missing;
-                    match idle.partial {
-                        0 => followed.partial_since = None,
-                        _ => _ = followed.partial_since.get_or_insert(now),
-                    }
-                    return Outcome::Waits;
-                }
-                Ok(Read::Ended) => return Outcome::End(Box::new(all_was_read("end of file"))),
-                Err(error) => {
-                    self.log.limited(&crate::delivery::chain(&error));
-                    return Outcome::Waits;
-                }
-            }
-        }
-        Outcome::More
     }
 
     /// Its writer ends.

@@ -85,6 +85,7 @@ use crossbeam_channel::select;
 pub use control::{Answer, AskError, Request, ask, is_there};
 pub use log::{Out, Said};
 pub use log_format::LogFormat;
+pub(crate) use settings::max_connections;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
 

@@ -64,11 +64,19 @@ pub struct Input {
     pub ends_after_idle: Option<Duration>,
     /// The mode of a FIFO or socket that is made.
     pub mode: u32,
+    /// Of a socket and over the network: clients that are connected at the same time.
+    #[serde(default = "max_connections")]
+    pub max_connections: usize,
     /// How records are taken, where they are.
     #[serde(skip)]
     pub otlp: Option<Otlp>,
     /// Whose lines they are.
     pub metadata: Metadata,
+}
+
+/// Of a socket, unless the stack file says it.
+pub(crate) fn max_connections() -> usize {
+    1024
 }
 
 /// How log records are taken over the network.
@@ -82,8 +90,6 @@ pub struct Otlp {
     pub max_decompressed_bytes: usize,
     /// Requests that are in memory at the same time.
     pub max_requests: usize,
-    /// Clients that are connected at the same time.
-    pub max_connections: usize,
 }
 
 impl Default for Otlp {
@@ -94,7 +100,6 @@ impl Default for Otlp {
             max_request_bytes: 4 << 20,
             max_decompressed_bytes: 8 << 20,
             max_requests: 8,
-            max_connections: 64,
         }
     }
 }

@@ -23,8 +23,11 @@ use crate::record::{Exit, WriterId};
 /// The longest first line that is looked at for metadata.
 const MAX_HEADER: usize = 16 << 10;
 
-/// The largest env file or exit record.
+/// The largest env file or exit record, and the most that is read of a process's variables.
 const MAX_SMALL: u64 = 256 << 10;
+
+/// The longest reason that an exit record may give, characters.
+const MAX_REASON: usize = 256;
 
 /// An exit record that makes no sense may be half written for so long.
 const WRITING: Duration = Duration::from_secs(2);
@@ -101,9 +104,12 @@ pub(super) fn open_stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-/// The variables of a process; none if they may not be seen.
-pub(super) fn environ(pid: i32) -> Vec<u8> {
-    fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+/// The variables of a process, as much of them as is bearable.
+pub(super) fn environ(pid: i32) -> io::Result<Vec<u8>> {
+    let mut variables = Vec::new();
+    let file = fs::File::open(format!("/proc/{pid}/environ"))?;
+    file.take(MAX_SMALL).read_to_end(&mut variables)?;
+    Ok(variables)
 }
 
 /// What became of a connection's first bytes.
@@ -191,7 +197,14 @@ pub(super) fn parse_exit(text: &[u8]) -> Option<Exit> {
         return None;
     };
     all.extend(said);
-    serde_json::from_value(all.into()).ok()
+    let exit: Exit = serde_json::from_value(all.into()).ok()?;
+    Some(Exit { reason: exit.reason.and_then(shown), signal: exit.signal.and_then(shown), ..exit })
+}
+
+/// Text that a step gives, such that it may be shown: without control characters, and short.
+fn shown(text: String) -> Option<String> {
+    let shown = text.chars().filter(|char| !char.is_control()).take(MAX_REASON);
+    Some(shown.collect::<String>()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -229,6 +242,13 @@ mod tests {
         assert_eq!(read_exit(&path), None);
         fs::write(exit_record(&path), "{\"code\":3}").unwrap();
         assert_eq!(read_exit(&path), Some(Exit { code: Some(3), ..Exit::default() }));
+        let reason = |text: &str| {
+            let record = serde_json::json!({ "reason": text }).to_string();
+            parse_exit(record.as_bytes()).unwrap().reason
+        };
+        assert_eq!(reason("out\u{1b}]0;x\u{7} of\nluck").as_deref(), Some("out]0;x ofluck"));
+        assert_eq!(reason(&"ä".repeat(300)), Some("ä".repeat(MAX_REASON)));
+        assert_eq!(reason("\n"), None);
         // It may be in the middle of being written; but not for ever.
         let old = SystemTime::now() - 2 * WRITING;
         let unreadable = |exit: Option<Exit>| exit.unwrap().reason.unwrap();

@@ -41,6 +41,8 @@ pub(super) struct Stream {
     pub(super) label: String,
     known: Known,
     open: Option<Open>,
+    /// What must not be seen of it, where that is more than of all.
+    redactor: Option<Redactor>,
     masks: [Option<Mask>; 2],
     /// The last byte of each was no line end, and no note has said so.
     open_line: [bool; 2],
@@ -93,6 +95,7 @@ impl Stream {
             label,
             known,
             open: None,
+            redactor: None,
             masks: [None, None],
             open_line: [false; 2],
             last: now,
@@ -112,6 +115,11 @@ impl Stream {
         self.continues = continues;
         let path = path.to_string_lossy().into_owned();
         self.from = Some(Box::new(From { path, ledger: *ledger, last: None }));
+    }
+
+    /// Who writes has these secrets, which it may print. Nobody else's lines are touched by that.
+    pub(super) fn has_secrets(&mut self, common: &Common, secrets: Vec<Vec<u8>>) {
+        self.redactor = (!secrets.is_empty()).then(|| common.redactor.with(secrets));
     }
 
     /// A connection's first line has said whose lines these are.
@@ -178,7 +186,8 @@ impl Stream {
         now: Instant,
     ) -> bool {
         let Some(slot) = self.masks.get_mut(iostream as usize) else { return false };
-        let mask = slot.get_or_insert_with(|| Mask::new(&common.redactor));
+        let redactor = self.redactor.as_ref().unwrap_or(&common.redactor);
+        let mask = slot.get_or_insert_with(|| Mask::new(redactor));
         let mut masked = match mask.push(lines, scratch) {
             Masked::Beginning(len) => lines.get(..len).unwrap_or_default().to_vec(),
             Masked::Other => std::mem::take(scratch),
@@ -205,7 +214,8 @@ impl Stream {
         self.last = now;
         self.captured += bytes.len() as u64;
         let Some(slot) = self.masks.get_mut(iostream as usize) else { return };
-        let mask = slot.get_or_insert_with(|| Mask::new(&common.redactor));
+        let redactor = self.redactor.as_ref().unwrap_or(&common.redactor);
+        let mask = slot.get_or_insert_with(|| Mask::new(redactor));
         let masked = match mask.push(bytes, scratch) {
             Masked::Beginning(len) => bytes.get(..len).unwrap_or_default(),
             Masked::Other => scratch.as_slice(),

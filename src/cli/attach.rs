@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::agent::{ask, done};
 use super::reading::{self, Failure};
 use super::wrap;
-use crate::agent::{Input, Kind, Metadata, Request};
+use crate::agent::{Input, Kind, Metadata, Request, max_connections};
 use crate::capture::file::{Template, cri};
 use crate::stack;
 
@@ -123,6 +123,7 @@ fn attach(args: Args) -> Result<u8, Failure> {
     }
     let input = Input {
         otlp: None,
+        max_connections: max_connections(),
         name: args.name,
         kind,
         path,

@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn serve(args: &Args) -> Result<u8, Failure> {
+    super::ship::give_memory_back();
     let failed = |what: &str, error: &dyn std::error::Error| Failure {
         code: STORE_FAILED,
         message: format!("{what}: {}", chain(error)),

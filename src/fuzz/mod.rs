@@ -30,6 +30,10 @@ pub const TARGETS: [Target; 8] = [
 ];
 
 /// Runs the target of this name.
+///
+/// # Panics
+///
+/// If something does not hold that must: that is what it is for. Also if there is no such target.
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|(known, _)| *known == name);
     target.expect("there is a target of this name").1(data);

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::mutate::Random;
 use super::{TARGETS, Target};
 
-/// Changed seeds of each target where no time is given.
+/// Changed seeds of each target where no time is given, the same each time: so many, or what can be done in this time.
 const ROUNDS: u64 = 5000;
+const SOME_TIME: Duration = Duration::from_secs(3);
 
 fn seeds(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
@@ -42,11 +43,11 @@ fn fuzz(name: &str) {
         holds(target, seed);
     }
     let seconds = std::env::var("STEPLOG_FUZZ_SECONDS").ok();
-    let until = seconds.map(|it| Instant::now() + Duration::from_secs(it.parse().unwrap()));
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let mut random = Random::new(if until.is_some() { started } else { 1 });
-    let mut rounds = 0;
-    while until.map_or(rounds < ROUNDS, |until| Instant::now() < until) {
+    let long = seconds.map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let mut random = Random::new(if long.is_some() { now } else { 1 });
+    let (until, mut rounds) = (Instant::now() + long.unwrap_or(SOME_TIME), 0);
+    while Instant::now() < until && (long.is_some() || rounds < ROUNDS) {
         holds(target, &random.mutated(&seeds));
         rounds += 1;
     }

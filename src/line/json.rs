@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::level;
 use crate::record::{Level, Nanos};
 
-/// Longer lines stay text.
-const MOST_BYTES: usize = 64 << 10;
+/// Longer lines stay text. No line is, unless `max_line_bytes` was raised beyond its default and this.
+const MOST_BYTES: usize = 1 << 20;
 /// Deeper ones too.
 const MOST_DEPTH: usize = 16;
 /// Keys of the message, the likeliest first.

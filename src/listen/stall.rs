@@ -100,12 +100,11 @@ mod tests {
     fn who_takes_nothing_is_given_up_and_who_is_slow_is_not() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (one, mut other) = tokio::io::duplex(16);
+            let (one, _other) = tokio::io::duplex(16);
             let mut stalling = Stall::new(one, Duration::from_millis(50));
             let error = stalling.write_all(&[0; 64]).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-            let (one, other_end) = tokio::io::duplex(16);
-            other = other_end;
+            let (one, mut other) = tokio::io::duplex(16);
             let mut slow = Stall::new(one, Duration::from_secs(60));
             let reading = tokio::spawn(async move {
                 let mut all = Vec::new();

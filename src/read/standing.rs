@@ -23,7 +23,7 @@ pub fn why(stream: &Stream) -> Option<String> {
     let exit = stream.exit.as_ref()?;
     let how = match (&exit.signal, exit.code) {
         (Some(signal), _) => Some(format!("killed by {signal}")),
-        (None, Some(0)) | (None, None) => None,
+        (None, Some(0) | None) => None,
         (None, Some(code)) => Some(format!("exit code {code}")),
     };
     match (how, exit.reason.as_deref()) {

@@ -41,16 +41,13 @@ fn at(text: &str, here: &Zoned, zone: &TimeZone) -> Option<Zoned> {
     if let Some(seconds) = seconds {
         return Some(Timestamp::from_second(seconds).ok()?.to_zoned(zone.clone()));
     }
-    // Without the colon, `10` would be ten o'clock.
-    if text.contains(':')
-        && let Ok(time) = text.parse::<civil::Time>()
-    {
-        return here.date().to_datetime(time).to_zoned(zone.clone()).ok();
-    }
+    // First: of a day and a time, the time alone can be read too.
     if let Ok(day_and_time) = text.parse::<civil::DateTime>() {
         return day_and_time.to_zoned(zone.clone()).ok();
     }
-    text.parse::<civil::Date>().ok()?.to_zoned(zone.clone()).ok()
+    // Without the colon, `10` would be ten o'clock.
+    let time = text.contains(':').then(|| text.parse::<civil::Time>().ok()).flatten()?;
+    here.date().to_datetime(time).to_zoned(zone.clone()).ok()
 }
 
 fn zoned(time: Nanos, zone: &TimeZone) -> Option<Zoned> {
@@ -80,6 +77,8 @@ mod tests {
             ("07:30:01.5", "2026-11-23T06:30:01.5Z"),
             ("2026-11-23", "2026-11-22T23:00:00Z"),
             ("2026-11-23 07:30", "2026-11-23T06:30:00Z"),
+            ("2026-11-20 07:30", "2026-11-20T06:30:00Z"),
+            ("2025-01-02T07:30:00", "2025-01-02T06:30:00Z"),
             ("2026-11-23T07:30:00", "2026-11-23T06:30:00Z"),
             ("2026-11-23T07:30:00Z", "2026-11-23T07:30:00Z"),
             ("2026-11-23T07:30:00+02:00", "2026-11-23T05:30:00Z"),

@@ -111,6 +111,16 @@ impl Redactor {
         taken
     }
 
+    /// The same rules and these values besides, for streams of somebody whose word is not to change what others'
+    /// lines show. What is [added](Redactor::add) to either later is not in the other.
+    #[must_use]
+    pub fn with(&self, values: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let rules = self.shared.current();
+        let (literals, _) = rules.literals.with(values);
+        let rules = Arc::new(Rules { literals, patterns: rules.patterns.clone() });
+        Self { shared: Arc::new(Shared { generation: 0.into(), rules: rules.into() }) }
+    }
+
     /// Whether there is nothing to mask (for now: see [`Redactor::add`]).
     pub fn is_empty(&self) -> bool {
         self.shared.current().is_empty()

@@ -43,3 +43,14 @@ pub(super) fn wants(headers: &HeaderMap, content_type: &str) -> bool {
         value.split(',').any(|it| it.split(';').next().unwrap_or_default().trim() == content_type)
     })
 }
+
+/// Whether a client unpacks what is packed in this way.
+pub(super) fn unpacks(headers: &HeaderMap, encoding: &str) -> bool {
+    let all = headers.get_all(header::ACCEPT_ENCODING);
+    let texts = all.iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let is_it = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(encoding));
+        is_it && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}

@@ -92,12 +92,11 @@ pub(super) async fn get(
     let mut pieces = Vec::new();
     let mut known = true;
     for (stream, lines) in streams.all.iter().zip(&end.0) {
-        match streams.reader.outline(stream).await? {
-            Some(outline) => pieces.extend(outline),
-            None => {
-                known = false;
-                pieces.push(summary(stream, *lines));
-            }
+        if let Some(outline) = streams.reader.outline(stream).await? {
+            pieces.extend(outline);
+        } else {
+            known = false;
+            pieces.push(summary(stream, *lines));
         }
     }
     pieces.retain(|piece| piece.lines > 0);

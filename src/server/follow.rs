@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::access::Who;
 use super::hub::{Batch, Event, Known};
+use super::model::{Bars, Extent};
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
 use super::view::View;
@@ -42,13 +43,15 @@ const MAX_TAIL: u64 = 10_000;
 const MAX_WAIT: u64 = 3600;
 /// How long to wait for another step, or another try at one that failed, unless asked.
 const LINGER: u64 = 5;
-/// Lines of one event while catching up, and their bytes.
-const EVENT: (usize, usize) = (1000, 256 << 10);
+/// Lines of one event while catching up, and their bytes: of the few who may take much at a time …
+const MUCH: (usize, usize) = (4000, 1 << 20);
+/// … and of all others, who hold this while their client takes it.
+const LITTLE: (usize, usize) = (250, 64 << 10);
 
 /// Lines, in an event.
 #[derive(Serialize)]
-struct Items<'a> {
-    items: &'a [&'a RawValue],
+pub(super) struct Items<'a> {
+    pub(super) items: &'a [&'a RawValue],
 }
 
 /// Streams, in an event.
@@ -135,6 +138,8 @@ pub(super) async fn get(
         ignored,
         events,
         known,
+        much: None,
+        app,
         _permit: permit,
     };
     follower.tell_streams();
@@ -176,10 +181,18 @@ struct Follower {
     done: bool,
     events: broadcast::Receiver<Arc<Event>>,
     known: watch::Receiver<Known>,
+    /// It may take much at a time.
+    much: Option<OwnedSemaphorePermit>,
+    app: Arc<App>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Follower {
+    /// A bar that is followed is seen in each of its states; those that were missed are not made up for.
+    fn extent(&self) -> Extent {
+        Extent { chars: self.chars, bars: Bars::Last }
+    }
+
     /// What is to be sent next; `None`: that was all.
     async fn next(&mut self) -> Option<Bytes> {
         let quiet = Instant::now() + KEEP_ALIVE;
@@ -215,12 +228,15 @@ impl Follower {
     async fn begin(&mut self, tail: u64) -> Result<(), ReadError> {
         let end = self.streams.end().await?;
         if tail > 0 {
-            let limits =
-                Limits { lines: Some(tail), records: MAX_TAIL as usize, bytes: usize::MAX };
+            let limits = Limits {
+                lines: Some(tail),
+                records: MAX_TAIL as usize,
+                bytes: self.app.limits.answer_bytes,
+            };
             let backward = Direction::Backward;
             let got = self
                 .streams
-                .gather(&end, &self.filter, backward, limits, &render(self.chars))
+                .gather(&end, &self.filter, backward, limits, &render(self.extent()))
                 .await?;
             self.send(&got.items.iter().map(|item| &**item).collect::<Vec<_>>(), &end);
         }
@@ -231,17 +247,27 @@ impl Follower {
     /// Some of what it has not seen.
     async fn catch_up(&mut self) -> Result<(), ReadError> {
         let place = Place::of(&self.cursor, &self.streams.all);
-        let (records, bytes) = EVENT;
+        if self.much.is_none() {
+            self.much = Arc::clone(&self.app.bursts).try_acquire_owned().ok();
+        }
+        let (records, bytes) = if self.much.is_some() { MUCH } else { LITTLE };
+        // What a reading takes is held by a few at a time.
+        let app = Arc::clone(&self.app);
+        let reading = app.catching.acquire().await;
         let limits = Limits { lines: None, records, bytes };
-        let render = render(self.chars);
+        let render = render(self.extent());
         let got =
             self.streams.gather(&place, &self.filter, Direction::Forward, limits, &render).await?;
+        drop(reading);
         for trouble in &got.troubles {
             self.queue.push_back(sse::event("trouble", trouble));
         }
         self.see(&got.behind);
         self.send(&got.items.iter().map(|item| &**item).collect::<Vec<_>>(), &got.behind);
         self.behind = !got.ended;
+        if !self.behind {
+            self.much = None;
+        }
         Ok(())
     }
 

@@ -13,7 +13,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 
-use super::model::{Fault, Line};
+use super::follow::Items;
+use super::model::{Bars, Extent, Fault, Line};
 use super::problem::Problem;
 use super::window::Streams;
 use super::{model, sse};
@@ -178,19 +179,18 @@ impl Out {
         }
         let lines = std::mem::take(&mut self.lines);
         self.bytes = 0;
-        let (mut firsts, mut lasts): (Vec<(WriterId, u64)>, Vec<(WriterId, u64)>) =
-            (Vec::new(), Vec::new());
+        let mut firsts: Vec<(WriterId, u64)> = Vec::new();
+        let mut lasts = firsts.clone();
         for line in &lines {
-            match lasts.iter_mut().find(|(writer, _)| *writer == line.writer) {
-                Some((_, last)) => *last = line.seq,
-                None => {
-                    firsts.push((line.writer, line.seq));
-                    lasts.push((line.writer, line.seq));
-                }
+            if let Some((_, last)) = lasts.iter_mut().find(|(writer, _)| *writer == line.writer) {
+                *last = line.seq;
+            } else {
+                firsts.push((line.writer, line.seq));
+                lasts.push((line.writer, line.seq));
             }
         }
         let items: Vec<&RawValue> = lines.iter().map(|line| &*line.json).collect();
-        let event = sse::event("lines", &serde_json::json!({ "items": items }));
+        let event = sse::event("lines", &Items { items: &items });
         self.send(Event::Lines(Batch { event, lines, firsts, lasts }));
     }
 
@@ -239,7 +239,8 @@ impl Output for Out {
             if let Some(before) = self.before.get_mut(number) {
                 *before = line.seq + 1;
             }
-            let made = model::Line::new(page, line, stream, rank, item.matched, self.chars);
+            let extent = Extent { chars: self.chars, bars: Bars::Last };
+            let made = model::Line::new(page, line, stream, rank, item.matched, extent);
             let made: &Line<'_> = &made;
             if let Ok(json) = to_raw_value(made) {
                 self.bytes += json.get().len();

@@ -9,6 +9,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::Response;
 
 use super::access::Who;
+use super::model::Extent;
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
 use super::window::{Limits, Place, render};
@@ -30,7 +31,8 @@ const MAX_LINES: i64 = 2000;
     params(
         ("run" = String, Path, description = "Its id, `@latest` or `@failed`"),
         super::openapi::Selected, super::openapi::Asked,
-        ("start" = Option<u64>, Query, description = "Number of the first line [default: 0]"),
+        ("start" = Option<i64>, Query, description = "Number of the first line; negative: from the end [default: 0]"),
+        ("progress" = Option<String>, Query, description = "`last` or `all` states of progress bars [default: last]"),
         ("count" = Option<i64>, Query, description = "How many; negative: before the place [default: 200, at most 2000]"),
         ("around" = Option<String>, Query, description = "From this line on: `WRITER:SEQ`"),
         ("at" = Option<String>, Query, description = "From this time on"),
@@ -44,9 +46,11 @@ pub(super) async fn get(
     Extension(who): Extension<Who>,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Problem> {
-    let known = [SELECTION, CONDITIONS, &["start", "count", "around", "at", "cursor"]];
+    let known = [SELECTION, CONDITIONS, &["progress", "start", "count", "around", "at", "cursor"]];
     let params = Params::new(query.as_deref(), &known)?;
-    let start = params.number("start", u64::MAX)?;
+    let start = params.parsed("start", "a number of a line; negative: from the end", |text| {
+        text.parse::<i64>().ok()
+    })?;
     let range = |count: &i64| *count != 0 && count.abs() <= MAX_LINES;
     let count = params
         .parsed("count", "a number from -2000 to 2000, but not 0", |text| {
@@ -73,7 +77,15 @@ pub(super) async fn get(
         })?,
         (None, Some(time), _) => streams.at(time, &end).await?,
         (None, None, Some(cursor)) => Place::of(&cursor, &streams.all),
-        (None, None, None) => streams.near(start.unwrap_or(0), &end).await?,
+        (None, None, None) => {
+            let start = start.unwrap_or(0);
+            let number = if start < 0 {
+                end.number().saturating_sub(start.unsigned_abs())
+            } else {
+                start.unsigned_abs()
+            };
+            streams.near(number, &end).await?
+        }
     };
     let direction = if count < 0 { Direction::Backward } else { Direction::Forward };
     let limits = Limits {
@@ -81,7 +93,8 @@ pub(super) async fn get(
         records: count.unsigned_abs() as usize,
         bytes: app.limits.answer_bytes,
     };
-    let render = render(app.limits.message_chars);
+    let extent = Extent { chars: app.limits.message_chars, bars: params.bars()? };
+    let render = render(extent);
     let got = streams.gather(&place, &filter, direction, limits, &render).await?;
     let complete = streams.are_final();
     let first = got.before.is_start() || (direction == Direction::Backward && got.ended);

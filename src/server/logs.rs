@@ -9,6 +9,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Response};
 
 use super::access::Who;
+use super::model::Extent;
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
 use super::window::{Limits, Place, render};
@@ -31,6 +32,7 @@ const RECORDS: usize = 20_000;
         ("run" = String, Path, description = "Its id, `@latest` or `@failed`"),
         super::openapi::Selected, super::openapi::Asked,
         ("limit" = Option<u64>, Query, description = "Lines that match [default: 500, at most 10000]"),
+        ("progress" = Option<String>, Query, description = "`last` or `all` states of progress bars [default: last]"),
         ("start" = Option<String>, Query, description = "`oldest` or `newest` lines first [default: oldest]"),
         ("before" = Option<String>, Query, description = "The last lines before this place: `before` of an answer"),
         ("after" = Option<String>, Query, description = "The first lines behind this place: `after` of an answer"),
@@ -50,7 +52,7 @@ pub(super) async fn get(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    let known = [SELECTION, CONDITIONS, &["limit", "start", "before", "after"]];
+    let known = [SELECTION, CONDITIONS, &["progress", "limit", "start", "before", "after"]];
     let params = Params::new(query.as_deref(), &known)?;
     if answer::wants(&headers, "application/x-ndjson") {
         return raw::ndjson(&app, &who, &run, &params, &headers).await;
@@ -75,7 +77,8 @@ pub(super) async fn get(
         (None, None) => (Place::start(streams.all.len()), Direction::Forward),
     };
     let limits = Limits { lines: Some(limit), records: RECORDS, bytes: app.limits.answer_bytes };
-    let render = render(app.limits.message_chars);
+    let extent = Extent { chars: app.limits.message_chars, bars: params.bars()? };
+    let render = render(extent);
     let got = streams.gather(&place, &filter, direction, limits, &render).await?;
     let first = got.before.is_start() || (direction == Direction::Backward && got.ended);
     let last = direction == Direction::Forward && got.ended && streams.are_final();

@@ -54,7 +54,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Response, Uri};
+use axum::http::{HeaderMap, Method, Response, Uri};
 use axum::middleware::{self, Next};
 use axum::routing::get;
 use futures_util::FutureExt as _;
@@ -80,6 +80,10 @@ use crate::listen::{self, Guard, GuardError, Handler, Peer, Socket};
 const QUEUE: Duration = Duration::from_secs(5);
 /// What a search that has come to its deadline may take to say so.
 const GRACE: Duration = Duration::from_secs(10);
+/// Followers that read from the store at a time: each holds some pages.
+const CATCHING: usize = 4;
+/// Followers that may hold more than a little of what they have read.
+const BURSTS: usize = 8;
 /// Requests that one HTTP/2 connection may make at a time.
 const CALLS: u32 = 64;
 /// Who may connect to a Unix socket unless somebody changes that: its owner, and its group, for a proxy.
@@ -94,6 +98,10 @@ struct App {
     hub: Hub,
     requests: Arc<Semaphore>,
     followers: Arc<Semaphore>,
+    /// Followers that read from the store at a time.
+    catching: Semaphore,
+    /// Followers that take much of it at a time.
+    bursts: Arc<Semaphore>,
 }
 
 impl App {
@@ -108,14 +116,11 @@ impl App {
     /// One more request.
     async fn request(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let permit = Arc::clone(&self.requests).acquire_owned();
-        match tokio::time::timeout(QUEUE, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => {
-                let most = self.limits.requests;
-                let detail = format!("{most} requests are being answered already");
-                Err(Problem::busy("max_requests", detail))
-            }
-        }
+        let permit = tokio::time::timeout(QUEUE, permit).await.ok().and_then(Result::ok);
+        permit.ok_or_else(|| {
+            let most = self.limits.requests;
+            Problem::busy("max_requests", format!("{most} requests are being answered already"))
+        })
     }
 }
 
@@ -150,6 +155,8 @@ impl Server {
             hub: Hub::new(limits.followed),
             requests: Arc::new(Semaphore::new(limits.requests)),
             followers: Arc::new(Semaphore::new(limits.streams)),
+            catching: Semaphore::new(CATCHING),
+            bursts: Arc::new(Semaphore::new(BURSTS)),
             limits,
         });
         let service = TowerToHyperService::new(router(Arc::clone(&app)));
@@ -235,10 +242,12 @@ fn router(app: Arc<App>) -> Router {
         });
     Router::new()
         .nest("/api/v1", api)
-        .method_not_allowed_fallback(async || Problem::method("GET"))
-        .fallback(get(async |uri: Uri, headers: HeaderMap| {
+        .fallback(async |method: Method, uri: Uri, headers: HeaderMap| {
+            if method != Method::GET && method != Method::HEAD {
+                return Err(Problem::method("GET"));
+            }
             page::get(uri.path().trim_start_matches('/'), &headers)
-        }))
+        })
         .layer(middleware::from_fn_with_state(Arc::clone(&app), admit))
         .with_state(app)
         .layer(middleware::from_fn(harden))

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::ansi::{self, Span};
 use super::section::{self, Section};
-use crate::line::Eol;
+use crate::line::{Eol, progress as bar};
 use crate::read::page::{Line as Read, Page};
 use crate::read::standing;
 use crate::read::store::{self, Status, Trouble};
@@ -76,6 +76,7 @@ pub(super) struct Run {
 
 /// A step of a run.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the name that records have")]
 pub(super) struct Step {
     /// Its id.
     pub(super) step_id: String,
@@ -99,6 +100,7 @@ pub(super) struct Step {
 
 /// A try at a step.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the name that records have")]
 pub(super) struct Attempt {
     /// From 1.
     pub(super) attempt: u32,
@@ -310,6 +312,7 @@ fn levels(streams: &[store::Stream]) -> Option<LevelCounts> {
 
 /// One record.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the name that records have")]
 pub(super) struct Line<'a> {
     /// Its number in what is selected, from 0: in one stream its `seq`, in several the lines of all of them
     /// that stand before it. Exact where all lines are asked for; about right where only some are, of several
@@ -342,9 +345,13 @@ pub(super) struct Line<'a> {
     /// The message is longer than this: so many characters. The whole is at `/raw` with `writer` and `seq`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cut: Option<u64>,
-    /// It redraws itself with carriage returns.
+    /// It redraws itself with carriage returns. The message is what a terminal shows in the end, a row each of
+    /// those it is drawn on, unless `progress=all` asks for all states.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) progress: bool,
+    /// How often it was drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) states: Option<u64>,
     /// Of a line that did not fit one record: which part this is, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) part: Option<u32>,
@@ -372,19 +379,43 @@ pub(super) struct Line<'a> {
     pub(super) section: Option<Section>,
 }
 
+/// Which states of a line that redraws itself are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bars {
+    /// The last.
+    Last,
+    /// All, as they were written.
+    All,
+}
+
+/// How much of a line is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// Characters of a message.
+    pub(super) chars: usize,
+    /// States of it.
+    pub(super) bars: Bars,
+}
+
 impl<'a> Line<'a> {
-    /// Of a stream; cut behind `most` characters.
+    /// Of a stream.
     pub(super) fn new(
         page: &'a Page,
         line: &'a Read,
         stream: &'a store::Stream,
         number: u64,
         matched: bool,
-        most: usize,
+        extent: Extent,
     ) -> Self {
-        let text = String::from_utf8_lossy(page.message(line));
+        let text = page.message(line);
+        let states = line.progress.then(|| bar::states(text).count() as u64);
+        let text = if line.progress && extent.bars == Bars::Last {
+            Cow::Owned(last_state(text))
+        } else {
+            String::from_utf8_lossy(text)
+        };
         let section = section::of(&text);
-        let (text, cut) = cut(text, most);
+        let (text, cut) = cut(text, extent.chars);
         let (message, spans) = match text {
             Cow::Borrowed(text) => ansi::take_apart(text),
             Cow::Owned(text) => {
@@ -407,6 +438,7 @@ impl<'a> Line<'a> {
             spans,
             cut,
             progress: line.progress,
+            states,
             part: part.map(|part| part.number),
             parts: part.filter(|part| part.last).map(|part| part.number),
             line: part.map(|part| part.line),
@@ -421,6 +453,15 @@ impl<'a> Line<'a> {
             section,
         }
     }
+}
+
+/// What a terminal shows in the end of a line that redraws itself.
+fn last_state(text: &[u8]) -> String {
+    let mut screen = bar::Screen::default();
+    screen.feed(text);
+    let rows = screen.shown();
+    let rows: Vec<_> = rows.iter().map(|row| String::from_utf8_lossy(row)).collect();
+    rows.join("\n")
 }
 
 /// The text up to `most` characters, and how many there are where that is more.
@@ -518,7 +559,7 @@ pub(super) struct Found {
     pub(super) matches: u64,
     /// All lines were looked at.
     pub(super) complete: bool,
-    /// Lines looked at, about.
+    /// Lines before the place that it has come to, about.
     pub(super) scanned_lines: u64,
     /// Bytes looked at, about.
     pub(super) scanned_bytes: u64,

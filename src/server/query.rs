@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 
+use super::model::Bars;
 use super::problem::Problem;
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
@@ -126,6 +127,16 @@ impl Params {
         self.parsed(name, expected, read)
     }
 
+    /// States of progress bars.
+    pub(super) fn bars(&self) -> Result<Bars, Problem> {
+        let bars = self.parsed("progress", "last or all", |text| match text {
+            "last" => Some(Bars::Last),
+            "all" => Some(Bars::All),
+            _ => None,
+        })?;
+        Ok(bars.unwrap_or(Bars::Last))
+    }
+
     /// A place that an earlier answer has named.
     pub(super) fn cursor(&self, name: &str) -> Result<Option<Cursor>, Problem> {
         self.parsed(name, "a cursor that an answer has given", |text| text.parse().ok())
@@ -237,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        assert!(params("stpe=a").unwrap_err().contains("did you mean step?"));
+        assert!(params("stpe=a").unwrap_err().contains("did you mean"));
         let problem = |query: &str, read: fn(&Params) -> Option<Problem>| {
             let problem = read(&params(query).unwrap()).unwrap();
             String::from_utf8(problem.to_json()).unwrap()

@@ -35,6 +35,8 @@ use crate::record::Nanos;
 
 /// Bytes that go out at a time, about.
 const PIECE: usize = 64 << 10;
+/// Lines that are read ahead, about.
+const AHEAD: u64 = 10_000;
 /// How hard it is compressed: as fast as it is read.
 const LEVEL: u32 = 1;
 
@@ -252,20 +254,13 @@ enum Encoding {
 
 /// The best that a client can unpack.
 fn encoding(headers: &HeaderMap) -> Encoding {
-    let all = headers.get_all(header::ACCEPT_ENCODING);
-    let texts = all.iter().filter_map(|value| value.to_str().ok());
-    let mut best = Encoding::Identity;
-    for coding in texts.flat_map(|text| text.split(',')) {
-        let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let refused = parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        match name {
-            "zstd" if !refused => return Encoding::Zstd,
-            "gzip" if !refused => best = Encoding::Gzip,
-            _ => {}
-        }
+    if answer::unpacks(headers, "zstd") {
+        Encoding::Zstd
+    } else if answer::unpacks(headers, "gzip") {
+        Encoding::Gzip
+    } else {
+        Encoding::Identity
     }
-    best
 }
 
 /// Packs what is written to it.
@@ -352,7 +347,8 @@ impl Copy {
         let request = Request {
             filter: self.filter.clone(),
             from: self.from.0.iter().copied().map(Some).collect(),
-            about: self.limit,
+            // Whoever is slow holds what was read ahead.
+            about: Some(self.limit.unwrap_or(AHEAD).min(AHEAD)),
             ..Request::default()
         };
         let mut lines = self.streams.reader.open(&self.streams.all, request);

@@ -146,7 +146,10 @@ impl Search {
         limit: usize,
         resume: Resume,
     ) -> Self {
-        let pieces = pieces(&streams, &filter, &end, &resume);
+        let before = Place::of(&resume.cursor, &streams.all).number();
+        let before = resume.since.map_or(before, |since| before.max(streams.before(since, &end)));
+        let most = app.limits.scan_bytes / bytes_per_line(&streams);
+        let pieces = pieces(&streams, &filter, &end, &resume, most.clamp(1000, PIECE));
         Self {
             streams,
             filter,
@@ -159,7 +162,7 @@ impl Search {
             found: model::Found {
                 matches: 0,
                 complete: false,
-                scanned_lines: 0,
+                scanned_lines: before,
                 scanned_bytes: 0,
                 positions: Vec::new(),
                 after: None,
@@ -180,7 +183,7 @@ impl Search {
     /// Looks at one more piece. `false`: that was all, or enough.
     async fn step(&mut self) -> Result<bool, ReadError> {
         let late = Instant::now() >= self.deadline || self.found.scanned_bytes >= self.max_bytes;
-        if late {
+        if late && self.pieces.len() > 0 {
             return Ok(false);
         }
         let Some(piece) = self.pieces.next() else {
@@ -192,6 +195,9 @@ impl Search {
     }
 
     async fn look(&mut self, piece: Piece) -> Result<(), ReadError> {
+        if !self.is_full() {
+            self.resume.since = piece.times.0.or(self.resume.since);
+        }
         let Self { streams, filter, end, resume, found, limit, .. } = self;
         let filter = Filter {
             from_seq: filter.from_seq.max(piece.seqs.0),
@@ -211,10 +217,6 @@ impl Search {
         let mut lines = streams.reader.open(&streams.all, request);
         let mut pipeline = Pipeline::new(Arc::new(filter), direction, Joining::Late, None);
         let mut troubles = Vec::new();
-        let room = found.positions.len() < *limit;
-        if room {
-            resume.since = piece.times.0.or(resume.since);
-        }
         let mut keep = |item: Item<'_>| {
             found.matches += 1;
             let Some(line) = item.line() else { return ControlFlow::Continue(()) };
@@ -242,6 +244,12 @@ impl Search {
         Ok(())
     }
 
+    /// Matches have come up that there was no room for: whoever goes on, goes on with them. Who wants no places only
+    /// counts.
+    fn is_full(&self) -> bool {
+        self.limit > 0 && self.found.matches > self.found.positions.len() as u64
+    }
+
     /// A piece was looked at.
     fn behind(&mut self, piece: Piece) {
         let total = self.end.number();
@@ -252,34 +260,21 @@ impl Search {
             (None, None) => total,
         }
         .max(before);
-        let per_line = self.bytes_per_line();
+        let per_line = bytes_per_line(&self.streams);
         self.found.scanned_bytes += (self.found.scanned_lines - before) * per_line;
-        if self.found.positions.len() < self.limit {
+        if !self.is_full() {
             // All of it is behind us.
-            if let (Some(to), [stream]) = (piece.seqs.1, self.streams.all.as_slice()) {
-                if let Some(last) = to.checked_sub(1) {
-                    self.resume.cursor.see(stream.writer, last);
-                }
+            if let (Some(to), [stream]) = (piece.seqs.1, self.streams.all.as_slice())
+                && let Some(last) = to.checked_sub(1)
+            {
+                self.resume.cursor.see(stream.writer, last);
             }
             self.resume.since = piece.times.1.or(self.resume.since);
         }
     }
 
-    fn bytes_per_line(&self) -> u64 {
-        let (mut lines, mut bytes) = (0, 0);
-        for stream in &self.streams.all {
-            if let (Some(some), Some(size)) = (stream.lines, stream.bytes) {
-                lines += some;
-                bytes += size;
-            }
-        }
-        bytes.checked_div(lines).unwrap_or(LINE_BYTES).max(1)
-    }
-
     fn finish(&mut self) -> model::Found {
-        let full = self.found.positions.len() as u64 == self.limit as u64
-            && self.found.matches > self.found.positions.len() as u64;
-        let more = full || !self.found.complete;
+        let more = self.is_full() || !self.found.complete;
         self.found.after = more.then(|| self.resume.word());
         if self.troubles > self.found.troubles.len() {
             let more = self.troubles - self.found.troubles.len();
@@ -296,14 +291,20 @@ impl Search {
 }
 
 /// What is to be looked at, one after the other.
-fn pieces(streams: &Streams, filter: &Filter, end: &Place, resume: &Resume) -> Vec<Piece> {
+fn pieces(
+    streams: &Streams,
+    filter: &Filter,
+    end: &Place,
+    resume: &Resume,
+    lines: u64,
+) -> Vec<Piece> {
     if let ([_], Place(ends)) = (streams.all.as_slice(), end) {
         let last = ends.first().copied().unwrap_or(0);
         let mut from = Place::of(&resume.cursor, &streams.all).number();
         let mut pieces = Vec::new();
-        while from + PIECE < last {
-            pieces.push(Piece { seqs: (from, Some(from + PIECE)), ..Piece::default() });
-            from += PIECE;
+        while from + lines < last {
+            pieces.push(Piece { seqs: (from, Some(from + lines)), ..Piece::default() });
+            from += lines;
         }
         pieces.push(Piece { seqs: (from, None), ..Piece::default() });
         return pieces;
@@ -311,10 +312,21 @@ fn pieces(streams: &Streams, filter: &Filter, end: &Place, resume: &Resume) -> V
     let mut since = resume.since;
     let from = since.max(filter.since);
     let mut pieces = Vec::new();
-    for cut in streams.cuts(end, from, PIECE) {
+    for cut in streams.cuts(end, from, lines) {
         pieces.push(Piece { times: (since, Some(cut)), ..Piece::default() });
         since = Some(cut);
     }
     pieces.push(Piece { times: (since, None), ..Piece::default() });
     pieces
+}
+
+fn bytes_per_line(streams: &Streams) -> u64 {
+    let (mut lines, mut bytes) = (0, 0);
+    for stream in &streams.all {
+        if let (Some(some), Some(size)) = (stream.lines, stream.bytes) {
+            lines += some;
+            bytes += size;
+        }
+    }
+    bytes.checked_div(lines).unwrap_or(LINE_BYTES).max(1)
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::model::{Fault, Line};
+use super::model::{Extent, Fault, Line};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
@@ -54,12 +54,12 @@ pub(super) struct Limits {
 pub(super) type Render<'a> =
     &'a (dyn Fn(&Page, &Read, &Stream, u64, bool) -> Option<Box<RawValue>> + Sync);
 
-/// As [`Line`], its message cut behind so many characters.
+/// As [`Line`].
 pub(super) fn render(
-    chars: usize,
+    extent: Extent,
 ) -> impl Fn(&Page, &Read, &Stream, u64, bool) -> Option<Box<RawValue>> + Sync {
     move |page, line, stream, number, matched| {
-        to_raw_value(&Line::new(page, line, stream, number, matched, chars)).ok()
+        to_raw_value(&Line::new(page, line, stream, number, matched, extent)).ok()
     }
 }
 
@@ -86,6 +86,10 @@ impl Place {
     /// Lines before it.
     pub(super) fn number(&self) -> u64 {
         self.0.iter().sum()
+    }
+
+    fn of_stream(&self, number: usize) -> u64 {
+        self.0.get(number).copied().unwrap_or(0)
     }
 
     pub(super) fn is_start(&self) -> bool {
@@ -200,7 +204,7 @@ impl Streams {
         };
         let Some(stream) = self.all.get(number) else { return Ok(None) };
         if let [_] = self.all.as_slice() {
-            return Ok((seq < self.count_of(number, end)).then_some(Place(vec![seq])));
+            return Ok((seq < end.of_stream(number)).then_some(Place(vec![seq])));
         }
         let filter = Filter { from_seq: seq, ..Filter::default() };
         let found = self.first(stream, Request { filter, ..Request::default() }).await?;
@@ -210,10 +214,6 @@ impl Streams {
             *before = seq;
         }
         Ok(Some(Place(before)))
-    }
-
-    fn count_of(&self, number: usize, end: &Place) -> u64 {
-        end.0.get(number).copied().unwrap_or(0)
     }
 
     /// Before line `number`, or near it where lines have all the same time.
@@ -232,7 +232,7 @@ impl Streams {
             if number - low_number <= NEAR || high_number <= low_number || high.0.0 - low.0.0 <= 1 {
                 break;
             }
-            let time = self.guess(number, &low, &high, attempt);
+            let time = guess(number, &low, &high, attempt);
             let place = self.at(time, end).await?;
             if place.number() <= number {
                 low = (time, place);
@@ -241,28 +241,6 @@ impl Streams {
             }
         }
         self.forward_to(low.1, number).await
-    }
-
-    /// By how lines are spread between two times; every third try in the middle, since they may be spread in
-    /// any way.
-    fn guess(
-        &self,
-        number: u64,
-        low: &(Nanos, Place),
-        high: &(Nanos, Place),
-        attempt: usize,
-    ) -> Nanos {
-        let (from, to) = (low.0.0, high.0.0);
-        let middle = from + (to - from) / 2;
-        if attempt % 3 == 2 {
-            return Nanos(middle);
-        }
-        // A little before, so that little has to be read on.
-        let wanted = number.saturating_sub(NEAR / 2).max(low.1.number());
-        let lines = (high.1.number() - low.1.number()) as f64;
-        let share = (wanted - low.1.number()) as f64 / lines.max(1.0);
-        let time = from + ((to - from) as f64 * share) as i64;
-        Nanos(time.clamp(from + 1, to.max(from + 2) - 1))
     }
 
     fn earliest(&self) -> Nanos {
@@ -431,4 +409,20 @@ fn before(stream: &Stream, lines: u64, time: Nanos) -> u64 {
         return lines;
     }
     (lines as f64 * ((time.0 - from) as f64 / (to - from) as f64)) as u64
+}
+
+/// By how lines are spread between two times; every third try in the middle, since they may be spread in
+/// any way.
+fn guess(number: u64, low: &(Nanos, Place), high: &(Nanos, Place), attempt: usize) -> Nanos {
+    let (from, to) = (low.0.0, high.0.0);
+    let middle = from + (to - from) / 2;
+    if attempt % 3 == 2 {
+        return Nanos(middle);
+    }
+    // A little before, so that little has to be read on.
+    let wanted = number.saturating_sub(NEAR / 2).max(low.1.number());
+    let lines = (high.1.number() - low.1.number()) as f64;
+    let share = (wanted - low.1.number()) as f64 / lines.max(1.0);
+    let time = from + ((to - from) as f64 * share) as i64;
+    Nanos(time.clamp(from + 1, to.max(from + 2) - 1))
 }

@@ -59,7 +59,8 @@ pub(crate) fn frames(data: &[u8]) {
                 put(&segment::file_name(number), &std::mem::take(&mut segment));
                 number += 1 + u32::from(what >> 6);
                 let mut header = Header { number, base: offset, time: Nanos(2) }.encode();
-                header[usize::from(input.byte()).min(segment::HEADER_LEN - 1)] ^= input.byte();
+                let (place, change) = (usize::from(input.byte()), input.byte());
+                header.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= change);
                 segment.extend(header);
             }
         }

@@ -237,6 +237,8 @@ pub(crate) mod fuzz;
 #[cfg(test)]
 mod model;
 #[cfg(any(test, fuzzing))]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "for tests and fuzzers alone")]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "its faults are for tests"))]
 mod simulated;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::reader::{Reader, Secret};
 use super::resolve::is_name;
-use crate::agent::{Input, Kind, Metadata, Otlp};
+use crate::agent::{Input, Kind, Metadata, Otlp, max_connections};
 use crate::capture::file::{Template, cri};
 use crate::listen::Keys;
 
@@ -19,6 +19,9 @@ const GIB: u64 = 1 << 30;
 
 /// After so long without a line, a stream of records has ended.
 const OTLP_IDLE: Duration = Duration::from_secs(600);
+
+/// Clients of records that are connected at the same time.
+const OTLP_CONNECTIONS: usize = 64;
 
 /// Who may write: everybody; who may read: the agent.
 const MODE: u32 = 0o622;
@@ -75,9 +78,14 @@ fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
     let mut ends_after_idle = if otlp.is_some() { Some(OTLP_IDLE) } else { None };
     reader.duration_or_inf("ends_after_idle", SECOND..=YEAR, &mut ends_after_idle);
     let mode = mode(reader);
+    // Records may come from many streams over few connections.
+    let mut connections = if otlp.is_some() { OTLP_CONNECTIONS } else { max_connections() };
+    if matches!(kind, Some(Kind::Otlp | Kind::Socket)) {
+        reader.count("max_connections", 1..=65_536, &mut connections);
+    }
     let metadata = reader.table("metadata").map(metadata).unwrap_or_default();
     let (name, kind) = (name?, kind?);
-    let otlp = otlp.flatten();
+    let (otlp, max_connections) = (otlp.flatten(), connections);
     Some(Input {
         name,
         kind,
@@ -86,6 +94,7 @@ fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
         env_file,
         ends_after_idle,
         mode,
+        max_connections,
         otlp,
         metadata,
     })
@@ -99,7 +108,6 @@ fn otlp(reader: &mut Reader<'_, '_, '_>) -> Option<Otlp> {
     reader.bytes("max_request_bytes", KIB..=GIB, &mut otlp.max_request_bytes);
     reader.bytes("max_decompressed_bytes", KIB..=GIB, &mut otlp.max_decompressed_bytes);
     reader.count("max_requests", 1..=1024, &mut otlp.max_requests);
-    reader.count("max_connections", 1..=65_536, &mut otlp.max_connections);
     otlp.endpoint = endpoint?;
     Some(otlp)
 }

@@ -4,6 +4,7 @@ mod control;
 mod delivery;
 mod fifo;
 mod files;
+mod hostile;
 mod otlp;
 mod sidecar;
 mod socket;

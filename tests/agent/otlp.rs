@@ -145,6 +145,23 @@ fn each_request_has_the_answer_that_otlp_knows() {
 }
 
 #[test]
+fn a_record_of_any_length_up_to_the_longest_line_has_its_message() {
+    let port = free_port();
+    let sandbox = sandbox(&input(port, ""));
+    let agent = Running::start(&sandbox);
+    for length in [70_000, 250_000] {
+        let sent = post(port, &one("r", &length.to_string(), &"x".repeat(length)));
+        assert_eq!(sent.status, 200, "{sent:?}");
+    }
+    agent.stop().expect(0);
+    for length in [70_000, 250_000] {
+        let records = sandbox.records(&format!("r/{length}"));
+        assert_eq!(records.len(), 1);
+        assert_eq!(records[0]["message"].as_str().map(str::len), Some(length));
+    }
+}
+
+#[test]
 fn a_full_spool_asks_the_client_to_wait_and_takes_nothing() {
     let port = free_port();
     let sandbox = sandbox("");

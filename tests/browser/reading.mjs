@@ -95,6 +95,7 @@ await check("a progress bar is one row: as it ended, and with p all its states",
   await page.keyboard.press("p");
   await until("the last state", () => page.locator(".row", { hasText: "epoch 1:  50%" }).count(), (count) => count === 0);
   await page.locator("#search").fill("");
+  await page.locator("#log").focus();
 });
 
 await check("t goes through the times: UTC, local, since the start, since the line before", async () => {
@@ -129,11 +130,10 @@ await check("w wraps long lines, or lets them run on", async () => {
   await until("wrapped again", height, (pixels) => pixels > 30);
   await assertWhole(page);
   await page.locator("#search").fill("");
+  await page.locator("#log").focus();
 });
 
 await check("a click on a number links to the line, with Shift to a range; the link opens there", async () => {
-  await page.keyboard.press("g");
-  await page.locator("#log").focus();
   await page.keyboard.press("g");
   await row(page, "the first line", ({ number }) => number === 1);
   await page.locator(".row .number", { hasText: /^5$/ }).click();
@@ -176,6 +176,16 @@ await check("a copy is what was printed: no numbers, no times", async () => {
     "Collecting package-3==1.3.0 from https://packages.example/simple/package-3/",
     "Collecting package-4",
   ]);
+});
+
+await check("select all is all of the log, also what is not on the screen", async () => {
+  await page.locator("#log").focus();
+  await page.keyboard.press("Control+a");
+  await page.keyboard.press("Control+c");
+  const text = await until("all of it", () => page.evaluate(() => navigator.clipboard.readText()), (copied) => copied.length > 5000);
+  assert.ok(text.startsWith("::group::Install dependencies\nCollecting package-0"));
+  assert.ok(text.includes("evaluating shard 39") && text.includes("MemoryError: CUDA out of memory"));
+  assert.ok(text.includes("raise ConnectionError"), "what is folded is part of it");
 });
 
 await check("the help lists the keys", async () => {

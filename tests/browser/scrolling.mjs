@@ -50,8 +50,10 @@ for (const wrap of [0, 1]) {
 
   await check(`the scroll bar, wrap=${wrap}: anywhere at once, and little is held`, async () => {
     const far = async (share) => {
-      await log.evaluate((element, where) => { element.scrollTop = where * (element.scrollHeight - element.clientHeight); }, share);
-      const all = await until(`at ${share}`, () => rows(page), (found) => found.length > 0 && Math.abs(found[0].number / TOTAL - share) < 0.01);
+      const all = await until(`at ${share}`, async () => {
+        await log.evaluate((element, where) => { element.scrollTop = where * (element.scrollHeight - element.clientHeight); }, share);
+        return rows(page);
+      }, (found) => found.length > 0 && Math.abs(found[0].number / TOTAL - share) < 0.01);
       await assertTrue(page);
       return all;
     };

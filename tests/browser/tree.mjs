@@ -3,7 +3,7 @@
  * how each ended. Given: the run.
  */
 
-import { assert, assertAccessible, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertAccessible, assertWhole, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run] = given;
 const page = await open("/");
@@ -63,6 +63,7 @@ await check("several steps are read together, in the order of time, each with it
   await item(/^All steps/).click();
   await until("the whole run", () => page.url(), (url) => url.includes("step=*") || url.includes("step=%2A"));
   await shown(page);
+  await assertWhole(page);
   await picture(page, "merged-end-light");
 });
 

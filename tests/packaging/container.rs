@@ -1,10 +1,15 @@
 //! `packaging/Containerfile`, and a step's image made as `packaging/README.md` says, run by Podman.
 
 use std::fs;
+use std::os::unix::fs::chown;
 
 use super::podman::Podman;
 use super::{attempt, succeed};
 use crate::support::sandbox::{LOCAL, Output, Sandbox};
+use crate::support::wait;
+
+/// The image's user.
+const NOBODY: u32 = 65532;
 
 /// A sandbox whose folders `store` and `spool` are the containers' `/store` and `/spool`.
 fn sandbox() -> Sandbox {
@@ -89,9 +94,56 @@ fn what_a_killed_container_left_is_delivered_from_the_bare_image() {
     succeed(&mut podman.podman(&["wait", "c"]));
     assert_eq!(sandbox.spooled().len(), 1);
     fs::write(sandbox.path("container/stack.toml"), LOCAL.replace("{sandbox}", "")).unwrap();
-    let options = ["--read-only", &podman.spool()];
+    // As the user who has spooled.
+    let options = ["--read-only", "--user=0", "--no-healthcheck", &podman.spool()];
     let shipped = attempt(&mut podman.run(&options, "steplog", &["ship", "--all"])).expect(0);
     assert!(shipped.errors().contains("1 spool delivered"), "{}", shipped.errors());
     assert_eq!(sandbox.raw("r/s"), b"one\ntwo\n");
     assert!(sandbox.spooled().is_empty());
+}
+
+#[test]
+fn the_image_s_agent_is_nobody_writes_only_to_its_volumes_and_says_whether_it_is_well() {
+    let sandbox = sandbox();
+    let podman = Podman::new(&sandbox);
+    for folder in ["store", "spool"] {
+        chown(sandbox.path(folder), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let input = "[[inputs]]\nname = \"steps\"\nkind = \"fifo\"\npath = \"/spool/train\"\n\
+                 metadata = { pipeline_run_id = \"r\", step_id = \"train\" }\n";
+    let stack = LOCAL.replace("{sandbox}", "") + input;
+    fs::write(sandbox.path("container/stack.toml"), stack).unwrap();
+    let confined = [
+        "--detach",
+        "--read-only",
+        "--read-only-tmpfs=false",
+        "--cap-drop=all",
+        "--security-opt=no-new-privileges",
+        // No systemd here that would ask again and again: the test asks.
+        "--health-interval=disable",
+        &podman.spool(),
+    ];
+    let agent = [&["--name=agent"], &confined[..]].concat();
+    succeed(&mut podman.run(&agent, "steplog", &["agent"]));
+    let health = |name: &str| attempt(&mut podman.podman(&["healthcheck", "run", name])).code;
+    wait::until_true("the agent to be well", || health("agent") == Some(0));
+    let pid = succeed(&mut podman.podman(&["inspect", "--format={{.State.Pid}}", "agent"]));
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    for line in ["Uid:\t65532\t65532\t", "Gid:\t65532\t65532\t", "CapEff:\t0000000000000000\n"] {
+        assert!(status.contains(line), "{status}");
+    }
+    fs::write(sandbox.path("spool/train"), "training\n").unwrap();
+    wait::until_true("the line in the store", || {
+        sandbox.call(["logs", "r/train", "-o", "raw"]).stdout == b"training\n"
+    });
+    succeed(&mut podman.podman(&["stop", "--time=60", "agent"]));
+    assert_eq!(succeed(&mut podman.podman(&["wait", "agent"])), "0");
+    sandbox.verify("r");
+
+    // Where there is no agent nothing is well.
+    let other = [&["--name=other", "--interactive"], &confined[..]].concat();
+    succeed(&mut podman.run(&other, "steplog", &["pipe"]));
+    assert_eq!(health("other"), Some(1));
+    let running = podman.podman(&["inspect", "--format={{.State.Running}}", "other"]);
+    assert_eq!(succeed(&mut { running }), "true");
 }

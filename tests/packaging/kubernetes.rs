@@ -83,8 +83,9 @@ impl<'a> Pod<'a> {
             let image = format!("{}-here", container["image"].as_str().unwrap());
             container["image"] = image.into();
             container["imagePullPolicy"] = "Never".into();
-            // This machine cannot enforce any.
-            container["resources"] = json!({});
+            // Of processor time this machine may have no groups.
+            let memory = container["resources"]["limits"]["memory"].clone();
+            container["resources"] = json!({ "limits": { "memory": memory } });
             for probe in ["restartPolicy", "startupProbe", "livenessProbe"] {
                 container.as_object_mut().unwrap().remove(probe);
             }
@@ -211,6 +212,25 @@ fn where_there_are_no_native_sidecars_the_agent_ends_by_itself() {
     pod.start();
     assert_eq!(succeed(&mut pod.podman(&["wait"], "steplog", &[])), "0");
     assert_eq!(sandbox.records("train/train").len(), 2);
+    sandbox.verify("train");
+}
+
+#[test]
+fn of_a_step_that_is_killed_for_want_of_memory_the_sidecar_delivers_everything_and_says_so() {
+    let sandbox = sandbox();
+    let podman = podman(&sandbox);
+    // It never finds a line end, and so keeps everything.
+    let step = "i=0; while [ $i -lt 500 ]; do echo $i; i=$((i+1)); done; exec tail /dev/zero";
+    let pod = Pod::changed(&sandbox, &podman, "wrapped.yaml", |container| {
+        if name(container) == "train" {
+            container["args"] = json!(["sh", "-c", step]);
+        }
+    });
+    assert_eq!(pod.start().end(), ("137".to_owned(), "0".to_owned()));
+    let expected: String = (0..500).map(|number| format!("{number}\n")).collect();
+    assert_eq!(String::from_utf8(sandbox.raw("train/train")).unwrap(), expected);
+    let listed = sandbox.call(["ls", "train"]).expect(0).text();
+    assert!(listed.contains("failed (SIGKILL, OOMKilled)"), "{listed}");
     sandbox.verify("train");
 }
 

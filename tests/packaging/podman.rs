@@ -57,7 +57,7 @@ impl<'a> Podman<'a> {
         ];
         for (tag, file) in images {
             let mut build = podman.podman(&["build", "--network=none", "--quiet", "--tag", tag]);
-            succeed(build.arg("--file").arg(file).arg(&context));
+            succeed(build.arg("--format=docker").arg("--file").arg(file).arg(&context));
         }
         podman
     }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The spool has lines and nothing else, so that everything behind it is the same for all inputs. Apart from
-//! [`streams`](super::streams), which says whose line it is. A line longer than the lift takes (64 KiB) is
-//! shown as it is.
+//! [`streams`](super::streams), which says whose line it is. A line longer than
+//! `max_line_bytes` comes in parts, which are shown as they are.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -79,6 +79,7 @@ impl Globs {
     }
 
     /// Leaves out files, and folders with all that is in them, that match one of these.
+    #[must_use]
     pub fn excluding(self, exclude: Vec<Template>) -> Self {
         Self { exclude, ..self }
     }

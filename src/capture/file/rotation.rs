@@ -11,6 +11,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use std::{fs, io};
 
 use super::content::Stamp;
@@ -53,6 +54,8 @@ pub(super) struct Sibling {
     pub(super) path: PathBuf,
     pub(super) name: Rotated,
     pub(super) stamp: Stamp,
+    /// When it was made, where the file system says that. Neither a late write nor a rename changes it.
+    born: Option<SystemTime>,
 }
 
 /// What `name` says if it may be a rotated `base`.
@@ -125,7 +128,8 @@ pub(super) fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
         // One that is gone again, or is a link, is none.
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_file() {
-            found.push(Sibling { path: entry.path(), name, stamp: Stamp::of(&metadata) });
+            let (stamp, born) = (Stamp::of(&metadata), metadata.created().ok());
+            found.push(Sibling { path: entry.path(), name, stamp, born });
         }
     }
     let plain: Vec<_> =
@@ -150,9 +154,24 @@ fn sort(found: &mut [Sibling]) {
             // Not both kinds here.
             _ => std::cmp::Ordering::Equal,
         });
+        if counts > 0 && is_newest_first(found) {
+            found.reverse();
+        }
     } else {
         found.sort_by_key(|one| one.stamp.modified);
     }
+}
+
+/// Most count what is old: the highest number was written first. Some count on, and then the times say so: both
+/// when the files were made and when they were written. One alone may mislead: an old file may be written to
+/// late, and a compressed one was made late.
+fn is_newest_first(found: &[Sibling]) -> bool {
+    fn grows<T: Ord>(times: impl Iterator<Item = T> + Clone) -> bool {
+        times.clone().is_sorted_by(|one, other| one >= other) && times.clone().min() != times.max()
+    }
+    grows(found.iter().map(|one| one.stamp.modified))
+        && found.iter().all(|one| one.born.is_some())
+        && grows(found.iter().map(|one| one.born))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -45,6 +45,18 @@ impl Story {
     fn append(&self, name: &str, text: impl AsRef<[u8]>) {
         let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
         file.write_all(text.as_ref()).unwrap();
+    }
+
+    /// Makes a file at a moment that its file system can tell from that of another.
+    fn make_later(&self, name: &str, than: &str) {
+        let born = |name| fs::metadata(self.path(name)).unwrap().created().unwrap();
+        loop {
+            File::create(self.path(name)).unwrap();
+            if born(name) > born(than) {
+                return;
+            }
+            fs::remove_file(self.path(name)).unwrap();
+        }
     }
 
     fn rename(&self, from: &str, to: &str) {
@@ -222,6 +234,29 @@ fn files_rotated_between_two_looks_are_all_read() {
     // No one waits for the writers of files that have newer ones.
     story.check("two\nthree\nfour\n");
     story.check_later("five\n");
+}
+
+/// Some loggers number upwards: the highest is the newest.
+#[test]
+fn numbers_that_grow_are_read_in_their_order_and_once() {
+    let mut story = story();
+    let start = SystemTime::now() - Duration::from_millis(90);
+    story.append("x.log", "one\n");
+    story.check("one\n");
+    for (number, text) in ["two\n", "three\n", "four\n"].into_iter().enumerate() {
+        let rotated = format!("x.log.{number}");
+        story.rename("x.log", &rotated);
+        story.make_later("x.log", &rotated);
+        let file = File::open(story.path(&rotated)).unwrap();
+        file.set_modified(start + Duration::from_millis(number as u64)).unwrap();
+        story.append("x.log", text);
+    }
+    story.check_later("two\nthree\nfour\n");
+    story.rename("x.log", "x.log.3");
+    story.make_later("x.log", "x.log.3");
+    story.append("x.log.3", "late\n");
+    story.append("x.log", "five\n");
+    story.check_later("late\nfive\n");
 }
 
 #[test]

@@ -22,7 +22,7 @@ export class Problem extends Error {
 }
 
 /** Takes a token out of `#token=…`, so that it stays in no history and no copied link. */
-export function takeToken() {
+function takeToken() {
   const match = /^#token=([^&]+)/.exec(location.hash);
   if (!match?.[1]) return;
   sessionStorage.setItem(TOKEN, decodeURIComponent(match[1]));
@@ -83,9 +83,24 @@ export async function request(address, { signal, accept = "application/json", he
  * @returns {Promise<T>}
  */
 export async function get(path, parameters, signal) {
-  const response = await request(url(path, parameters), { signal });
+  const address = url(path, parameters);
+  const asked = early?.address === address ? early.response : undefined;
+  if (asked) early = undefined;
+  const response = (await asked) ?? (await request(address, { signal }));
   return /** @type {T} */ (await response.json());
 }
+
+/** The run that the address names: asked for while other modules are still being loaded. @returns {{ address: string, response: Promise<Response | undefined> } | undefined} */
+function askEarly() {
+  const run = new URLSearchParams(location.search).get("run");
+  if (!run) return undefined;
+  const address = url(runPath(run));
+  // What goes wrong is found out when it is asked for again.
+  return { address, response: request(address).catch(() => undefined) };
+}
+
+takeToken();
+let early = askEarly();
 
 /** @param {unknown} error */
 export function isAbort(error) {
@@ -101,8 +116,12 @@ async function problem(response) {
   } catch {
     body = { detail: text.slice(0, 500) };
   }
-  const title = body.title ?? `The server answered ${response.status}`;
-  return new Problem(response.status, String(title), String(body.detail ?? ""), String(body.next ?? ""));
+  return problemOf({ title: `The server answered ${response.status}`, status: response.status, ...body });
+}
+
+/** @param {{ title?: string, status?: number, detail?: string, next?: string }} body */
+export function problemOf({ title, status, detail, next }) {
+  return new Problem(status ?? 0, title ?? "The server failed", detail ?? "", next ?? "");
 }
 
 /**

@@ -16,7 +16,7 @@ const ENDINGS = { raw: "log", text: "txt", json: "ndjson" };
  * @param {Form} form
  */
 export async function download(run, query, form) {
-  const address = url(`${runPath(run)}/raw`, { ...query, form });
+  const address = url(`${runPath(run)}/raw`, { ...query, form, timestamps: form === "text" });
   const steps = Array.isArray(query["step"]) ? query["step"] : [];
   const name = [run, ...steps].join("-").replace(/[^\w.@-]+/g, "_").slice(0, 100);
   const file = `${name}.${ENDINGS[form]}`;

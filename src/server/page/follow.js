@@ -3,7 +3,7 @@
  * breaks. Knows nothing of rows or scrolling.
  */
 
-import { events, isAbort, runPath } from "./api.js";
+import { events, isAbort, Problem, problemOf, runPath } from "./api.js";
 
 /** Milliseconds before the first try after a break, and at most. */
 const FIRST_WAIT = 500;
@@ -44,6 +44,7 @@ export class Follow {
       } catch (error) {
         if (isAbort(error) || this.stop.signal.aborted) return;
         this.listener.connected(false, error);
+        if (isFinal(error)) return;
       }
       await pause(wait, this.stop.signal);
       wait = Math.min(wait * 2, MOST_WAIT);
@@ -60,12 +61,18 @@ export class Follow {
     if (event.event === "lines") this.listener.lines(data.items);
     else if (event.event === "streams") this.listener.streams(data.streams);
     else if (event.event === "trouble") this.listener.trouble(data);
+    else if (event.event === "problem") throw problemOf(data);
     else if (event.event === "end") {
       this.listener.ended(data.status);
       return true;
     }
     return false;
   }
+}
+
+/** To ask again would give the same answer. @param {unknown} error */
+function isFinal(error) {
+  return error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
 }
 
 /** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */

@@ -14,9 +14,10 @@ import { count, counted, ofLevels, size, statusWords } from "./words.js";
 
 /**
  * @param {Run} run @param {Chosen} chosen @param {string[]} names @param {number} now
+ * @param {number} seen Lines that there are at least; of a step that runs nobody knows more.
  * @param {{ firstError: () => void, level: (level: string) => void }} act
  */
-export function header(run, chosen, names, now, act) {
+export function header(run, chosen, names, now, seen, act) {
   const isAll = names.includes(ALL) || chosen.steps.length !== 1;
   const [step] = chosen.steps;
   const attempt = chosen.attempts.length === 1 ? chosen.attempts[0] : undefined;
@@ -27,7 +28,7 @@ export function header(run, chosen, names, now, act) {
     el("span", { class: `ending ${about.status}` }, words),
     el("span", { title: `From ${about.started}${about.ended ? ` to ${about.ended}` : ""}` }, between(about.started, about.ended, now)),
     el("time", { datetime: about.started }, dayAndMinute(about.started)),
-    ...amounts(chosen, act.level),
+    ...amounts(chosen, seen, act.level),
   ];
   if (!isAll && step && step.attempts.length > 1 && attempt) facts.push(el("span", {}, `attempt ${attempt.attempt} of ${step.attempts.length}`));
   const first = chosen.streams.find((stream) => stream.first_error !== undefined);
@@ -91,14 +92,15 @@ export function whyEmpty(run, chosen, filtered, clear) {
   return [el("h2", {}, "It printed nothing"), el("p", {}, "The step ended without a line on standard output or standard error.")];
 }
 
-/** @param {Chosen} chosen @param {(level: string) => void} level */
-function amounts(chosen, level) {
-  const lines = chosen.streams.reduce((sum, stream) => sum + (stream.lines ?? 0), 0);
+/** @param {Chosen} chosen @param {number} seen @param {(level: string) => void} level */
+function amounts(chosen, seen, level) {
+  const known = chosen.streams.reduce((sum, stream) => sum + (stream.lines ?? 0), 0);
+  const lines = chosen.open ? Math.max(known, seen) : known;
   const bytes = chosen.streams.reduce((sum, stream) => sum + (stream.bytes ?? 0), 0);
   const errors = chosen.streams.reduce((sum, stream) => sum + ofLevels(stream.levels, ["ERROR", "CRITICAL"]), 0);
   const warnings = chosen.streams.reduce((sum, stream) => sum + ofLevels(stream.levels, ["WARNING"]), 0);
   return [
-    lines > 0 && el("span", { title: size(bytes) }, counted(lines, "line")),
+    lines > 0 && el("span", { title: bytes > 0 ? size(bytes) : undefined }, counted(lines, "line")),
     errors > 0 && levelButton("error", counted(errors, "error"), () => level("error")),
     warnings > 0 && levelButton("warning", counted(warnings, "warning"), () => level("warning")),
   ];

@@ -31,10 +31,10 @@ const AGAIN = 3000;
  */
 
 export class Numbered {
-  /** @param {string} run @param {import("./api.js").Parameters} selection @param {Listener} listener */
-  constructor(run, selection, listener) {
+  /** @param {string} run @param {import("./api.js").Parameters} query @param {Listener} listener */
+  constructor(run, query, listener) {
     this.path = `${runPath(run)}/lines`;
-    this.selection = selection;
+    this.query = query;
     this.listener = listener;
     this.total = 0;
     this.complete = false;
@@ -79,6 +79,8 @@ export class Numbered {
   async open(where) {
     const answer = await this.#fetch({ ...where, count: WINDOW });
     this.#take(answer);
+    // What stands before the place is read with it.
+    if ((where.around ?? where.at) && answer.before) this.#take(await this.#fetch({ cursor: answer.before, count: -AHEAD }));
     if (where.around) {
       const [writer = "", seq = ""] = split(where.around);
       return this.rowOf(writer, Number(seq)) ?? answer.start;
@@ -123,11 +125,17 @@ export class Numbered {
 
   /** @param {number} number */
   #isWhole(number) {
+    return this.#firstMissing(number) === undefined;
+  }
+
+  /** @param {number} number */
+  #firstMissing(number) {
     const lines = this.#windows.get(number);
-    if (!lines) return false;
-    const rows = Math.min(WINDOW, this.total - number * WINDOW);
-    for (let at = 0; at < rows; at += 1) if (!lines[at]) return false;
-    return true;
+    const first = number * WINDOW;
+    if (!lines) return first;
+    const rows = Math.min(WINDOW, this.total - first);
+    for (let at = 0; at < rows; at += 1) if (!lines[at]) return first + at;
+    return undefined;
   }
 
   /** @param {number} number */
@@ -148,8 +156,8 @@ export class Numbered {
 
   /** Asks until the whole window is there. @param {number} number @param {AbortSignal} signal */
   async #fill(number, signal) {
-    const start = number * WINDOW;
-    const end = Math.min(start + WINDOW, this.total);
+    const end = Math.min((number + 1) * WINDOW, this.total);
+    const start = this.#firstMissing(number) ?? end;
     /** @type {import("./api.js").Parameters} */
     let ask = { start, count: end - start };
     for (let round = 0; round < MOST_ROUNDS; round += 1) {
@@ -166,7 +174,7 @@ export class Numbered {
 
   /** @param {import("./api.js").Parameters} ask @param {AbortSignal} [signal] @returns {Promise<Window>} */
   #fetch(ask, signal) {
-    return get(this.path, { ...this.selection, ...ask }, signal);
+    return get(this.path, { ...this.query, ...ask }, signal);
   }
 
   /** @param {Window} answer */

@@ -4,18 +4,18 @@
  * what is new. What is around it (bar, header, tree) is told through `Told`, and lives in main.js.
  */
 
-import { get, isAbort, runPath } from "./api.js";
-import * as copying from "./copy.js";
+import { isAbort, Problem } from "./api.js";
+import { listenForCopies } from "./copy.js";
+import { Errors, firstError } from "./errors.js";
 import { Folds } from "./folds.js";
 import { Follow } from "./follow.js";
 import { Numbered, split } from "./lines.js";
+import { chosenBy, extended, firstOf, lookOf } from "./look.js";
 import { Matching } from "./matching.js";
-import { finder } from "./pattern.js";
 import { emptyRow, lineRow, placeOf } from "./rows.js";
 import { Search } from "./search.js";
 import { Sections } from "./sections.js";
-import { choose, conditionsOf, isFiltered, labelsOf, searchOf, selectionOf } from "./selection.js";
-import { millis } from "./time.js";
+import { choose, conditionsOf, formOf, isFiltered, searchOf, selectionOf } from "./selection.js";
 import { Viewport } from "./viewport.js";
 
 /** @typedef {import("./types.js").Line} Line */
@@ -50,7 +50,7 @@ export class Log {
     this.canvas = canvas;
     this.told = told;
     this.search = new Search(() => this.#searched(), (error) => told.failed(error));
-    this.errors = new Search(() => {}, (error) => told.failed(error));
+    this.errors = new Errors((error) => told.failed(error));
     this.viewport = new Viewport(scroller, canvas, {
       make: (row) => this.#make(row),
       shown: (first, last) => this.source?.want(first, last),
@@ -65,10 +65,8 @@ export class Log {
     /** @type {"off" | "on" | "paused" | "broken"} */
     this.live = "off";
     this.opening = 0;
-    /** Lines there were when errors were looked for. */
-    this.errorsOf = -1;
     canvas.addEventListener("click", (event) => this.#clicked(event));
-    document.addEventListener("copy", (event) => this.#copied(event));
+    listenForCopies(canvas, () => this.source, (row) => this.viewport.heights.of(row) === 0, (row) => this.#fetchRow(row), told.say);
   }
 
   /** @type {Follow | undefined} */
@@ -82,6 +80,8 @@ export class Log {
   #view;
   /** @type {WeakMap<HTMLElement, Line>} */
   #drawn = new WeakMap();
+  /** How often the reader has gone somewhere. */
+  #turns = 0;
 
   /** Shows a selection, at the place of the view, or where it went wrong, or at its end while it runs. @param {Run} run @param {View} view @param {{ keep?: boolean }} [options] `keep`: at what is in sight now. */
   async open(run, view, { keep = false } = {}) {
@@ -101,7 +101,7 @@ export class Log {
       troubled: (/** @type {import("./types.js").Trouble[]} */ troubles) => opening === this.opening && this.told.troubled(troubles),
     };
     const filtered = isFiltered(view);
-    const source = filtered ? new Matching(run.pipeline_run_id, selection, conditionsOf(view), listener) : new Numbered(run.pipeline_run_id, selection, listener);
+    const source = filtered ? new Matching(run.pipeline_run_id, selection, { ...conditionsOf(view), ...formOf(view) }, listener) : new Numbered(run.pipeline_run_id, { ...selection, ...formOf(view) }, listener);
     this.source = source;
     this.#folds = new Folds(source);
     this.#folds.unfolded = view.unfolded;
@@ -110,7 +110,8 @@ export class Log {
     this.viewport.measuring = view.wrap;
     this.viewport.reset(0, ROW);
     const around = here ?? firstOf(view.line);
-    const where = around && !stay ? { around } : await this.#whereToBegin(chosen, selection, filtered, stay);
+    /** @type {{ start?: number, around?: string }} */
+    const where = stay ? { start: -500 } : around ? { around } : await this.#whereToBegin(run, view, chosen);
     if (opening !== this.opening) return;
     const row = await source.open(where);
     if (opening !== this.opening) return;
@@ -119,7 +120,7 @@ export class Log {
     else if (where.around && !here) await this.#show(row, where.around);
     else this.viewport.goTo(row, "top");
     this.viewport.pinned = isEnd && chosen.open;
-    if (view.query) void this.startSearch(run, view);
+    if (view.query) void this.startSearch(run, view, { go: !keep && !view.line });
     if (chosen.open) void this.#startFollowing(source, chosen, opening);
   }
 
@@ -158,8 +159,10 @@ export class Log {
     if (before?.time !== view.time || before.wrap !== view.wrap) this.viewport.relayout(ROW, view.wrap);
   }
 
-  /** @param {Run} run @param {View} view */
-  async startSearch(run, view) {
+  /** Searches, and goes to the first match unless the reader has gone elsewhere by then. @param {Run} run @param {View} view @param {{ go: boolean }} options */
+  async startSearch(run, view, { go }) {
+    const turns = this.#turns;
+    this.#view = view;
     this.#setLook(run, view, choose(run, view));
     this.viewport.invalidate(0, Number.MAX_SAFE_INTEGER);
     if (!view.query) {
@@ -168,55 +171,67 @@ export class Log {
       return;
     }
     const done = await this.search.start(run.pipeline_run_id, { ...selectionOf(run, view), ...conditionsOf(view), ...searchOf(view) });
-    if (done && !view.line && this.current === "") this.goToNearestMatch();
+    if (done && go && turns === this.#turns) this.goToNearestMatch();
   }
 
   goToNearestMatch() {
-    const position = this.search.nearest(this.#numberInSight());
+    const number = this.#numberInSight();
+    if (!this.search.covers(number)) return void this.nextMatch(1);
+    const position = this.search.nearest(number);
     if (position) void this.#reveal(position);
     this.told.search();
   }
 
   /** @param {1 | -1} step */
-  nextMatch(step) {
-    const position = this.search.next(this.#numberOfCurrent(step), step);
-    if (position) void this.#reveal(position);
+  async nextMatch(step) {
+    const turn = ++this.#turns;
+    const number = this.#numberOfCurrent(step);
+    const position = this.search.covers(number) ? this.search.next(number, step) : await this.#matchBeside(step);
+    if (position && turn === this.#turns) await this.#reveal(position);
     this.told.search();
+  }
+
+  /** @param {1 | -1} step */
+  async #matchBeside(step) {
+    if (!this.#run || !this.#view) return undefined;
+    const conditions = { ...conditionsOf(this.#view), ...searchOf(this.#view) };
+    try {
+      return await this.search.beside(this.#run.pipeline_run_id, selectionOf(this.#run, this.#view), conditions, this.place, step);
+    } catch (error) {
+      this.told.failed(error);
+      return undefined;
+    }
   }
 
   /** @param {1 | -1} step */
   async nextError(step) {
+    const turn = ++this.#turns;
     if (!this.#run || !this.#view) return;
-    const { total } = this.source ?? { total: 0 };
-    if (!this.errors.asked || total !== this.errorsOf) {
-      this.errorsOf = total;
-      const conditions = { ...selectionOf(this.#run, this.#view), ...conditionsOf({ ...this.#view, level: "ERROR" }), level: "error" };
-      if (!(await this.errors.start(this.#run.pipeline_run_id, conditions))) return;
-      this.errors.positions = headsOnly(this.errors.positions);
-    }
+    if (!(await this.errors.ready(this.#run, this.#view, this.source?.total ?? 0))) return;
+    // Meanwhile the reader may have gone elsewhere.
+    if (turn !== this.#turns) return;
     const position = this.errors.next(this.#numberOfCurrent(step), step);
-    if (!position) {
-      this.told.say("No errors here");
-      return;
-    }
-    await this.#reveal(position);
-    this.told.say(`Error ${this.errors.at + 1} of ${this.errors.positions.length}`);
+    if (position) await this.#reveal(position);
+    this.told.say(this.errors.words);
   }
 
-  goToFirstError() {
-    this.current = "";
-    this.errors.at = -1;
+  async goToFirstError() {
+    const turn = ++this.#turns;
+    if (!this.#run || !this.#view) return;
     this.viewport.pinned = false;
-    void this.#firstError().then((line) => line && this.#reveal({ number: line.number ?? -1, writer: line.writer, seq: line.seq, time: line.time }));
+    const line = await this.#firstError(this.#run, this.#view);
+    if (line && turn === this.#turns) await this.#reveal({ number: -1, writer: line.writer, seq: line.seq, time: line.time });
   }
 
   /** @param {number} row */
   goToRow(row) {
+    this.#turns += 1;
     this.viewport.pinned = false;
     this.viewport.goTo(Math.max(0, Math.min(row, (this.source?.total ?? 1) - 1)), "middle");
   }
 
   goToTop() {
+    this.#turns += 1;
     this.current = "";
     if (this.source instanceof Matching) return void this.#reopen({ start: 0 });
     this.viewport.pinned = false;
@@ -224,6 +239,7 @@ export class Log {
   }
 
   goToBottom() {
+    this.#turns += 1;
     this.current = "";
     if (this.source instanceof Matching && !this.source.atEnd) return void this.#reopen({ start: -1 });
     this.viewport.pinned = this.live !== "off";
@@ -242,14 +258,16 @@ export class Log {
 
   /** @param {1 | -1} step */
   async nextSection(step) {
+    const turn = ++this.#turns;
     if (!this.#run || !this.#view || !(this.source instanceof Numbered)) return;
     const sections = new Sections(this.#run.pipeline_run_id, selectionOf(this.#run, this.#view));
     const marks = (await sections.marks()).filter(({ kind }) => kind !== "end");
+    if (turn !== this.#turns) return;
     const here = this.#numberOfCurrent(step);
     const mark = step > 0 ? marks.find(({ row }) => row > here) : marks.findLast(({ row }) => row < here);
     if (!mark) return this.told.say(step > 0 ? "No section below" : "No section above");
     await this.#fetchRow(mark.row);
-    await this.#show(mark.row, "");
+    if (turn === this.#turns) await this.#show(mark.row, "");
   }
 
   /** The line of the address has changed. @param {View} view */
@@ -270,28 +288,25 @@ export class Log {
 
   /** `writer:seq` of the line that was gone to, or the first in sight. */
   get place() {
-    return this.current || (this.#placeInSight() ?? "");
+    return this.#rowOfCurrent() === undefined ? (this.#placeInSight() ?? "") : this.current;
   }
 
-  /** @param {import("./selection.js").Chosen} chosen @param {import("./api.js").Parameters} selection @param {boolean} filtered @param {boolean} atEnd */
-  async #whereToBegin(chosen, selection, filtered, atEnd) {
-    if (chosen.open || atEnd) return { start: -500 };
+  /** At the end while it runs, at the first error if it failed, else at the beginning. @param {Run} run @param {View} view @param {import("./selection.js").Chosen} chosen @returns {Promise<{ start: number } | { around: string }>} */
+  async #whereToBegin(run, view, chosen) {
+    if (chosen.open) return { start: -500 };
     const failed = chosen.streams.some((stream) => stream.status === "failed" || stream.status === "interrupted");
-    if (!failed || filtered) return { start: 0 };
-    const line = chosen.streams.some((stream) => stream.first_error !== undefined) ? await this.#firstError(selection) : undefined;
+    if (!failed || isFiltered(view)) return { start: 0 };
+    const known = chosen.streams.some((stream) => stream.first_error);
+    const line = known ? await this.#firstError(run, view) : undefined;
     return line ? { around: placeOf(line) } : { start: -500 };
   }
 
-  /** @param {import("./api.js").Parameters} [selection] @returns {Promise<Line | undefined>} */
-  async #firstError(selection) {
-    if (!this.#run || !this.#view) return undefined;
-    const query = { ...(selection ?? selectionOf(this.#run, this.#view)), level: "error", limit: 1, start: "oldest" };
+  /** @param {Run} run @param {View} view @returns {Promise<Line | undefined>} */
+  async #firstError(run, view) {
     try {
-      /** @type {import("./types.js").Page} */
-      const page = await get(`${runPath(this.#run.pipeline_run_id)}/logs`, query);
-      return page.items[0];
+      return await firstError(run, view);
     } catch (error) {
-      if (!isAbort(error)) this.told.failed(error);
+      this.told.failed(error);
       return undefined;
     }
   }
@@ -319,7 +334,8 @@ export class Log {
       trouble: (trouble) => this.told.troubled([trouble]),
       connected: (connected, error) => {
         this.live = connected ? "on" : "broken";
-        if (error) this.told.failed(error);
+        // A connection that broke is taken up again; only what the server says needs words.
+        if (error instanceof Problem && error.status > 0) this.told.failed(error);
         this.told.following();
       },
       ended: () => {
@@ -349,6 +365,7 @@ export class Log {
 
   /** @param {boolean} byReader */
   #moved(byReader) {
+    if (byReader) this.#turns += 1;
     if (byReader) this.viewport.pinned = this.live !== "off" && this.viewport.atEnd;
     if (this.viewport.atEnd) this.unseen = 0;
     this.told.following();
@@ -392,17 +409,7 @@ export class Log {
 
   /** @param {Run} run @param {View} view @param {import("./selection.js").Chosen} chosen */
   #setLook(run, view, chosen) {
-    const starts = chosen.streams.map((stream) => millis(stream.started));
-    const search = view.query ? { text: view.query, fixed: !view.regex, ignoreCase: !view.matchCase } : undefined;
-    this.#look = {
-      time: view.time,
-      start: starts.length > 0 ? Math.min(...starts) : millis(run.started),
-      labels: labelsOf(chosen.streams),
-      find: finder(search),
-      onlyMatches: view.filter && view.query !== "",
-      long: this.#look.long,
-      progress: view.progress,
-    };
+    this.#look = lookOf(run, view, chosen, this.#look.long);
     const widest = Math.max(0, ...[...this.#look.labels.values()].map(({ text }) => text.length));
     this.canvas.style.setProperty("--label", String(Math.min(24, widest)));
     this.scroller.classList.toggle("wrap", view.wrap);
@@ -421,7 +428,7 @@ export class Log {
       row,
       total,
       previous: source?.at(row - 1),
-      chosen: this.#isChosen(line),
+      chosen: chosenBy(this.#view?.line ?? "", line),
       current: place === this.current,
       isMatch: this.search.places.has(place),
       group,
@@ -432,14 +439,6 @@ export class Log {
     return element;
   }
 
-  /** @param {Line} line */
-  #isChosen(line) {
-    const match = /^(.*):(\d+)(?:-(\d+))?$/.exec(this.#view?.line ?? "");
-    if (!match || match[1] !== line.writer) return false;
-    const from = Number(match[2]);
-    return line.seq >= from && line.seq <= Number(match[3] ?? from);
-  }
-
   /** Goes to a place, and opens what hides it. @param {Position} position */
   async #reveal(position) {
     const { source } = this;
@@ -448,7 +447,7 @@ export class Log {
     const place = `${position.writer}:${position.seq}`;
     let row = source.rowOf(position.writer, position.seq);
     if (row === undefined) {
-      const opening = this.opening;
+      const [opening, turn] = [this.opening, this.#turns];
       try {
         if (source instanceof Matching) this.viewport.reset(0, ROW);
         row = await source.open({ around: place });
@@ -456,7 +455,7 @@ export class Log {
         if (!isAbort(error)) this.told.failed(error);
         return;
       }
-      if (opening !== this.opening) return;
+      if (opening !== this.opening || turn !== this.#turns) return;
     }
     await this.#show(row, place);
   }
@@ -527,15 +526,19 @@ export class Log {
     this.told.search();
   }
 
-  /** @param {1 | -1} step The number to go on from. */
+  /** The number to go on from: of the line that was gone to, unless it has been scrolled away from. @param {1 | -1} step */
   #numberOfCurrent(step) {
-    if (this.current) {
-      const [writer, seq] = split(this.current);
-      const row = this.source?.rowOf(writer, Number(seq));
-      const number = row === undefined ? undefined : this.source?.at(row)?.number;
-      if (number !== undefined) return number;
-    }
-    return step > 0 ? this.#numberInSight() - 1 : this.#numberInSight();
+    const row = this.#rowOfCurrent();
+    const number = row === undefined ? undefined : this.source?.at(row)?.number;
+    return number ?? (step > 0 ? this.#numberInSight() - 1 : this.#numberInSight());
+  }
+
+  /** The row that was gone to, if it is in sight. */
+  #rowOfCurrent() {
+    if (!this.current) return undefined;
+    const [writer, seq] = split(this.current);
+    const row = this.source?.rowOf(writer, Number(seq));
+    return row !== undefined && row >= this.viewport.first && row <= this.viewport.last ? row : undefined;
   }
 
   #numberInSight() {
@@ -564,58 +567,9 @@ export class Log {
     } else if (does === "whole") this.told.whole(line);
     else if (target.closest(".number") && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
-      this.#link(line, event.shiftKey);
+      const from = this.#view?.line ?? "";
+      if (event.shiftKey) document.getSelection()?.removeAllRanges();
+      this.told.view({ line: event.shiftKey ? extended(from, line) : from === placeOf(line) ? "" : placeOf(line) });
     }
   }
-
-  /** @param {Line} line @param {boolean} extend */
-  #link(line, extend) {
-    const [writer, seq] = split(firstOf(this.#view?.line ?? "") ?? "");
-    const place = placeOf(line);
-    if (extend && writer === line.writer) {
-      const [from, to] = [Number(seq), line.seq].sort((left, right) => left - right);
-      document.getSelection()?.removeAllRanges();
-      this.told.view({ line: from === to ? place : `${writer}:${from}-${to}` });
-    } else this.told.view({ line: this.#view?.line === place ? "" : place });
-  }
-
-  /** @param {ClipboardEvent} event */
-  #copied(event) {
-    const { source } = this;
-    const ends = copying.ends(this.canvas);
-    if (!source || !ends || !event.clipboardData) return;
-    const lines = ends[1].row - ends[0].row + 1;
-    event.preventDefault();
-    if (lines > copying.MOST_LINES) return this.told.say("That is more than a copy should hold: download it instead");
-    /** @param {number} row */
-    const isLeftOut = (row) => {
-      const line = source.at(row);
-      return Boolean(line?.progress) && this.viewport.heights.of(row) === 0;
-    };
-    if (copying.isHere(source, ends)) {
-      event.clipboardData.setData("text/plain", copying.text(source, ends, isLeftOut));
-      return;
-    }
-    void this.#copyLater(source, ends, isLeftOut);
-  }
-
-  /** Lines in the middle have been dropped: they are fetched first. @param {Numbered | Matching} source @param {[copying.End, copying.End]} ends @param {(row: number) => boolean} isLeftOut */
-  async #copyLater(source, ends, isLeftOut) {
-    for (let row = ends[0].row; row <= ends[1].row; row += 1) await this.#fetchRow(row);
-    await navigator.clipboard.writeText(copying.text(source, ends, isLeftOut));
-    this.told.say("Copied");
-  }
-}
-
-/** `writer:seq` of a line, or of the first of a range. @param {string} line */
-function firstOf(line) {
-  return /^.*:\d+/.exec(line)?.[0];
-}
-
-/** Errors that follow each other line by line are one: the lines of a traceback. @param {Position[]} positions */
-function headsOnly(positions) {
-  return positions.filter((position, at) => {
-    const before = positions[at - 1];
-    return !(before && before.writer === position.writer && before.seq + 1 === position.seq);
-  });
 }

@@ -3,7 +3,7 @@
  * in a module of its own; here is only who tells whom.
  */
 
-import { get, isAbort, Problem, runPath, setToken, takeToken } from "./api.js";
+import { get, isAbort, Problem, runPath, setToken } from "./api.js";
 import { Strip } from "./density.js";
 import { byId, el, fill, icon } from "./dom.js";
 import { download } from "./download.js";
@@ -29,7 +29,6 @@ const TYPED = 250;
 /** Buckets of the strip. */
 const BUCKETS = 400;
 
-takeToken();
 applyTheme();
 const state = new State();
 /** @type {Run | undefined} */
@@ -85,7 +84,7 @@ async function viewed(view, before) {
   const filter = differs("filter") || (view.filter && differs("query", "regex", "matchCase"));
   if (differs("steps", "attempt", "source")) return openLog(view, false);
   if (differs("level", "iostream", "progress") || (filter && (view.query || before?.query))) return openLog(view, true);
-  if (differs("query", "regex", "matchCase")) return log.startSearch(run, view);
+  if (differs("query", "regex", "matchCase")) return log.startSearch(run, view, { go: true });
   if (differs("time", "wrap", "unfolded")) log.restyle(run, view);
   if (differs("line")) await log.choose(view);
 }
@@ -99,6 +98,7 @@ async function openRun(view) {
   troubles.clear();
   log.close();
   page.classList.toggle("at-runs", view.run === "");
+  page.classList.remove("no-run");
   byId("run-name").textContent = view.run;
   fill(byId("header"));
   fill(byId("tree"));
@@ -134,13 +134,16 @@ async function openLog(view, keep) {
   drawHeader();
   drawTree();
   fill(byId("empty"));
-  byId("log").focus({ preventScroll: true });
+  if (!tree.byKey || !byId("tree").contains(document.activeElement)) byId("log").focus({ preventScroll: true });
   lookAgain();
+  page.classList.add("is-loading");
   try {
     await log.open(run, view, { keep });
   } catch (error) {
     if (mine === turn && !isAbort(error)) failed(error);
     return;
+  } finally {
+    if (mine === turn) page.classList.remove("is-loading");
   }
   if (mine !== turn) return;
   drawPlace();
@@ -159,6 +162,8 @@ async function refresh() {
     const hadNothing = choose(run, state.view).streams.length === 0;
     const chosenBefore = chooseSteps(run, state.view).join("\n");
     run = found;
+    // The server is there again.
+    if (problem?.status === 0) problem = undefined;
     drawHeader();
     drawTree();
     // What is followed stays, even if another step would be chosen by now.
@@ -199,9 +204,19 @@ function notThere(error, view) {
   if (!(error instanceof Problem)) return failed(error);
   const empty = byId("empty");
   if (error.status === 401) return askForToken(empty);
-  fill(empty, el("h2", {}, error.title), error.detail && el("p", {}, error.detail), error.next && el("p", { class: "next" }, error.next), el("p", {}, backToRuns()));
+  page.classList.add("no-run");
+  if (error.status === 404) {
+    fill(empty, el("h1", {}, `There is no run ${view.run} here`), el("p", {}, "It may not have begun yet, or nothing of it has arrived: this page looks again by itself."), el("p", {}, backToRuns()));
+  } else {
+    fill(empty, el("h1", {}, sentence(error.title)), error.detail && el("p", {}, sentence(error.detail)), error.next && el("p", {}, sentence(error.next)), el("p", {}, backToRuns()));
+  }
   if (error.status !== 404) return;
   again = setTimeout(() => view.run === state.view.run && void openRun(state.view), LOOK_AGAIN);
+}
+
+/** Words of the server as a sentence. @param {string} words */
+function sentence(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?…]$/.test(words) ? "" : ".");
 }
 
 /** @param {HTMLElement} empty */
@@ -214,7 +229,8 @@ function askForToken(empty) {
     void openRun(state.view);
   });
   page.classList.remove("at-runs");
-  fill(empty, el("h2", {}, "This server wants a token"), el("p", {}, "Whoever started it has one. It is kept until this tab is closed."), form);
+  page.classList.add("no-run");
+  fill(empty, el("h1", {}, "This server wants a token"), el("p", {}, "Whoever started it has one. It is kept until this tab is closed."), form);
   field.focus();
 }
 
@@ -243,8 +259,8 @@ function drawHeader() {
   if (!run) return;
   const chosen = choose(run, state.view);
   const names = chooseSteps(run, state.view);
-  fill(byId("header"), ...header(run, chosen, names, Date.now(), {
-    firstError: () => log.goToFirstError(),
+  fill(byId("header"), ...header(run, chosen, names, Date.now(), isFiltered(state.view) ? 0 : (log.source?.total ?? 0), {
+    firstError: () => void log.goToFirstError(),
     level: (level) => state.change({ level: state.view.level === level ? "" : level }),
   }));
   const step = chosen.steps.length === 1 ? chosen.steps[0] : undefined;
@@ -262,7 +278,7 @@ function drawBanners() {
       problem = undefined;
       drawBanners();
     });
-    all.push(banner("error", `${problem.title}.`, [problem.detail, problem.next].filter(Boolean).join(" "), close));
+    all.push(banner("error", sentence(problem.title), [problem.detail, problem.next].filter(Boolean).map(sentence).join(" "), close));
   }
   fill(byId("banners"), ...all);
 }
@@ -289,7 +305,7 @@ function drawSearch() {
   for (const id of ["next", "previous"]) /** @type {HTMLButtonElement} */ (byId(id)).disabled = positions.length === 0;
   if (!asked) return void (field.textContent = "");
   const all = `${count(matches)}${complete || busy ? "" : "+"}`;
-  field.textContent = busy && matches === 0 ? "searching…" : matches === 0 ? "no match" : at < 0 ? `${all} ${matches === 1 ? "match" : "matches"}` : `${count(at + 1)} / ${all}`;
+  field.textContent = busy && at < 0 ? (matches === 0 ? "searching…" : `${all} so far`) : matches === 0 ? "no match" : at < 0 ? `${all} ${matches === 1 ? "match" : "matches"}` : `${count(at + 1)} / ${all}`;
 }
 
 function drawFollowing() {
@@ -379,8 +395,8 @@ function wire() {
     drawTheme();
   });
   on("show-help", () => helpDialog.showModal());
-  on("next", () => log.nextMatch(1));
-  on("previous", () => log.nextMatch(-1));
+  on("next", () => void log.nextMatch(1));
+  on("previous", () => void log.nextMatch(-1));
   on("follow", () => log.toggleFollowing());
   on("new-lines", () => log.goToBottom());
   for (const name of /** @type {const} */ (["wrap", "regex", "matchCase", "filter", "progress", "unfolded"])) {
@@ -394,7 +410,7 @@ function wire() {
       if (!run) return;
       const [what, form] = (button.dataset["download"] ?? "").split(" ");
       const all = { attempt: "all" };
-      const view = { ...selectionOf(run, state.view), ...conditionsOf(state.view), progress: "" };
+      const view = { ...selectionOf(run, state.view), ...conditionsOf(state.view) };
       void save(what === "all" ? all : view, /** @type {import("./download.js").Form} */ (form));
     });
   }
@@ -411,6 +427,7 @@ function wire() {
   setInterval(() => {
     if (!run || document.hidden || !isOpen(run.status)) return;
     drawHeader();
+    tree.tick(Date.now());
   }, 1000);
 }
 
@@ -431,7 +448,7 @@ function wireSearch() {
   searchField.addEventListener("keydown", (event) => {
     if (event.key === "Enter") {
       event.preventDefault();
-      if (!apply()) log.nextMatch(event.shiftKey ? -1 : 1);
+      if (!apply()) void log.nextMatch(event.shiftKey ? -1 : 1);
     } else if (event.key === "Escape") {
       event.preventDefault();
       event.stopPropagation();
@@ -447,7 +464,7 @@ function wireKeys() {
   /** @type {import("./keyboard.js").Key[]} */
   const table = [
     { keys: ["/"], what: "search the whole log", act: () => { searchField.focus(); searchField.select(); } },
-    { keys: ["n", "N"], what: "next match, match before", act: (key) => log.nextMatch(key === "n" ? 1 : -1) },
+    { keys: ["n", "N"], what: "next match, match before", act: (key) => void log.nextMatch(key === "n" ? 1 : -1) },
     { keys: ["e", "E"], what: "next error, error before", act: (key) => void log.nextError(key === "e" ? 1 : -1) },
     { keys: ["g", "G"], what: "first line, last line", act: (key) => (key === "g" ? log.goToTop() : log.goToBottom()) },
     { keys: ["Home", "End"], what: "the same", act: (key) => (key === "Home" ? log.goToTop() : log.goToBottom()) },

@@ -9,6 +9,8 @@ import { split } from "./lines.js";
 
 /** Lines of one request. */
 const PAGE = 500;
+/** Requests until a short answer is known to be all there is: answers are limited in bytes too. */
+const MOST_ROUNDS = 4;
 /** Rows from an end at which more are fetched. */
 const NEAR = 150;
 
@@ -19,13 +21,13 @@ export class Matching {
   /**
    * @param {string} run
    * @param {import("./api.js").Parameters} selection
-   * @param {import("./api.js").Parameters} conditions
+   * @param {import("./api.js").Parameters} query Conditions, and how lines come.
    * @param {import("./lines.js").Listener} listener
    */
-  constructor(run, selection, conditions, listener) {
+  constructor(run, selection, query, listener) {
     this.run = runPath(run);
     this.selection = selection;
-    this.query = { ...selection, ...conditions };
+    this.query = { ...selection, ...query };
     this.listener = listener;
     /** @type {Line[]} */
     this.lines = [];
@@ -75,10 +77,9 @@ export class Matching {
     const newest = (where.start ?? 0) < 0;
     const page = await this.#fetch({ start: newest ? "newest" : "oldest" });
     this.lines = page.items;
-    this.#before = newest && page.items.length >= PAGE ? page.before : null;
-    this.#after = page.after;
-    this.#ended = newest || page.items.length < PAGE;
-    if (this.#ended) this.end = page.after ?? undefined;
+    this.#before = page.before;
+    this.#setEnd(page, newest);
+    if (!newest) await this.#fillPage();
     this.#tell(0, this.lines.length, page);
     return newest ? this.lines.length - 1 : 0;
   }
@@ -106,19 +107,33 @@ export class Matching {
   async #openAround(around) {
     const [writer, seq] = split(around);
     const here = await get(`${this.run}/lines`, { ...this.selection, around, count: 1 }, this.#closed.signal);
-    const { before, after } = /** @type {Page} */ (here);
-    if (!after) return undefined;
+    const { before } = /** @type {Page} */ (here);
     const [older, newer] = await Promise.all([
       before ? this.#fetch({ before }) : { items: [], before: null },
-      before ? this.#fetch({ after: before }) : this.#fetch({ after }),
+      this.#fetch(before ? { after: before } : { start: "oldest" }),
     ]);
     this.lines = [...older.items, ...newer.items];
-    this.#before = older.items.length >= PAGE ? older.before : null;
-    this.#after = newer.after;
-    this.#ended = newer.items.length < PAGE;
-    if (this.#ended) this.end = newer.after ?? undefined;
+    this.#before = older.before;
+    this.#setEnd(newer, false);
+    await this.#fillPage();
     this.#tell(0, this.lines.length, newer);
     return this.rowOf(writer, Number(seq)) ?? Math.max(0, Math.min(older.items.length, this.lines.length - 1));
+  }
+
+  /** Behind these lines. @param {Page} page @param {boolean} isLast */
+  #setEnd(page, isLast) {
+    this.#after = page.after ?? this.#after;
+    this.#ended = isLast || !page.after || page.items.length === 0;
+    if (this.#ended) this.end = this.#after ?? undefined;
+  }
+
+  /** Goes on until there is enough to see, or no more. */
+  async #fillPage() {
+    for (let round = 0; round < MOST_ROUNDS && !this.#ended && this.lines.length < PAGE; round += 1) {
+      const page = await this.#fetch({ after: this.#after });
+      this.lines.push(...page.items);
+      this.#setEnd(page, false);
+    }
   }
 
   /** @param {"before" | "after"} side */
@@ -138,7 +153,7 @@ export class Matching {
 
   /** @param {Page} page */
   #takeBefore(page) {
-    this.#before = page.items.length >= PAGE ? page.before : null;
+    this.#before = page.before;
     this.lines.unshift(...page.items);
     this.listener.before(page.items.length);
     this.#tell(0, page.items.length, page);
@@ -147,9 +162,7 @@ export class Matching {
   /** @param {Page} page */
   #takeAfter(page) {
     const from = this.lines.length;
-    this.#after = page.after ?? this.#after;
-    this.#ended = page.items.length < PAGE;
-    if (this.#ended) this.end = this.#after ?? undefined;
+    this.#setEnd(page, false);
     this.lines.push(...page.items);
     this.#tell(from, this.lines.length, page);
   }

@@ -3,9 +3,9 @@
  * positions, draws nothing and moves nothing.
  */
 
-import { get, isAbort, runPath } from "./api.js";
+import { events, get, isAbort, Problem, problemOf, runPath } from "./api.js";
 
-/** Positions that are asked for. */
+/** Positions that are asked for. Beyond the last of them, one match is asked for at a time. */
 const MOST = 10_000;
 
 /** @typedef {import("./types.js").Position} Position */
@@ -59,8 +59,7 @@ export class Search {
       /** @type {string | null | undefined} */
       let after;
       do {
-        /** @type {Found} */
-        const found = await get(`${runPath(run)}/search`, { ...conditions, limit: MOST, after }, flight.signal);
+        const found = await this.#ask(run, { ...conditions, limit: MOST, after }, flight.signal);
         this.#take(found);
         after = found.complete ? undefined : found.after;
         this.busy = Boolean(after) && this.positions.length < MOST;
@@ -92,11 +91,51 @@ export class Search {
     return positions[this.at];
   }
 
+  /** Whether all matches up to behind a line are known. @param {number} number */
+  covers(number) {
+    const last = this.positions[this.positions.length - 1];
+    return this.matches === this.positions.length || (last !== undefined && number < last.number);
+  }
+
+  /**
+   * The match next to a line, where not all are known.
+   * @param {string} run
+   * @param {import("./api.js").Parameters} selection
+   * @param {import("./api.js").Parameters} conditions
+   * @param {string} place `writer:seq`
+   * @param {1 | -1} step
+   * @returns {Promise<Position | undefined>}
+   */
+  async beside(run, selection, conditions, place, step) {
+    /** @type {import("./types.js").Window} */
+    const here = await get(`${runPath(run)}/lines`, { ...selection, around: place, count: 1 });
+    const from = step > 0 ? { after: here.after } : { before: here.before };
+    /** @type {import("./types.js").Page} */
+    const page = await get(`${runPath(run)}/logs`, { ...selection, ...conditions, ...from, limit: 1 });
+    const line = page.items[0];
+    this.at = -1;
+    return line && { number: line.number ?? -1, writer: line.writer, seq: line.seq, time: line.time };
+  }
+
   /** The first match at or behind a line, without going around. @param {number} number */
   nearest(number) {
     const at = firstAfter(this.positions, number - 1);
     this.at = at < this.positions.length ? at : this.positions.length - 1;
     return this.positions[this.at];
+  }
+
+  /** One answer; until it comes, how many matches there are so far. @param {string} run @param {import("./api.js").Parameters} query @param {AbortSignal} signal @returns {Promise<Found>} */
+  async #ask(run, query, signal) {
+    const before = this.matches;
+    for await (const { event, data } of events(`${runPath(run)}/search`, query, signal)) {
+      const answer = JSON.parse(data);
+      if (event === "problem") throw problemOf(answer);
+      this.matches = before;
+      if (event === "result") return answer;
+      this.matches += answer.matches;
+      this.changed();
+    }
+    throw new Problem(0, "The search was broken off", "", "Search again.");
   }
 
   /** @param {Found} found */

@@ -51,7 +51,12 @@ export function choose(run, view) {
 /** What the API is told of the selection. @param {Run} run @param {View} view @returns {import("./api.js").Parameters} */
 export function selectionOf(run, view) {
   const steps = chooseSteps(run, view).filter((step) => step !== ALL);
-  return { step: steps, attempt: view.attempt, source: view.source, progress: view.progress ? "all" : "" };
+  return { step: steps, attempt: view.attempt, source: view.source };
+}
+
+/** How lines come. @param {View} view @returns {import("./api.js").Parameters} */
+export function formOf(view) {
+  return { progress: view.progress ? "all" : "" };
 }
 
 /** Conditions that leave lines out; the search is one if it is to filter. @param {View} view @returns {import("./api.js").Parameters} */

@@ -35,6 +35,8 @@ export class Tree {
     /** @type {Item[]} */
     this.items = [];
     this.focused = "";
+    /** It was last used by key: the focus stays in it. */
+    this.byKey = false;
     element.addEventListener("click", (event) => this.#clicked(event));
     element.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -75,12 +77,22 @@ export class Tree {
     return row;
   }
 
+  /** Times of what runs go on. @param {number} now */
+  tick(now) {
+    for (const row of /** @type {Iterable<HTMLElement>} */ (this.element.children)) {
+      const item = this.#itemOf(row);
+      const took = row.querySelector(".took");
+      if (item && took && !item.ended) took.textContent = between(item.started, undefined, now);
+    }
+  }
+
   /** @param {MouseEvent} event */
   #clicked(event) {
     const target = /** @type {HTMLElement} */ (event.target);
     const item = this.#itemOf(target);
     if (!item) return;
     this.focused = item.id;
+    this.byKey = false;
     if (target.closest("[data-does=add]") || event.ctrlKey || event.metaKey) this.#add(item);
     else this.choose(item.view);
   }
@@ -89,6 +101,7 @@ export class Tree {
   #key(event) {
     const at = this.items.findIndex((item) => item.id === this.focused);
     const item = this.items[at];
+    this.byKey = true;
     const last = this.items.length - 1;
     const parent = this.items.slice(0, at).findLast((one) => one.level < (item?.level ?? 0));
     /** @type {Record<string, Item | undefined>} */

@@ -58,6 +58,8 @@ export class Viewport {
   #rest;
   #frame = 0;
   #jumped = -LANDING;
+  /** The row that was gone to: it stays where it is while others around it turn out higher or lower. */
+  #target = -1;
 
   /** How far the bar can go. */
   get #room() {
@@ -115,6 +117,7 @@ export class Viewport {
     this.heights = new Heights(usual);
     this.heights.resize(count);
     this.position = 0;
+    this.#target = -1;
     this.#moveBar();
   }
 
@@ -127,6 +130,7 @@ export class Viewport {
     this.heights.resize(total);
     for (const [row, height] of kept) this.heights.set(Number(row) + count, Number(height));
     const moved = [...this.#placed.entries()];
+    if (this.#target >= 0) this.#target += count;
     this.#placed.clear();
     for (const [row, placed] of moved) this.#placed.set(row + count, placed);
     this.#restore({ row: anchor.row + count, into: anchor.into });
@@ -147,6 +151,7 @@ export class Viewport {
     for (const [row, placed] of this.#placed) {
       if (row < from || row >= to) continue;
       const made = this.rows.make(row);
+      made.style.transform = placed.element.style.transform;
       placed.element.replaceWith(made);
       this.#placed.set(row, { element: made, top: Number.NaN, measured: false });
     }
@@ -179,6 +184,8 @@ export class Viewport {
 
   /** Goes to a row. @param {number} row @param {"top" | "middle" | "near"} where `near`: only as far as needed. */
   goTo(row, where = "middle") {
+    this.#draw();
+    this.#target = row;
     const top = this.heights.top(row);
     const height = Math.max(this.heights.of(row), this.heights.usual);
     if (where === "near") {
@@ -193,6 +200,7 @@ export class Viewport {
   }
 
   goToEnd() {
+    this.#target = -1;
     this.#place(this.#furthest);
     this.#place(this.#furthest);
     this.rows.moved(false);
@@ -200,6 +208,7 @@ export class Viewport {
 
   /** By pixels, as a key does. @param {number} pixels */
   scrollBy(pixels) {
+    this.#target = -1;
     this.#place(this.position + pixels);
     this.#jumped = -LANDING;
     this.rows.moved(true);
@@ -207,14 +216,15 @@ export class Viewport {
 
   /** @param {number} position */
   #place(position) {
+    if (this.#rest) this.#jumped = performance.now();
     this.position = Math.max(0, Math.min(position, this.#furthest));
     this.#draw();
     this.#moveBar();
-    this.#jumped = performance.now();
   }
 
   #anchor() {
-    const row = this.heights.at(this.position);
+    const isInSight = this.#target >= 0 && this.#target < this.heights.count && this.heights.of(this.#target) > 0;
+    const row = isInSight ? this.#target : this.heights.at(this.position);
     return { row, into: this.position - this.heights.top(row) };
   }
 
@@ -232,6 +242,8 @@ export class Viewport {
       this.#moveBar();
       return;
     }
+    if (by < 0) this.pinned = false;
+    this.#target = -1;
     const leap = Math.abs(by) > 3 * this.height;
     this.position = leap ? this.#fromBar(top) : this.position + by;
     this.position = Math.max(0, Math.min(this.position, this.#furthest));

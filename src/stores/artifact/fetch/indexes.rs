@@ -13,7 +13,9 @@ const FRAMES: usize = 40_000;
 
 /// The last few, newest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Indexes(Arc<Mutex<VecDeque<(Path, Arc<Index>)>>>);
+pub(super) struct Indexes(Arc<Mutex<VecDeque<Entry>>>);
+
+type Entry = (Path, Arc<Index>);
 
 impl Indexes {
     /// That of this object, if it is here.
@@ -32,7 +34,7 @@ impl Indexes {
         all.push_front((path.clone(), Arc::clone(index)));
         let mut frames = 0;
         // The newest stays however large it is: whoever reads it has it anyway.
-        let room = |(_, index): &(Path, Arc<Index>)| {
+        let room = |(_, index): &Entry| {
             let before = frames;
             frames += index.frames.len();
             before == 0 || frames <= FRAMES
