@@ -1,5 +1,6 @@
 //! What answers look like, as JSON: the one place that says which fields there are. Streams and records have
 //! the names that `steplog ls -o json` and `steplog logs -o json` give them.
+
 mod line;
 mod run;
 
