@@ -103,7 +103,9 @@ fn what_the_table_fixes_nobody_changes() {
         assert_eq!(record[field], expected, "{record}");
     }
     let said = |what: &str| {
-        let files = all(&sandbox.path("store"), &[]).into_iter().filter(|it| it.ends_with(".json"));
+        let files = all(&sandbox.path("store"), &[])
+            .into_iter()
+            .filter(|it| it.rsplit('.').next() == Some("json"));
         files.map(|file| fs::read_to_string(file).unwrap()).any(|text| text.contains(what))
     };
     assert!(said("\"team\":\"ours\"") && said("\"more\":\"kept\"") && !said("theirs"));

@@ -42,7 +42,7 @@ impl Server {
     fn look(&self, script: &str, given: &[&str]) {
         let script = project("tests/browser").join(format!("{script}.mjs"));
         let output = finish(Command::new("node").arg(script).arg(&self.address).args(given));
-        println!("{}", output.text());
+        eprintln!("{}", output.text());
         output.expect(0);
     }
 }

@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 
-import { assert, assertAccessible, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertAccessible, check, done, given, open, picture, row, shown } from "./support.mjs";
 
 const [gaps, silent, endless] = given;
 
@@ -32,12 +32,8 @@ await check("lines that were lost are said to be, and where", async () => {
   const page = await open(`/?run=${gaps}`, { theme: "dark" });
   await shown(page);
   await page.getByText(/Lines are missing in \d+ place/).waitFor();
-  await page.getByRole("combobox", { name: "Level", exact: true }).selectOption("");
-  const gap = await until("a gap", async () => {
-    const found = (await rows(page)).find(({ classes }) => classes.includes("gap"));
-    if (!found) await page.keyboard.press("PageDown");
-    return found;
-  }, Boolean);
+  await page.keyboard.press("G");
+  const gap = await row(page, "a gap", ({ classes }) => classes.includes("gap"));
   assert.match(gap.text, /missing here: the spool was full and new lines were dropped/);
   await assertAccessible(page, "gaps");
   await picture(page, "gap-dark");

@@ -12,9 +12,9 @@ use crate::support::sandbox::{LOCAL, Sandbox, finish, in_small_pieces};
 /// the second try succeeds.
 pub(super) fn run() -> Sandbox {
     let sandbox = Sandbox::with_stack(&in_small_pieces(LOCAL));
-    let script = r#"printf '\033[31mred\033[0m \033]8;;https://a.example\007link\033]8;;\007\n'
+    let script = r"printf '\033[31mred\033[0m \033]8;;https://a.example\007link\033]8;;\007\n'
         echo '::group::Install'; echo inside; echo '::endgroup::'
-        printf 'no end'; echo 'ERROR: it broke' >&2; exit 3"#;
+        printf 'no end'; echo 'ERROR: it broke' >&2; exit 3";
     let mut load = sandbox.wrap("run-1", ["sh", "-c", script]);
     finish(load.env("STEPLOG_STEP_ID", "load")).expect(3);
     std::fs::write(sandbox.path("input"), lines::numbered(5000)).unwrap();

@@ -74,12 +74,11 @@ impl Serving {
                 panic!("it ended with {status}: {text}");
             }
             let url = text.lines().find_map(|line| line.split_once(" at "))?.1.to_owned();
-            Some(match url.strip_prefix("unix:") {
-                Some(path) => Address::Unix(PathBuf::from(path)),
-                None => {
-                    let rest = url.split_once("://").unwrap().1;
-                    Address::Tcp(rest.trim_end_matches('/').parse().unwrap())
-                }
+            Some(if let Some(path) = url.strip_prefix("unix:") {
+                Address::Unix(PathBuf::from(path))
+            } else {
+                let rest = url.split_once("://").unwrap().1;
+                Address::Tcp(rest.trim_end_matches('/').parse().unwrap())
             })
         });
         Self { child, address, said }

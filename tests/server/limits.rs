@@ -31,7 +31,9 @@ fn who_takes_nothing_is_cut_off_and_holds_no_memory() {
     let before = memory(&serving);
     // What a client does not take stands in the sockets' buffers, and some of it here.
     let mut slow: Vec<_> = (0..8).map(|_| serving.open("runs/run-1/raw", &[])).collect();
-    slow.iter_mut().for_each(|coming| drop(coming.read(1000)));
+    for coming in &mut slow {
+        drop(coming.read(1000));
+    }
     let mut following = serving.open("runs/run-1/logs/stream", &[]);
     drop(following.read(1000));
     let held = memory(&serving).saturating_sub(before);

@@ -57,7 +57,7 @@ export function placeOf(line) {
 export function emptyRow(row, total) {
   return el("div", { class: "row waiting", role: "listitem", "aria-posinset": row + 1, "aria-setsize": total },
     el("span", { class: "number" }, count(row + 1)),
-    el("span", { class: "text", "aria-label": "loading" }));
+    el("span", { class: "text" }, el("span", { class: "for-reader" }, "loading")));
 }
 
 /** @param {Line} line @param {Place} place @param {Look} look */
