@@ -221,3 +221,46 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 fn is_io(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<io::Error>() || error.source().is_some_and(is_io)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::spool;
+    use crate::stores::artifact::testing::writer;
+
+    #[test]
+    fn a_stack_file_that_has_become_wrong_leaves_its_stack_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("stack.toml");
+        let store = folder.path().join("store");
+        let text = format!(
+            "active = \"a\"\n[stacks.a]\nartifact_store = \"here\"\n\
+             [artifact_stores.here]\nflavor = \"local\"\npath = {store:?}\n"
+        );
+        fs::write(&file, "active = 1\n").unwrap();
+        let meta = Meta {
+            version: spool::VERSION,
+            writer: writer("run", "step", 1),
+            lines: crate::line::Settings::default(),
+            stack: Some("a".to_owned()),
+            stack_file: Some(file.clone()),
+        };
+        let stacks = OpenStacks::new(None);
+        assert!(stacks.of(&meta).is_err(), "there is none that it could go on with");
+        fs::write(&file, &text).unwrap();
+        let first = stacks.of(&meta).unwrap();
+        fs::write(&file, "active = 1\n").unwrap();
+        stacks.forget();
+        assert!(Arc::ptr_eq(&first, &stacks.of(&meta).unwrap()));
+        let complaints = stacks.complaints();
+        assert!(complaints.len() == 1 && complaints[0].contains("as it was"), "{complaints:?}");
+        // It is not read again for each spool.
+        assert!(Arc::ptr_eq(&first, &stacks.of(&meta).unwrap()));
+        assert!(stacks.complaints().is_empty());
+        fs::write(&file, &text).unwrap();
+        stacks.forget();
+        assert!(!Arc::ptr_eq(&first, &stacks.of(&meta).unwrap()));
+    }
+}

@@ -179,6 +179,10 @@ fn note(report: &Mutex<Report>, dir: &Arc<Path>, targets: &Arc<[Target]>) {
     let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
     for target in targets.iter() {
         let error = target.progress.error();
+        if error.is_none() && target.gate.is_down() {
+            // This turn has not asked it: what the last one heard still holds.
+            continue;
+        }
         match report.stores.get_mut(&target.name) {
             Some(known) => *known = error,
             None => _ = report.stores.insert(target.name.clone(), error),

@@ -94,7 +94,7 @@ impl Gate {
     }
 
     /// The store seems to be down.
-    pub(super) fn is_down(&self) -> bool {
+    pub fn is_down(&self) -> bool {
         self.state().outage.is_some()
     }
 

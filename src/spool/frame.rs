@@ -178,11 +178,14 @@ mod tests {
             (Kind::Note, &[0, 1]),
             (Kind::Position, &[b'x'; MAX_POSITION]),
         ] {
-            let frame = whole(kind, -5, u64::MAX, payload);
-            let expected =
-                Frame { kind, time: Nanos(-5), offset: u64::MAX, len: payload.len() as u32 };
+            // The last bytes that an offset can tell of.
+            let offset = u64::MAX - payload.len() as u64;
+            let frame = whole(kind, -5, offset, payload);
+            let expected = Frame { kind, time: Nanos(-5), offset, len: payload.len() as u32 };
             assert_eq!(decode(&frame), Some(expected));
             assert!(is_intact(&frame));
+            let beyond = whole(kind, -5, u64::MAX, b"x");
+            assert_eq!(decode(&beyond), None, "more than an offset can tell of");
         }
     }
 

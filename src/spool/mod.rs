@@ -149,7 +149,6 @@ mod active;
 mod quota;
 mod settings;
 mod syncer;
-mod together;
 mod tombstone;
 mod writer;
 

@@ -8,23 +8,28 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Sync;
 use super::dir::Durability;
 use super::disk::{Disk, DiskFile};
-use super::together::{Task, in_background};
 use crate::pages;
 
 /// Segments that are closed and not synced, at the most; more are synced before their time, so
 /// that few descriptors are held.
 const MAX_CLOSED: usize = 8;
 
+/// Threads of all writers of this process together: one a writer would be thousands in an agent.
+const MAX_THREADS: usize = 4;
+
+/// A thread's stack: it makes system calls and nothing else.
+const STACK_BYTES: usize = 64 << 10;
+
 /// See the module.
 pub(super) struct Syncer<D: Disk> {
     disk: D,
-    /// The folder of all writers.
-    root: PathBuf,
     policy: Sync,
     /// Something has been written since the last job.
     written: bool,
@@ -57,9 +62,9 @@ struct Worker {
 }
 
 impl<D: Disk> Syncer<D> {
-    pub(super) fn new(disk: D, root: PathBuf, policy: Sync) -> Self {
+    pub(super) fn new(disk: D, policy: Sync) -> Self {
         let next = Job { files: Vec::new(), dirs: Vec::new() };
-        Self { disk, root, policy, written: false, due: None, next, worker: None }
+        Self { disk, policy, written: false, due: None, next, worker: None }
     }
 
     /// Names were made in this directory.
@@ -170,13 +175,12 @@ impl<D: Disk> Syncer<D> {
         match &mut self.worker {
             Some(worker) => {
                 let (disk, done) = (self.disk.clone(), worker.done.clone());
-                let each = Box::new(move || job.run(&disk));
                 // A writer that has ended meanwhile has synced everything itself.
-                let done = Box::new(move |result| drop(done.send(result)));
-                match in_background(&self.root, Task { each, done }) {
+                let task = move || drop(done.send(job.run(&disk)));
+                match in_background(Box::new(task)) {
                     Ok(()) => worker.busy = true,
                     Err(task) => {
-                        task.run();
+                        task();
                         worker.busy = true;
                         self.collect()?;
                     }
@@ -223,4 +227,34 @@ impl Worker {
         let (done, results) = channel();
         Self { done, results, busy: false }
     }
+}
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// The threads that sync, and how much they have to do.
+struct Pool {
+    tasks: crossbeam_channel::Sender<Task>,
+    todo: crossbeam_channel::Receiver<Task>,
+    threads: usize,
+}
+
+/// Gives a task to the threads of the process, of which another is started when those there are busy;
+/// gives it back if there can be none.
+fn in_background(task: Task) -> Result<(), Task> {
+    static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    let pool = pool.get_or_insert_with(|| {
+        let (tasks, todo) = crossbeam_channel::unbounded();
+        Pool { tasks, todo, threads: 0 }
+    });
+    if pool.threads == 0 || (!pool.todo.is_empty() && pool.threads < MAX_THREADS) {
+        let todo = pool.todo.clone();
+        let work = move || todo.iter().for_each(|task: Task| task());
+        let builder = thread::Builder::new().name("spool-sync".into()).stack_size(STACK_BYTES);
+        pool.threads += usize::from(builder.spawn(work).is_ok());
+    }
+    if pool.threads == 0 {
+        return Err(task);
+    }
+    pool.tasks.send(task).map_err(|unsent| unsent.0)
 }

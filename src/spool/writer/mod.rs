@@ -202,7 +202,7 @@ impl<D: Disk> SpoolWriter<D> {
         let header = Header { number: 0, base: 0, time: started };
         let (lock, active) =
             make(&disk, &dir, &meta, |new| Active::create(&disk, new, header, granted))?;
-        let mut syncer = Syncer::new(disk.clone(), settings.dir.clone(), settings.sync);
+        let mut syncer = Syncer::new(disk.clone(), settings.sync);
         if settings.sync != Sync::Never {
             syncer.closed(disk.open(&dir.join(META))?);
         }
