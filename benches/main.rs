@@ -6,7 +6,8 @@
 //! cargo bench -- --quick           small sizes: is the output right? judges no time
 //! cargo bench -- write read        only these groups (write, scale, down, stores, encode, start,
 //!                                  many, live, read, agent, restart, parts, server)
-//! cargo bench -- soak              half an hour of the agent with faults: only when it is asked for
+//! cargo bench -- soak              half an hour of the agent with faults: only when it is asked for;
+//!                                  STEPLOG_SOAK_SECONDS says how long instead
 //! ```
 //!
 //! Each measured run is also checked: `verify` must pass and the bytes must come back.
@@ -106,7 +107,10 @@ const QUICK: Sizes = Sizes {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let sizes = if arguments.iter().any(|it| it == "--quick") { QUICK } else { FULL };
+    let mut sizes = if arguments.iter().any(|it| it == "--quick") { QUICK } else { FULL };
+    if let Some(seconds) = std::env::var_os("STEPLOG_SOAK_SECONDS") {
+        sizes.soak = Duration::from_secs(seconds.to_str().unwrap().parse().unwrap());
+    }
     let groups: Vec<&String> = arguments.iter().filter(|it| !it.starts_with("--")).collect();
     let wanted = |group: &str| groups.is_empty() || groups.iter().any(|it| *it == group);
 

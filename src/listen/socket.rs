@@ -6,12 +6,14 @@
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use nix::sys::socket::{AddressFamily, SockaddrLike as _, SockaddrStorage, getsockname};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockaddrLike as _, SockaddrStorage, getsockname, listen,
+};
 
 use super::Address;
 use crate::capture::additions::reachable;
@@ -29,7 +31,11 @@ impl Socket {
     /// Listens there. `mode`: who may connect to a Unix socket, which is who may write to it.
     pub fn bind(address: &Address, mode: u32) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => TcpListener::bind(address).map(Self::Tcp),
+            Address::Tcp(address) => {
+                let listener = TcpListener::bind(address)?;
+                wait_in_line(&listener)?;
+                Ok(Self::Tcp(listener))
+            }
             Address::Unix(path) => bind_unix(path, mode).map(Self::Unix),
         }
     }
@@ -80,6 +86,14 @@ pub fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     }
     let listener = reachable(folder, name, |path| UnixListener::bind(path))?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    wait_in_line(&listener)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Clients that come all at once wait to be taken, as many as the system lets; the standard library has
+/// 128 wait, and the others see their connection reset.
+fn wait_in_line(listener: &impl AsFd) -> io::Result<()> {
+    listen(listener, Backlog::MAXCONN)?;
+    Ok(())
 }
