@@ -374,7 +374,9 @@ export class Log {
 
   #grew() {
     const total = this.source?.total ?? 0;
-    this.canvas.style.setProperty("--digits", String(Math.max(3, String(total).length)));
+    // A filtered view has fewer rows than its lines' numbers say.
+    const last = this.source?.at(total - 1)?.number ?? 0;
+    this.canvas.style.setProperty("--digits", String(Math.max(3, String(Math.max(total, last + 1)).length)));
     this.viewport.resize(total);
     this.told.place();
   }
