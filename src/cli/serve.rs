@@ -43,7 +43,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> ExitCode {
     if args.openapi {
-        print!("{}", server::document());
+        super::stack::print(&server::document());
         return ExitCode::SUCCESS;
     }
     reading::end(serve(args))
