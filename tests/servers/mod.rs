@@ -84,7 +84,7 @@ impl Server {
         let output = std::fs::File::create(&log).unwrap();
         let mut shell = Command::new("sh")
             .arg("-c")
-            .arg(r#""$@" </dev/null & server=$!; cat >/dev/null; kill -9 $server; wait; rm -rf "$0""#)
+            .arg(r#"setsid "$@" </dev/null & server=$!; cat >/dev/null; kill -9 -$server || kill -9 $server; wait; rm -rf "$0""#)
             .arg(folder.path())
             .args(command(&folder))
             .current_dir(folder.path())
