@@ -15,7 +15,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 use serde::Deserialize;
 
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::settings::Settings;
 use crate::glob;
 use crate::listen::{Address, Peer, Token, TokenSource};
@@ -204,7 +204,7 @@ impl Access {
             let mine = ["localhost", "127.0.0.1", "[::1]"].contains(&name)
                 || hosts.iter().any(|it| it.eq_ignore_ascii_case(name));
             if !mine {
-                let shown: String = name.chars().take(100).collect();
+                let shown = problem::shown(name);
                 return Err(Problem::forbidden(format!("this server is not called {shown:?}"))
                     .next(
                         "use http://127.0.0.1 or localhost, or add the name to hosts of [server]",

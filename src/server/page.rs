@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::answer;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 
 /// The folder.
 #[derive(rust_embed::RustEmbed)]
@@ -33,7 +33,7 @@ fn content_type(name: &str) -> Option<&'static str> {
 pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     let name = if name.is_empty() { "index.html" } else { name };
     let nothing = || {
-        let shown: String = name.chars().take(100).collect();
+        let shown = problem::shown(name);
         Problem::not_found(format!("there is nothing at /{shown}"))
             .next("the page is at /, the API at /api/v1")
     };

@@ -141,3 +141,10 @@ impl IntoResponse for Problem {
         response
     }
 }
+/// Characters of what a client has sent that an answer repeats.
+const SHOWN: usize = 100;
+
+/// What a client has sent, as an answer may repeat it.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}

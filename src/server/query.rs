@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::tz::TimeZone;
 
 use super::model::Bars;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::pattern::{Patterns, Syntax};
@@ -50,7 +50,7 @@ impl Params {
             let (name, value) = (decode(name)?, decode(value)?);
             let names: Vec<&str> = known.iter().copied().flatten().copied().collect();
             if !names.contains(&name.as_str()) {
-                let shown: String = name.chars().take(100).collect();
+                let shown = problem::shown(&name);
                 let next = suggest(&name, "parameters here", &names);
                 return Err(
                     Problem::parameter(format!("there is no parameter {shown:?}")).next(next)
@@ -90,7 +90,7 @@ impl Params {
     ) -> Result<Option<T>, Problem> {
         let Some(value) = self.one(name)? else { return Ok(None) };
         let wrong = || {
-            let shown: String = value.chars().take(100).collect();
+            let shown = problem::shown(value);
             Problem::parameter(format!("{name}: expected {expected}, not {shown:?}"))
         };
         read(value).map(Some).ok_or_else(wrong)

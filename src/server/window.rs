@@ -27,6 +27,10 @@ const AT_A_TIME: usize = 8;
 const NEAR: u64 = 5000;
 /// Times that are tried for a place near a number.
 const TRIES: usize = 24;
+/// Lines at the most that are read on to reach a number: beyond, the place before them has to do.
+const FAR: u64 = 20 * NEAR;
+/// Pieces at the most that a log is cut into.
+const MAX_CUTS: usize = 10_000;
 
 /// What is selected: streams of a store, in the order in which lines of the same time stand.
 #[derive(Clone)]
@@ -273,7 +277,7 @@ impl Streams {
     async fn forward_to(&self, place: Place, number: u64) -> Result<Place, ReadError> {
         let mut away = number.saturating_sub(place.number());
         // Lines of many streams at the very same time: no way but to read them.
-        if away == 0 || away > 20 * NEAR {
+        if away == 0 || away > FAR {
             return Ok(place);
         }
         let mut at = place.clone();
@@ -383,7 +387,7 @@ impl Streams {
         let mut cuts = Vec::new();
         let (mut low, total) = (first, at(last));
         let mut wanted = at(first) + lines;
-        while wanted < total && cuts.len() < 10_000 {
+        while wanted < total && cuts.len() < MAX_CUTS {
             let mut high = last;
             // By halves: it only grows.
             while high - low > 1 {

@@ -1,6 +1,6 @@
 //! A block to the body of a request, or to several where it does not fit one. Does no I/O.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
@@ -30,6 +30,22 @@ pub(super) struct RecordEncoder {
 /// encoders of a writer: what one of them has filled, the other may use again.
 #[derive(Default)]
 pub(super) struct Spare(Mutex<Vec<Vec<u8>>>);
+
+/// The spare buffers of a writer, as long as it has an encoder or a request is under way: sessions
+/// live on between the turns of many writers, and must hold none.
+#[derive(Default)]
+pub(super) struct Spares(Mutex<Weak<Spare>>);
+
+impl Spares {
+    pub(super) fn get(&self) -> Arc<Spare> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.upgrade().unwrap_or_else(|| {
+            let new = Arc::default();
+            *spare = Arc::downgrade(&new);
+            new
+        })
+    }
+}
 
 /// The body of a request; gives its buffer back when nobody needs it any more.
 struct Body {
@@ -287,9 +303,9 @@ mod tests {
     fn a_block_that_is_one_request_stays_where_it_was_written_and_its_buffer_is_used_again() {
         let service: Arc<dyn Service> = Arc::new(List);
         let writer = writer("run", "step", Nanos(0));
-        let spare = Arc::default();
-        let mut encoder = RecordEncoder::new(&service, &writer, Arc::clone(&spare));
-        let mut other = RecordEncoder::new(&service, &writer, spare);
+        let spares = Spares::default();
+        let mut encoder = RecordEncoder::new(&service, &writer, spares.get());
+        let mut other = RecordEncoder::new(&service, &writer, spares.get());
         let encode = |encoder: &mut RecordEncoder, first, count| {
             let encoded = encoder.encode(&plain(first, count, 1, Nanos(0), 1)).unwrap();
             let [batch] = encoded.batches.as_slice() else { panic!("{:?}", encoded.batches) };
@@ -302,6 +318,11 @@ mod tests {
         // The other has none of its own yet, and takes that one when it hands its first on.
         assert_eq!(&*encode(&mut other, 1, 2).0, b"[1,2]");
         assert_eq!(encode(&mut other, 3, 1).0.as_ptr(), place);
+        let under_way = encode(&mut other, 4, 1).0;
+        drop((encoder, other));
+        assert!(spares.0.lock().unwrap().upgrade().is_some(), "it will come back");
+        drop(under_way);
+        assert!(spares.0.lock().unwrap().upgrade().is_none(), "a session holds none");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use super::dead_letter::{DeadLetter, Letter};
-use super::encoder::{RecordEncoder, Spare};
+use super::encoder::{RecordEncoder, Spares};
 use super::event::StreamEvent;
 use super::{Format, Limits, Rejected, Reply, Request, SETTINGS, SendError, Service};
 use crate::record::{IoStream, Level, Writer, WriterId};
@@ -44,7 +44,7 @@ pub(super) struct RecordSession {
     writer: Writer,
     limits: Limits,
     format: Mutex<Box<dyn Format>>,
-    spare: Arc<Spare>,
+    spares: Spares,
     /// The start was taken.
     started: OnceCell<()>,
     /// The service has taken something of this process: what it refuses now is the record's fault. Not
@@ -157,7 +157,7 @@ impl RecordSession {
         let state = if state.is_null() { State::default() } else { State::deserialize(state)? };
         Ok(Self {
             format: Mutex::new(service.format(&writer)),
-            spare: Arc::default(),
+            spares: Spares::default(),
             limits: service.limits(),
             service,
             patience,
@@ -472,7 +472,7 @@ impl Piece {
 
 impl Session for RecordSession {
     fn encoder(&self) -> Box<dyn Encoder> {
-        Box::new(RecordEncoder::new(&self.service, &self.writer, Arc::clone(&self.spare)))
+        Box::new(RecordEncoder::new(&self.service, &self.writer, self.spares.get()))
     }
 
     fn resume(&self, _next_chunk: u64) -> Answer<'_, Found> {
