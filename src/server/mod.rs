@@ -13,6 +13,7 @@
 //! | `hub` | the reading that all followers of the same lines share |
 //! | `model`, `ansi`, `section` | what a line looks like in JSON |
 //! | `problem`, `answer`, `sse` | what goes out, whatever is in it |
+//! | `page`, `pack` | the page: its files, and one document of them |
 //!
 //! # Invariants
 //!
@@ -35,6 +36,7 @@ mod lines;
 mod logs;
 mod model;
 mod openapi;
+mod pack;
 mod page;
 mod problem;
 mod query;

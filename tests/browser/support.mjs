@@ -43,8 +43,8 @@ export async function done() {
 }
 
 /** A page at an address of the server. */
-export async function open(path, { theme = "light", size = [1440, 900], expected = [], clipboard = false } = {}) {
-  const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: theme, timezoneId: "Europe/Berlin", locale: "en-GB", acceptDownloads: true });
+export async function open(path, { theme = "light", size = [1440, 900], expected = [], clipboard = false, bypass = false } = {}) {
+  const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: theme, timezoneId: "Europe/Berlin", locale: "en-GB", acceptDownloads: true, bypassCSP: bypass });
   if (clipboard) await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT);

@@ -84,23 +84,36 @@ export async function request(address, { signal, accept = "application/json", he
  */
 export async function get(path, parameters, signal) {
   const address = url(path, parameters);
-  const asked = early?.address === address ? early.response : undefined;
-  if (asked) early = undefined;
-  const response = (await asked) ?? (await request(address, { signal }));
-  return /** @type {T} */ (await response.json());
+  const asked = ahead.get(address);
+  ahead.delete(address);
+  // What went wrong is found out when it is asked for again.
+  const answer = (await asked?.catch(() => undefined)) ?? (await ask(address, signal));
+  return /** @type {T} */ (answer);
 }
 
-/** The run that the address names: asked for while other modules are still being loaded. @returns {{ address: string, response: Promise<Response | undefined> } | undefined} */
-function askEarly() {
-  const run = new URLSearchParams(location.search).get("run");
-  if (!run) return undefined;
-  const address = url(runPath(run));
-  // What goes wrong is found out when it is asked for again.
-  return { address, response: request(address).catch(() => undefined) };
+/** Answers that were asked for before they were needed, each for one `get`. @type {Map<string, Promise<unknown>>} */
+const ahead = new Map();
+
+/**
+ * Asks for what `get` will be asked for.
+ * @template T
+ * @param {string} path
+ * @param {Parameters} [parameters]
+ * @returns {Promise<T>}
+ */
+export function askAhead(path, parameters) {
+  const address = url(path, parameters);
+  const answer = ask(address, undefined);
+  ahead.set(address, answer);
+  return /** @type {Promise<T>} */ (answer);
+}
+
+/** @param {string} address @param {AbortSignal | undefined} signal @returns {Promise<unknown>} */
+async function ask(address, signal) {
+  return (await request(address, { signal })).json();
 }
 
 takeToken();
-let early = askEarly();
 
 /** @param {unknown} error */
 export function isAbort(error) {

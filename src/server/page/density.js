@@ -35,6 +35,7 @@ export class Strip {
   }
 
   #frame = 0;
+  #drawn = false;
 
   /** @param {Partial<Pick<Strip, "density" | "matches" | "total" | "first" | "last">>} change */
   set(change) {
@@ -48,6 +49,9 @@ export class Strip {
 
   draw() {
     const { canvas, density } = this;
+    // A canvas takes its time to begin: not before there is something to draw.
+    if (!density && this.matches.length === 0 && !this.#drawn) return;
+    this.#drawn = true;
     const scale = devicePixelRatio;
     const width = Math.round(canvas.clientWidth * scale);
     const height = Math.round(canvas.clientHeight * scale);

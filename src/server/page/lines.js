@@ -5,6 +5,7 @@
  */
 
 import { get, isAbort, runPath } from "./api.js";
+import { split } from "./place.js";
 
 /** Lines of a window; one request. */
 const WINDOW = 500;
@@ -19,6 +20,7 @@ const AGAIN = 3000;
 
 /** @typedef {import("./types.js").Line} Line */
 /** @typedef {import("./types.js").Window} Window */
+/** @typedef {{ start?: number, around?: string }} Where A number, negative from the end; or `writer:seq`. */
 
 /**
  * Who is told of lines.
@@ -33,7 +35,7 @@ const AGAIN = 3000;
 export class Numbered {
   /** @param {string} run @param {import("./api.js").Parameters} query @param {Listener} listener */
   constructor(run, query, listener) {
-    this.path = `${runPath(run)}/lines`;
+    this.path = linesPath(run);
     this.query = query;
     this.listener = listener;
     this.total = 0;
@@ -73,14 +75,14 @@ export class Numbered {
 
   /**
    * Fetches lines from a number, or around a place, and says at which row they are.
-   * @param {{ start?: number, around?: string, at?: string }} where
+   * @param {Where} where
    * @returns {Promise<number>}
    */
   async open(where) {
-    const answer = await this.#fetch({ ...where, count: WINDOW });
+    const answer = await this.#fetch(windowAt(where));
     this.#take(answer);
     // What stands before the place is read with it.
-    if ((where.around ?? where.at) && answer.before) this.#take(await this.#fetch({ cursor: answer.before, count: -AHEAD }));
+    if (where.around && answer.before) this.#take(await this.#fetch({ cursor: answer.before, count: -AHEAD }));
     if (where.around) {
       const [writer = "", seq = ""] = split(where.around);
       return this.rowOf(writer, Number(seq)) ?? answer.start;
@@ -223,10 +225,14 @@ export class Numbered {
   }
 }
 
-/** `writer:seq`. @param {string} place @returns {[string, string]} */
-export function split(place) {
-  const colon = place.lastIndexOf(":");
-  return [place.slice(0, colon), place.slice(colon + 1)];
+/** @param {string} run */
+export function linesPath(run) {
+  return `${runPath(run)}/lines`;
+}
+
+/** What is asked for first. @param {Where} where @returns {import("./api.js").Parameters} */
+export function windowAt(where) {
+  return { ...where, count: WINDOW };
 }
 
 /** @param {number} from @param {number} to */

@@ -6,13 +6,15 @@
 
 import { isAbort, Problem } from "./api.js";
 import { listenForCopies } from "./copy.js";
-import { Errors, firstError } from "./errors.js";
+import { Errors } from "./errors.js";
 import { Folds } from "./folds.js";
 import { Follow } from "./follow.js";
-import { Numbered, split } from "./lines.js";
-import { chosenBy, extended, firstOf, lookOf } from "./look.js";
+import { Numbered } from "./lines.js";
+import { lookOf } from "./look.js";
 import { Matching } from "./matching.js";
-import { emptyRow, lineRow, placeOf } from "./rows.js";
+import { firstError, whereToBegin } from "./opening.js";
+import { chosenBy, extended, firstOf, placeOf, split } from "./place.js";
+import { emptyRow, lineRow } from "./rows.js";
 import { Search } from "./search.js";
 import { Sections } from "./sections.js";
 import { choose, conditionsOf, formOf, isFiltered, searchOf, selectionOf } from "./selection.js";
@@ -109,9 +111,8 @@ export class Log {
     this.#setLook(run, view, chosen);
     this.viewport.measuring = view.wrap;
     this.viewport.reset(0, ROW);
-    const around = here ?? firstOf(view.line);
-    /** @type {{ start?: number, around?: string }} */
-    const where = stay ? { start: -500 } : around ? { around } : await this.#whereToBegin(run, view, chosen);
+    /** @type {import("./lines.js").Where} */
+    const where = stay ? { start: -500 } : here ? { around: here } : await whereToBegin(run, view, chosen);
     if (opening !== this.opening) return;
     const row = await source.open(where);
     if (opening !== this.opening) return;
@@ -289,16 +290,6 @@ export class Log {
   /** `writer:seq` of the line that was gone to, or the first in sight. */
   get place() {
     return this.#rowOfCurrent() === undefined ? (this.#placeInSight() ?? "") : this.current;
-  }
-
-  /** At the end while it runs, at the first error if it failed, else at the beginning. @param {Run} run @param {View} view @param {import("./selection.js").Chosen} chosen @returns {Promise<{ start: number } | { around: string }>} */
-  async #whereToBegin(run, view, chosen) {
-    if (chosen.open) return { start: -500 };
-    const failed = chosen.streams.some((stream) => stream.status === "failed" || stream.status === "interrupted");
-    if (!failed || isFiltered(view)) return { start: 0 };
-    const known = chosen.streams.some((stream) => stream.first_error);
-    const line = known ? await this.#firstError(run, view) : undefined;
-    return line ? { around: placeOf(line) } : { start: -500 };
   }
 
   /** @param {Run} run @param {View} view @returns {Promise<Line | undefined>} */

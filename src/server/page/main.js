@@ -42,6 +42,9 @@ let turn = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let again;
 
+/** What each key does. @type {import("./keyboard.js").Key[]} */
+const keys = [];
+
 const page = document.body;
 const searchField = /** @type {HTMLInputElement} */ (byId("search"));
 const levelField = /** @type {HTMLSelectElement} */ (byId("level"));
@@ -135,7 +138,6 @@ async function openLog(view, keep) {
   drawHeader();
   drawTree();
   fill(byId("empty"));
-  if (!tree.byKey || !byId("tree").contains(document.activeElement)) byId("log").focus({ preventScroll: true });
   lookAgain();
   page.classList.add("is-loading");
   try {
@@ -147,9 +149,17 @@ async function openLog(view, keep) {
     if (mine === turn) page.classList.remove("is-loading");
   }
   if (mine !== turn) return;
+  takeFocus();
   drawPlace();
   drawFollowing();
   if (!isFiltered(view)) void drawStrip(view, mine);
+}
+
+/** The log takes the keys, unless somebody is at something else by key. Lays out the page: not before the lines are there to be laid out with it. */
+function takeFocus() {
+  const here = document.activeElement;
+  const isElsewhere = here && here !== page && here.checkVisibility() && (tree.byKey || !byId("tree").contains(here));
+  if (!isElsewhere) byId("log").focus({ preventScroll: true });
 }
 
 /** The run again: it goes on. */
@@ -395,7 +405,7 @@ function wire() {
     turnTheme();
     drawTheme();
   });
-  on("show-help", () => helpDialog.showModal());
+  on("show-help", turnHelp);
   on("next", () => void log.nextMatch(1));
   on("previous", () => void log.nextMatch(-1));
   on("follow", () => log.toggleFollowing());
@@ -461,9 +471,15 @@ function wireSearch() {
   });
 }
 
+/** Opens or closes the help. */
+function turnHelp() {
+  if (helpDialog.open) return helpDialog.close();
+  if (!helpDialog.firstChild) fillHelp(helpDialog, keys);
+  helpDialog.showModal();
+}
+
 function wireKeys() {
-  /** @type {import("./keyboard.js").Key[]} */
-  const table = [
+  keys.push(
     { keys: ["/"], what: "search the whole log", act: () => { searchField.focus(); searchField.select(); } },
     { keys: ["n", "N"], what: "next match, match before", act: (key) => void log.nextMatch(key === "n" ? 1 : -1) },
     { keys: ["e", "E"], what: "next error, error before", act: (key) => void log.nextError(key === "e" ? 1 : -1) },
@@ -478,11 +494,10 @@ function wireKeys() {
     { keys: ["x"], what: "unfold tracebacks, or fold them", act: () => state.change({ unfolded: !state.view.unfolded }) },
     { keys: ["p"], what: "all states of progress bars", act: () => state.change({ progress: !state.view.progress }) },
     { keys: ["y"], what: "copy a link to this line", act: () => void copyLink() },
-    { keys: ["?"], what: "this help", act: () => (helpDialog.open ? helpDialog.close() : helpDialog.showModal()) },
+    { keys: ["?"], what: "this help", act: turnHelp },
     { keys: ["Escape"], what: "back to the log", act: escape },
-  ];
-  listen(table);
-  fillHelp(helpDialog, table);
+  );
+  listen(keys);
 }
 
 function escape() {

@@ -5,7 +5,7 @@
  */
 
 import { get, isAbort, runPath } from "./api.js";
-import { split } from "./lines.js";
+import { split } from "./place.js";
 
 /** Lines of one request. */
 const PAGE = 500;

@@ -4,6 +4,7 @@
  */
 
 import { el, icon } from "./dom.js";
+import { placeOf } from "./place.js";
 import { show } from "./text.js";
 import { stamp, wholeTime } from "./time.js";
 import { count, gapWords } from "./words.js";
@@ -47,11 +48,6 @@ const LEVELS = /** @type {const} */ ({
   ERROR: ["E", "Error"],
   CRITICAL: ["C", "Critical"],
 });
-
-/** `writer:seq`: the line's name for ever. @param {Line} line */
-export function placeOf(line) {
-  return `${line.writer}:${line.seq}`;
-}
 
 /** A row whose line has not come yet. @param {number} row @param {number} total */
 export function emptyRow(row, total) {

@@ -69,11 +69,11 @@ const REMEMBERED = "steplog.view";
 
 export class State {
   constructor() {
-    this.view = read();
+    this.view = viewOfAddress();
     /** @type {((view: View, before: View) => void)[]} */
     this.listeners = [];
-    addEventListener("popstate", () => this.#set(read()));
-    addEventListener("hashchange", () => this.#set(read()));
+    addEventListener("popstate", () => this.#set(viewOfAddress()));
+    addEventListener("hashchange", () => this.#set(viewOfAddress()));
   }
 
   /** @param {(view: View, before: View) => void} listener */
@@ -120,7 +120,7 @@ export function link(view) {
 }
 
 /** The view of the address, and of what is remembered. @returns {View} */
-function read() {
+export function viewOfAddress() {
   const query = new URLSearchParams(location.search);
   /** @type {View} */
   const view = { ...DEFAULTS, ...remembered() };

@@ -43,7 +43,6 @@ export class Viewport {
     /** Stay at the end when rows are added. */
     this.pinned = false;
     this.position = 0;
-    this.height = scroller.clientHeight;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#resized()).observe(scroller);
   }
@@ -53,6 +52,8 @@ export class Viewport {
   /** The bar, as last seen or set. */
   #lastTop = 0;
   #canvasHeight = -1;
+  /** @type {number | undefined} */
+  #height;
   #width = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #rest;
@@ -61,8 +62,15 @@ export class Viewport {
   /** The row that was gone to: it stays where it is while others around it turn out higher or lower. */
   #target = -1;
 
+  /** Of what is in sight. Read when it is needed: to read it lays out the page. */
+  get height() {
+    this.#height ??= this.scroller.clientHeight;
+    return this.#height;
+  }
+
   /** How far the bar can go. */
   get #room() {
+    if (this.heights.total === 0) return 0;
     return Math.max(0, Math.min(this.heights.total, MOST_PIXELS) - this.height);
   }
 
@@ -86,6 +94,7 @@ export class Viewport {
   }
 
   get #furthest() {
+    if (this.heights.total === 0) return 0;
     return Math.max(0, this.heights.total - this.height);
   }
 
@@ -260,7 +269,7 @@ export class Viewport {
     const { clientHeight, clientWidth } = this.scroller;
     const wasAtEnd = this.pinned;
     const anchor = this.#anchor();
-    this.height = clientHeight;
+    this.#height = clientHeight;
     if (this.measuring && clientWidth !== this.#width) {
       for (const placed of this.#placed.values()) placed.measured = false;
     }
