@@ -119,11 +119,11 @@ export class Viewport {
     this.refresh();
   }
 
-  /** Begins anew with other rows. @param {number} count @param {number} usual */
-  reset(count, usual) {
+  /** Begins anew with other rows. @param {number} count */
+  reset(count) {
     for (const placed of this.#placed.values()) placed.element.remove();
     this.#placed.clear();
-    this.heights = new Heights(usual);
+    this.heights = new Heights(this.heights.usual);
     this.heights.resize(count);
     this.position = 0;
     this.#target = -1;
