@@ -38,6 +38,25 @@ await check("lines appear by themselves, and the last is in sight", async () => 
   await picture(page, "following-light");
 });
 
+await check("who is at a button or a field by key stays there", async () => {
+  const amount = page.locator("#header .amount.warning");
+  await amount.focus();
+  const clock = page.locator("#header .facts > span[title]");
+  const before = await clock.textContent();
+  await until("the header to be drawn again", () => clock.textContent(), (now) => now !== before);
+  assert.ok(await amount.evaluate((one) => one === document.activeElement), "the header is drawn again each second");
+  const level = page.getByRole("combobox", { name: "Level", exact: true });
+  await level.focus();
+  await page.keyboard.press("ArrowDown");
+  await until("another level", () => page.url(), (address) => address.includes("level=debug"));
+  await shown(page);
+  assert.ok(await level.evaluate((one) => one === document.activeElement));
+  await page.keyboard.press("ArrowUp");
+  await until("all levels", () => page.url(), (address) => !address.includes("level="));
+  await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+  await page.locator("#log").focus();
+});
+
 await check("scrolled up, it stays, and says how many lines wait", async () => {
   await page.mouse.move(700, 500);
   await page.mouse.wheel(0, -1500);

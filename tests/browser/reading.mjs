@@ -3,7 +3,7 @@
  * sections, times, links to lines, copies, keys. Given: the run.
  */
 
-import { assert, assertAccessible, assertWhole, base, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertAccessible, assertFits, assertWhole, base, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run] = given;
 const page = await open(`/?run=${run}`, { clipboard: true });
@@ -222,6 +222,33 @@ await check("it fits a small window, and the tree opens over it", async () => {
   await small.getByRole("treeitem", { name: /prepare/ }).click();
   await row(small, "the other step", ({ text }) => text.includes("images"));
   await small.context().close();
+});
+
+await check("it fits a telephone", async () => {
+  for (const [name, path] of [["failed", `/?run=${run}&step=train`], ["runs", "/"]]) {
+    const small = await open(path, { size: [390, 800] });
+    if (name === "runs") await small.getByRole("link", { name: new RegExp(run) }).waitFor();
+    else await shown(small);
+    await assertFits(small);
+    await assertAccessible(small, `${name} on a telephone`);
+    await picture(small, `telephone-${name}-light`);
+    await small.context().close();
+  }
+});
+
+await check("an address that is not one, and a browser that keeps nothing, stop nothing", async () => {
+  const refuse = () => {
+    for (const name of ["localStorage", "sessionStorage"]) {
+      Object.defineProperty(globalThis, name, { get() { throw new DOMException("refused", "SecurityError"); } });
+    }
+  };
+  const other = await open(`/?run=${run}&step=train&time=%zz&attempt=none#%zz`, { before: (one) => one.addInitScript(refuse), expected: ["400 (Bad Request)"] });
+  await other.getByRole("alert").waitFor();
+  await other.getByRole("treeitem", { name: /prepare/ }).click();
+  await shown(other);
+  await other.getByRole("button", { name: /^Theme/ }).click();
+  await until("the theme to be another", () => other.evaluate(() => document.documentElement.dataset.theme), (theme) => theme === "light");
+  await other.context().close();
 });
 
 await done();

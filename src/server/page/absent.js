@@ -7,20 +7,25 @@ import { el } from "./dom.js";
 
 /** Words of the server as a sentence. @param {string} words */
 export function sentence(words) {
-  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?…]$/.test(words) ? "" : ".");
+  return capital(words) + (/[.!?…]$/.test(words) ? "" : ".");
+}
+
+/** @param {string} words */
+function capital(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 /** Why a run is not shown. @param {import("./api.js").Problem} problem @param {string} run @param {HTMLElement} back */
 export function whyAbsent(problem, run, back) {
   if (problem.status === 404) {
     return [
-      el("h1", {}, "There is no run ", el("span", { class: "run-name" }, run), " here"),
+      el("h1", {}, `There is no run ${run} here`),
       el("p", {}, "It may not have begun yet, or nothing of it has arrived: this page looks again by itself."),
       el("p", {}, back),
     ];
   }
   return [
-    el("h1", {}, sentence(problem.title)),
+    el("h1", {}, capital(problem.title)),
     problem.detail && el("p", {}, sentence(problem.detail)),
     problem.next && el("p", {}, sentence(problem.next)),
     el("p", {}, back),

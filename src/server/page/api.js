@@ -3,6 +3,8 @@
  * cannot send a token. The one place that knows paths' prefix and the token. Keeps no answers.
  */
 
+import { keep, kept } from "./storage.js";
+
 /** @typedef {Record<string, string | number | boolean | null | undefined | string[]>} Parameters */
 
 /** Beside the page, so that both can stand behind a path of a proxy. */
@@ -25,17 +27,26 @@ export class Problem extends Error {
 function takeToken() {
   const match = /^#token=([^&]+)/.exec(location.hash);
   if (!match?.[1]) return;
-  sessionStorage.setItem(TOKEN, decodeURIComponent(match[1]));
+  setToken(decoded(match[1]));
   history.replaceState(history.state, "", location.pathname + location.search);
 }
 
 /** @param {string} token */
 export function setToken(token) {
-  sessionStorage.setItem(TOKEN, token);
+  keep("session", TOKEN, token);
 }
 
 export function hasToken() {
-  return sessionStorage.getItem(TOKEN) !== null;
+  return kept("session", TOKEN) !== null;
+}
+
+/** What `%` stands for; as it is, if that is nothing. @param {string} text */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /**
@@ -62,7 +73,7 @@ export function runPath(run) {
  * @param {{ signal?: AbortSignal | undefined, accept?: string, headers?: Record<string, string> }} [options]
  */
 export async function request(address, { signal, accept = "application/json", headers = {} } = {}) {
-  const token = sessionStorage.getItem(TOKEN);
+  const token = kept("session", TOKEN);
   const all = { accept, ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
   let response;
   try {

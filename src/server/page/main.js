@@ -138,6 +138,14 @@ async function openLog(view, keep) {
   drawTree();
   fill(byId("empty"));
   lookAgain();
+  const chosen = choose(run, view);
+  if (chosen.streams.length === 0) {
+    // The server has nothing to say of it; it is opened when there is something.
+    log.close();
+    page.classList.add("is-empty");
+    bar.drawFollowing();
+    return fill(byId("empty"), ...whyEmpty(run, chosen, false, () => {}));
+  }
   page.classList.add("is-loading");
   try {
     await log.open(run, view, { keep });

@@ -45,8 +45,9 @@ async function askForFirstScreen(view) {
   if (view.run === "") return;
   /** @type {Run} */
   const run = await askAhead(runPath(view.run));
-  if (isFiltered(view)) return;
-  const where = await whereToBegin(run, view, choose(run, view), askAhead);
+  const chosen = choose(run, view);
+  if (isFiltered(view) || chosen.streams.length === 0) return;
+  const where = await whereToBegin(run, view, chosen, askAhead);
   await askAhead(linesPath(run.pipeline_run_id), { ...selectionOf(run, view), ...formOf(view), ...windowAt(where) });
 }
 
