@@ -38,13 +38,7 @@ await check("lines appear by themselves, and the last is in sight", async () => 
   await picture(page, "following-light");
 });
 
-await check("who is at a button or a field by key stays there", async () => {
-  const amount = page.locator("#header .amount.warning");
-  await amount.focus();
-  const clock = page.locator("#header .facts > span[title]");
-  const before = await clock.textContent();
-  await until("the header to be drawn again", () => clock.textContent(), (now) => now !== before);
-  assert.ok(await amount.evaluate((one) => one === document.activeElement), "the header is drawn again each second");
+await check("who is at a field by key stays there, and what is selected of the header stays so", async () => {
   const level = page.getByRole("combobox", { name: "Level", exact: true });
   await level.focus();
   await page.keyboard.press("ArrowDown");
@@ -54,7 +48,13 @@ await check("who is at a button or a field by key stays there", async () => {
   await page.keyboard.press("ArrowUp");
   await until("all levels", () => page.url(), (address) => !address.includes("level="));
   await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+  const clock = page.getByRole("treeitem").first().locator(".took");
+  const before = await clock.textContent();
+  await page.locator("#header h1").selectText();
+  await until("a second to go by", () => clock.textContent(), (now) => now !== before);
+  assert.equal(await page.evaluate(() => String(document.getSelection())), "train");
   await page.locator("#log").focus();
+  await page.evaluate(() => document.getSelection().empty());
 });
 
 await check("scrolled up, it stays, and says how many lines wait", async () => {

@@ -66,6 +66,7 @@ await check("only lines that match, from where the reader is, further both ways"
   assert.ok(all.every(({ marks }) => marks.includes("WARNING")));
   await picture(page, "filter-light");
   // More can be typed while what was typed leaves fewer lines.
+  await search.press("End");
   await search.pressSequentially(" trainer");
   await until("fewer", () => rows(page), (found) => found.length > 5 && found.every(({ marks, waiting }) => waiting || marks.includes("WARNING trainer") || marks.length === 0));
   assert.ok(await search.evaluate((field) => field === document.activeElement));

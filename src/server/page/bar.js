@@ -46,7 +46,7 @@ export class Bar {
 
   /** Fields as the view has them. @param {View} view */
   draw(view) {
-    if (document.activeElement !== this.search) this.search.value = view.query;
+    if (document.activeElement !== this.search && this.search.value !== view.query) this.search.value = view.query;
     this.level.value = view.level;
     this.iostream.value = view.iostream;
     this.time.value = view.time;
