@@ -80,7 +80,7 @@ export async function request(address, { signal, accept = "application/json", he
     response = await fetch(address, { headers: all, ...(signal ? { signal } : {}) });
   } catch (error) {
     if (isAbort(error)) throw error;
-    throw new Problem(0, "The server cannot be reached", "", "Is `steplog serve` still running? The page tries again when you do something.");
+    throw new Problem(0, "The server cannot be reached", "", "Is it still running? The page tries again.");
   }
   if (response.ok) return response;
   throw await problem(response);

@@ -53,6 +53,10 @@ export class Numbered {
   /** @type {Map<number, number>} */
   #failed = new Map();
   #closed = false;
+  /** What is in sight. @type {[number, number]} */
+  #wanted = [0, 0];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #again;
 
   /** The line of a row, if it is here. @param {number} row @returns {Line | undefined} */
   at(row) {
@@ -93,6 +97,7 @@ export class Numbered {
   /** These rows are in sight. @param {number} first @param {number} last */
   want(first, last) {
     if (this.total === 0 || this.#closed) return;
+    this.#wanted = [first, last];
     const from = Math.floor(Math.max(0, first - AHEAD) / WINDOW);
     const to = Math.floor(Math.min(this.total - 1, last + AHEAD) / WINDOW);
     for (const [number, flight] of this.#flights) {
@@ -122,6 +127,7 @@ export class Numbered {
 
   close() {
     this.#closed = true;
+    clearTimeout(this.#again);
     for (const flight of this.#flights.values()) flight.abort();
   }
 
@@ -150,6 +156,8 @@ export class Numbered {
     } catch (error) {
       if (isAbort(error) || this.#closed) return;
       this.#failed.set(number, performance.now());
+      clearTimeout(this.#again);
+      this.#again = setTimeout(() => this.want(...this.#wanted), AGAIN + 1);
       this.listener.failed(error);
     } finally {
       if (this.#flights.get(number) === flight) this.#flights.delete(number);

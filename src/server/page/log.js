@@ -38,6 +38,7 @@ const BEFORE = 60;
  * @property {() => void} following Following has begun, paused, ended; or new lines wait below.
  * @property {(streams: import("./types.js").Stream[]) => void} streams
  * @property {() => void} ended
+ * @property {() => void} reached The server has given lines.
  * @property {(error: unknown) => void} failed
  * @property {(troubles: import("./types.js").Trouble[]) => void} troubled
  * @property {(words: string) => void} say
@@ -207,6 +208,7 @@ export class Log {
 
   /** @param {number} from @param {number} to */
   #came(from, to) {
+    this.told.reached();
     this.#arrange(from, to);
     for (let row = Math.max(0, from - BEFORE); row < to; row += 1) {
       const element = this.viewport.element(row);

@@ -55,6 +55,7 @@ const log = new Log(byId("log"), byId("lines"), {
   following: () => bar.drawFollowing(),
   streams: () => void refresh(),
   ended: () => void refresh(),
+  reached,
   failed,
   troubled: (found) => {
     for (const { what } of found) troubles.add(what);
@@ -180,8 +181,7 @@ async function refresh() {
     const hadNothing = choose(run, state.view).streams.length === 0;
     const chosenBefore = chooseSteps(run, state.view).join("\n");
     run = found;
-    // The server is there again.
-    if (problem?.status === 0) problem = undefined;
+    reached();
     drawAgain();
     drawTree();
     // What is followed stays, even if another step would be chosen by now.
@@ -254,6 +254,13 @@ function failed(error) {
     return wantToken();
   }
   if (!(error instanceof Problem)) console.error(error);
+  drawBanners();
+}
+
+/** The server is there again, if it was not. */
+function reached() {
+  if (problem?.status !== 0) return;
+  problem = undefined;
   drawBanners();
 }
 
@@ -385,6 +392,8 @@ function turnHelp() {
   if (helpDialog.open) return helpDialog.close();
   if (!helpDialog.firstChild) fillHelp(helpDialog, keys);
   helpDialog.showModal();
+  // The button at its end has the focus; to be read it begins at its beginning.
+  helpDialog.scrollTop = 0;
 }
 
 function wireKeys() {

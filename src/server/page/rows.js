@@ -52,7 +52,7 @@ const LEVELS = /** @type {const} */ ({
 /** A row whose line has not come yet. @param {number} row @param {number} total */
 export function emptyRow(row, total) {
   return el("div", { class: "row waiting", role: "listitem", "aria-posinset": row + 1, "aria-setsize": total },
-    el("span", { class: "number" }, count(row + 1)),
+    el("span", { class: "number" }, String(row + 1)),
     el("span", { class: "text" }, el("span", { class: "for-reader" }, "loading")));
 }
 
