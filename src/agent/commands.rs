@@ -94,12 +94,13 @@ impl Agent {
         let folder = self.root().join(ATTACHED);
         let file = folder.join(format!("{name}.json"));
         let json = serde_json::to_vec(&input).map_err(|error| error.to_string())?;
-        self.inputs.add(input, true, &self.intake);
+        self.inputs.add(input, true, &mut self.intake);
         self.scan();
         let status = self.inputs.status(&self.intake, |_, _| (0, 0.0));
         let wrong = status.into_iter().find(|it| it.name == name).and_then(|it| it.error);
         if let Some(wrong) = wrong {
             self.inputs.remove(&name, "it could not be opened", &mut self.intake);
+            self.inputs.let_go();
             return Err(wrong);
         }
         // So that it is attached again after a restart.
@@ -121,6 +122,7 @@ impl Agent {
             return Err(format!("there is no input {name:?}; {help}"));
         };
         self.inputs.remove(name, "detached", &mut self.intake);
+        self.inputs.let_go();
         if attached {
             drop(fs::remove_file(self.root().join(ATTACHED).join(format!("{name}.json"))));
             return Ok(format!("{name} is detached"));
@@ -173,7 +175,7 @@ impl Agent {
         }
         for input in &stack.inputs {
             if self.inputs.get(&input.name).is_none() {
-                self.inputs.add(input.clone(), false, &self.intake);
+                self.inputs.add(input.clone(), false, &mut self.intake);
                 opened += 1;
             }
         }
@@ -182,6 +184,7 @@ impl Agent {
         }
         self.inputs.brought.reloaded();
         self.scan();
+        self.inputs.let_go();
         let note = format!("reloaded: {opened} inputs opened, {ended} ended");
         self.log.info(&note);
         Ok(note)

@@ -14,7 +14,7 @@ mod read;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -69,8 +69,8 @@ pub(super) struct Slot {
 pub(super) enum Event {
     /// A descriptor that is not a stream's is ready.
     Ready(Token),
-    /// Nothing more will come from this stream, which has been ended.
-    Ended { input: String, path: Option<PathBuf> },
+    /// Nothing more will come from this stream, which has been ended. What it was read from is open still.
+    Ended { input: String, path: Option<PathBuf>, descriptor: Option<OwnedFd> },
     /// A connection has said whose lines these are.
     Header { slot: usize },
 }
@@ -371,7 +371,8 @@ impl Intake {
                 if let Source::File(followed) = &mut slot.source {
                     followed.before = writer;
                 }
-                told.push(Event::Ended { input: slot.stream.input.clone(), path: None });
+                let input = slot.stream.input.clone();
+                told.push(Event::Ended { input, path: None, descriptor: None });
             }
             let partial = match &slot.source {
                 Source::File(followed) => followed.partial_since,
@@ -424,8 +425,9 @@ impl Intake {
             self.files.remove(path);
         }
         self.free.push(index);
-        let (input, path) = (slot.stream.input.clone(), slot.path.clone());
-        told.push(Event::Ended { input, path });
+        let Slot { stream, source, path, .. } = slot;
+        let descriptor = source.into_descriptor();
+        told.push(Event::Ended { input: stream.input, path, descriptor });
     }
 
     /// Reads what is there and ends the stream; returns where its file was left.

@@ -66,6 +66,7 @@ mod own;
 mod position;
 mod scan;
 mod service;
+mod sockets;
 mod source;
 mod status;
 mod stream;
@@ -233,7 +234,7 @@ impl Agent {
         let stack = Arc::new(start.stack);
         let (redactor, host) = (start.redactor, start.host);
         let common = Common { stack: Arc::clone(&stack), redactor, host, hint, earlier };
-        let intake = Intake::new(common, finisher, log.clone())?;
+        let mut intake = Intake::new(common, finisher, log.clone())?;
         intake.watch(Token::Signals, signals.descriptor())?;
         intake.watch(Token::Control, control.descriptor())?;
         let mut given = Given::take(&start.environment);
@@ -247,11 +248,11 @@ impl Agent {
             log.warn(&why);
         }
         for input in &stack.inputs {
-            inputs.add(input.clone(), false, &intake);
+            inputs.add(input.clone(), false, &mut intake);
         }
         for input in commands::attached(&root, &log) {
             if inputs.get(&input.name).is_none() {
-                inputs.add(input, true, &intake);
+                inputs.add(input, true, &mut intake);
             }
         }
         let now = Instant::now();
@@ -274,11 +275,7 @@ impl Agent {
             telemetry,
         };
         agent.scan();
-        let lost = agent.inputs.service.settle();
-        if lost > 0 {
-            let what = "bytes of FIFOs that no input names any more are lost";
-            agent.log.error(&format!("{lost} {what}"));
-        }
+        agent.inputs.let_go();
         Ok(agent)
     }
 
@@ -350,7 +347,10 @@ impl Agent {
                     }
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
-                    Event::Ended { input, path } => {
+                    Event::Ended { input, path, descriptor } => {
+                        if let Some(descriptor) = descriptor {
+                            self.inputs.service.release(&descriptor);
+                        }
                         self.inputs.ended(&input, path, &mut self.intake);
                     }
                 }
