@@ -78,7 +78,7 @@ impl Agent {
         }
     }
 
-    fn attach(&mut self, input: Input) -> Result<String, String> {
+    fn attach(&mut self, mut input: Input) -> Result<String, String> {
         if self.inputs.get(&input.name).is_some() {
             return Err(format!("there is an input {:?} already", input.name));
         }
@@ -90,6 +90,10 @@ impl Agent {
             return Err(format!("{:?} is not a name", input.name));
         }
         input.metadata.check()?;
+        if let Some(process) = input.process {
+            // Once it has ended nobody could say it.
+            input.metadata = self.inputs.whose(&input, process, &self.intake.common);
+        }
         let name = input.name.clone();
         let folder = self.root().join(ATTACHED);
         let file = folder.join(format!("{name}.json"));
@@ -124,10 +128,24 @@ impl Agent {
         self.inputs.remove(name, "detached", &mut self.intake);
         self.inputs.let_go();
         if attached {
-            drop(fs::remove_file(self.root().join(ATTACHED).join(format!("{name}.json"))));
+            self.forget(name);
             return Ok(format!("{name} is detached"));
         }
         Ok(format!("{name} is detached; the stack file names it, so a reload brings it back"))
+    }
+
+    /// The next agent does not attach it again.
+    fn forget(&self, name: &str) {
+        drop(fs::remove_file(self.root().join(ATTACHED).join(format!("{name}.json"))));
+    }
+
+    /// Inputs end with the processes that they are of.
+    pub(super) fn forget_processes(&mut self) {
+        for name in self.inputs.end_with_processes(&mut self.intake) {
+            self.inputs.let_go();
+            self.forget(&name);
+            self.log.info(&format!("{name} is detached: its process has ended"));
+        }
     }
 
     pub(super) fn reload(&mut self) -> Result<String, String> {

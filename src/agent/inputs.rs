@@ -27,14 +27,16 @@ use super::log::Log;
 use super::otlp::Batch;
 use super::own::Own;
 use super::position::Positions;
+use super::process::{Process, Watched};
 use super::service::{Service, listens_at, unread};
 use super::sockets::Listener;
 use super::source::{self, EXIT_RECORD, Source};
 use super::status::{InputStatus, StreamStatus};
-use super::stream::Stream;
+use super::stream::{Common, Stream};
 use super::{Input, Kind, Metadata, Settings};
 use crate::capture::file::{BadTemplate, Globs, Take, Template, Watch};
 use crate::record::Exit;
+use crate::redact;
 
 /// See the module.
 pub(super) struct Inputs {
@@ -67,6 +69,10 @@ pub(super) struct State {
     pub(super) globs: Option<Globs>,
     /// Standard input has been opened.
     pub(super) opened: bool,
+    /// Who writes it.
+    watched: Option<Watched>,
+    /// What that process may print and nobody may see.
+    secrets: Vec<Vec<u8>>,
 }
 
 impl Inputs {
@@ -122,6 +128,8 @@ impl Inputs {
             over: HashSet::new(),
             globs: None,
             opened: false,
+            watched: None,
+            secrets: Vec::new(),
             input,
         };
         match state.input.kind {
@@ -139,6 +147,9 @@ impl Inputs {
         if let Some(error) = &state.error {
             self.log.warn(&format!("input {}: {}: {error}", state.input.name, state.input.path));
         }
+        if let Some(process) = state.input.process {
+            self.watch_process(&mut state, process, intake);
+        }
         if state.input.kind == Kind::Socket {
             self.take_over(&mut state, intake);
         }
@@ -148,6 +159,11 @@ impl Inputs {
     /// Ends an input with all its streams. What it had is for [`add`](Self::add) to take over, until
     /// [`let_go`](Self::let_go).
     pub(super) fn remove(&mut self, name: &str, reason: &str, intake: &mut Intake) {
+        let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
+        self.end(name, &exit, Take::Lines, intake);
+    }
+
+    fn end(&mut self, name: &str, exit: &Exit, take: Take, intake: &mut Intake) {
         if self.all.remove(name).is_none() {
             return;
         }
@@ -159,7 +175,6 @@ impl Inputs {
         }
         self.brought.close(name);
         for index in streams(intake, name) {
-            let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
             let metadata = intake.slot(index).and_then(|slot| match &slot.source {
                 Source::Connection(connection) => {
                     let read = connection.head.as_ref().is_none_or(|head| !head.is_empty());
@@ -168,7 +183,7 @@ impl Inputs {
                 _ => None,
             });
             let mut told = Vec::new();
-            if let Some(place) = intake.end(index, exit, Take::Lines, &mut told) {
+            if let Some(place) = intake.end(index, exit.clone(), take, &mut told) {
                 self.positions.put(place);
             }
             for event in told {
@@ -177,6 +192,63 @@ impl Inputs {
                 }
             }
         }
+    }
+
+    /// Whose lines an input has that a process writes: as the input says, or its variables do.
+    pub(super) fn whose(&mut self, input: &Input, process: Process, common: &Common) -> Metadata {
+        let mut known = self.known(input, Metadata::default(), None, &input.name);
+        known.said = self.environ(process.pid, None);
+        known.attributes.insert("process.pid".to_owned(), process.pid.to_string());
+        known.metadata(&common.stack.metadata)
+    }
+
+    /// Its end will be that of this input.
+    fn watch_process(&mut self, state: &mut State, process: Process, intake: &Intake) {
+        let watched = match Watched::new(process) {
+            Ok(watched) => watched,
+            Err(error) => {
+                return self.failed(state, &format_args!("watch {}: {error}", process.pid));
+            }
+        };
+        if let Some(descriptor) = watched.descriptor() {
+            if let Err(error) = intake.watch(Token::Process(process.pid), descriptor) {
+                return self.failed(state, &error);
+            }
+            let variables = self.environ(process.pid, None);
+            let names = &intake.common.stack.redact.env;
+            state.secrets = redact::secrets_from_env(names, variables.into_iter());
+        }
+        state.watched = Some(watched);
+    }
+
+    /// A process has ended.
+    pub(super) fn process_ends(&mut self, pid: i32, intake: &Intake) {
+        for watched in self.all.values_mut().filter_map(|state| state.watched.as_mut()) {
+            if watched.process.pid == pid
+                && let Some(descriptor) = watched.descriptor()
+            {
+                intake.unwatch(descriptor);
+                watched.ends(Instant::now());
+            }
+        }
+    }
+
+    /// Ends the inputs whose processes have ended, as those have; returns their names. What they wrote is
+    /// read to its end.
+    pub(super) fn end_with_processes(&mut self, intake: &mut Intake) -> Vec<String> {
+        let now = Instant::now();
+        let exit = |state: &State| state.watched.as_ref().and_then(|watched| watched.exit(now));
+        let over = self.all.iter().filter_map(|(name, state)| Some((name.clone(), exit(state)?)));
+        let over: Vec<(String, Exit)> = over.collect();
+        for (name, exit) in &over {
+            self.end(name, exit, Take::Everything, intake);
+        }
+        over.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Whether a process has ended of which it is not known how.
+    pub(super) fn waits_for_processes(&self) -> bool {
+        self.all.values().any(|state| state.watched.as_ref().is_some_and(Watched::has_ended))
     }
 
     /// What ended inputs had and no other has taken.
@@ -320,7 +392,21 @@ impl Inputs {
         intake: &mut Intake,
     ) -> usize {
         let stream = Stream::new(&state.input.name, label, known, Instant::now());
-        intake.add(stream, source, path, state.input.ends_after_idle)
+        Self::start(state, stream, source, path, intake)
+    }
+
+    pub(super) fn start(
+        state: &State,
+        stream: Stream,
+        source: Source,
+        path: Option<PathBuf>,
+        intake: &mut Intake,
+    ) -> usize {
+        let index = intake.add(stream, source, path, state.input.ends_after_idle);
+        if !state.secrets.is_empty() {
+            intake.has_secrets(index, state.secrets.clone());
+        }
+        index
     }
 
     /// What is known of a stream.
@@ -394,6 +480,7 @@ impl Inputs {
             name: state.input.name.clone(),
             kind: state.input.kind.as_str().to_owned(),
             path: state.input.path.clone(),
+            pid: state.input.process.map(|process| process.pid),
             attached: state.attached,
             error: state.error.clone(),
             ended: state.ended,

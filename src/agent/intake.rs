@@ -49,6 +49,8 @@ pub(super) enum Token {
     Web,
     Client(usize),
     Listener(usize),
+    /// A process, by its number.
+    Process(i32),
     Stream(usize),
 }
 
@@ -107,6 +109,7 @@ impl Token {
             Self::Listener(number) => (4, number),
             Self::Stream(number) => (5, number),
             Self::Web => (6, 0),
+            Self::Process(pid) => (7, pid.unsigned_abs() as usize),
         };
         kind << 48 | number as u64
     }
@@ -120,6 +123,7 @@ impl Token {
             3 => Self::Client(number),
             4 => Self::Listener(number),
             6 => Self::Web,
+            7 => Self::Process(number as i32),
             _ => Self::Stream(number),
         }
     }

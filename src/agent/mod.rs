@@ -64,6 +64,7 @@ mod metrics;
 mod otlp;
 mod own;
 mod position;
+mod process;
 mod scan;
 mod service;
 mod sockets;
@@ -86,6 +87,7 @@ use crossbeam_channel::select;
 pub use control::{Answer, AskError, Request, ask, is_there};
 pub use log::{Out, Said};
 pub use log_format::LogFormat;
+pub use process::Process;
 pub(crate) use settings::max_connections;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
@@ -120,6 +122,9 @@ const LOCK: &str = ".agent.lock";
 
 /// How long whoever has sent records may take to read the last answer.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Between looks how a process has ended.
+const PROCESS_LOOK: Duration = Duration::from_millis(50);
 
 /// Between looks whether everything is over.
 const DONE_LOOK: Duration = Duration::from_millis(200);
@@ -345,6 +350,10 @@ impl Agent {
                         let asks = self.inbox.take();
                         self.hear_all(asks);
                     }
+                    Event::Ready(Token::Process(pid)) => {
+                        self.inputs.process_ends(pid, &self.intake);
+                        self.scan_at = Instant::now();
+                    }
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
                     Event::Ended { input, path, descriptor } => {
@@ -398,7 +407,12 @@ impl Agent {
     fn scan(&mut self) {
         let mut told = Vec::new();
         self.inputs.scan(&mut self.intake, &mut told);
-        self.scan_at = Instant::now() + self.intake.common.stack.agent.scan_interval;
+        let mut until = self.intake.common.stack.agent.scan_interval;
+        self.forget_processes();
+        if self.inputs.waits_for_processes() {
+            until = until.min(PROCESS_LOOK);
+        }
+        self.scan_at = Instant::now() + until;
         // A look cannot bring a signal.
         self.handle(told);
     }

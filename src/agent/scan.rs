@@ -270,7 +270,7 @@ impl Inputs {
         });
         let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
         stream.comes_from(path, &ledger, continues);
-        Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
+        Some(Self::start(state, stream, source, Some(path.to_owned()), intake))
     }
 }
 

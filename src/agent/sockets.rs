@@ -87,7 +87,7 @@ impl Inputs {
         let head = metadata.is_none().then(Vec::new);
         let own = metadata.unwrap_or_default();
         let mut known = self.known(&state.input, own, None, &state.input.name);
-        let variables = self.environ(pid, uid);
+        let variables = self.environ(pid, Some(uid));
         // What is secret there may be printed by who has it.
         let names = &intake.common.stack.redact.env;
         let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
@@ -99,15 +99,16 @@ impl Inputs {
         intake.has_secrets(index, secrets);
     }
 
-    /// The variables of who has connected; none if they may not be seen, which is said once.
-    fn environ(&mut self, pid: i32, uid: u32) -> BTreeMap<String, String> {
+    /// The variables of who writes, if it is of this user; none if they may not be seen, which is said once.
+    pub(super) fn environ(&mut self, pid: i32, uid: Option<u32>) -> BTreeMap<String, String> {
         match source::environ(pid, uid) {
             Ok(variables) => environ(&variables),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 if !std::mem::replace(&mut self.blind, true) {
                     self.log.warn(&format!(
-                        "the variables of other users' processes cannot be seen, of user {uid}'s for one: what \
-                         their connections say in their first line is used (CAP_SYS_PTRACE would show them)"
+                        "the variables of other users' processes cannot be seen, of process {pid}'s for one: what \
+                         `steplog attach` or a connection's first line says is used (CAP_SYS_PTRACE would show \
+                         them)"
                     ));
                 }
                 BTreeMap::new()

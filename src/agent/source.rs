@@ -113,11 +113,12 @@ pub(super) fn open_stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-/// The variables of a process of this user, as much of them as is bearable.
-pub(super) fn environ(pid: i32, uid: u32) -> io::Result<Vec<u8>> {
+/// The variables of a process, of this user if one is given, as much of them as is bearable.
+pub(super) fn environ(pid: i32, uid: Option<u32>) -> io::Result<Vec<u8>> {
     let mut variables = Vec::new();
     let file = fs::File::open(format!("/proc/{pid}/environ"))?;
-    if file.metadata()?.uid() != uid {
+    let owner = file.metadata()?.uid();
+    if uid.is_some_and(|uid| uid != owner) {
         // Another process by now, whose variables nobody who has connected may take for its own.
         return Err(io::ErrorKind::NotFound.into());
     }
