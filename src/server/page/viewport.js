@@ -305,7 +305,10 @@ export class Viewport {
   /** @returns {boolean} Whether heights turned out to be others. */
   #drawOnce() {
     const count = this.heights.count;
-    const spare = this.height;
+    // After a leap what is in sight comes first, what is near it with the next frame.
+    const leapt = !this.#placed.has(this.heights.at(this.position));
+    if (leapt && this.heights.total > 0) this.refresh();
+    const spare = leapt ? 0 : this.height;
     const from = this.heights.at(this.position - spare);
     const end = this.position + this.height + spare;
     this.position = Math.max(0, Math.min(this.position, this.#furthest));
