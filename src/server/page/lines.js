@@ -63,6 +63,11 @@ export class Numbered {
     return this.#windows.get(Math.floor(row / WINDOW))?.[row % WINDOW];
   }
 
+  /** Rows whose lines may be here: from, and up to but not including. @returns {[number, number][]} */
+  pieces() {
+    return [...this.#windows.keys()].map((window) => [window * WINDOW, Math.min(this.total, (window + 1) * WINDOW)]);
+  }
+
   /** All lines are there. */
   get atEnd() {
     return true;

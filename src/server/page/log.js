@@ -136,14 +136,25 @@ export class Log {
     if (this.#folds.unfolded !== view.unfolded) {
       this.#folds.unfolded = view.unfolded;
       this.#folds.turned.clear();
-      this.#arrange(0, this.source?.total ?? 0);
+      this.#arrangeAll();
     }
     if (before?.wrap !== view.wrap) {
       this.viewport.relayout(ROW, view.wrap);
-      this.#arrange(0, this.source?.total ?? 0);
+      this.#arrangeAll();
     }
     this.viewport.invalidate(0, Number.MAX_SAFE_INTEGER);
     if (before?.time !== view.time || before.wrap !== view.wrap) this.viewport.relayout(ROW, view.wrap);
+  }
+
+  /** The run goes on: lines of streams that have begun meanwhile stand beside others now, and are told apart. @param {Run} run @param {View} view */
+  renew(run, view) {
+    const before = labelled(this.#look);
+    this.run = run;
+    this.#setLook(run, view, choose(run, view));
+    if (labelled(this.#look) === before) return;
+    this.viewport.relayout(ROW, view.wrap);
+    this.#arrangeAll();
+    this.viewport.invalidate(0, Number.MAX_SAFE_INTEGER);
   }
 
   /** Searches, and goes to the first match unless the reader has gone elsewhere by then. @param {Run} run @param {View} view @param {{ go: boolean }} options */
@@ -216,6 +227,14 @@ export class Log {
       const isNew = this.#drawn.get(element) !== this.source?.at(row);
       if (isNew || (row >= from - BEFORE && element.querySelector(".fold[data-does]"))) this.viewport.invalidate(row, row + 1);
     }
+  }
+
+  /** Of a long log only a few lines are here, and only they can be hidden. */
+  #arrangeAll() {
+    for (const [from, to] of this.source?.pieces() ?? []) this.#arrange(from, to);
+    this.viewport.adjust((heights) => {
+      for (const { from, to } of this.#folds.sections.values()) heights.setRange(from, to, 0);
+    });
   }
 
   /** @param {number} from @param {number} to */
@@ -342,4 +361,9 @@ export class Log {
       this.told.view({ line: event.shiftKey ? extended(from, line) : from === placeOf(line) ? "" : placeOf(line) });
     }
   }
+}
+
+/** @param {import("./rows.js").Look} look */
+function labelled({ labels }) {
+  return [...labels].map(([writer, { text }]) => `${writer} ${text}`).join("\n");
 }

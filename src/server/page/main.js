@@ -187,6 +187,7 @@ async function refresh() {
     // What is followed stays, even if another step would be chosen by now.
     if (hadNothing && choose(run, state.view).streams.length > 0) return void openLog(state.view, false);
     if (state.view.steps.length === 0 && chooseSteps(run, state.view).join("\n") !== chosenBefore) state.view.steps = chosenBefore.split("\n");
+    log.renew(run, state.view);
     if (state.view.line === "" && !isFiltered(state.view)) void drawStrip(state.view, mine);
   } catch (error) {
     if (mine === turn && !isAbort(error)) failed(error);

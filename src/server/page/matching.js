@@ -54,6 +54,11 @@ export class Matching {
     return this.lines[row];
   }
 
+  /** @returns {[number, number][]} */
+  pieces() {
+    return [[0, this.lines.length]];
+  }
+
   get atEnd() {
     return this.#ended;
   }
