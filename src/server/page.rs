@@ -48,8 +48,13 @@ struct Served {
     policy: Option<HeaderValue>,
 }
 
-/// The file of this name; of none: the page.
-pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+/// The file of this name; of none: the page, which sends a token only to a server that has some: to ask the browser
+/// for what it keeps takes time.
+pub(super) fn get(
+    name: &str,
+    headers: &HeaderMap,
+    has_tokens: bool,
+) -> Result<Response<Body>, Problem> {
     let name = if name.is_empty() { INDEX } else { name };
     let nothing = || {
         let shown = problem::shown(name);
@@ -57,7 +62,8 @@ pub(super) fn get(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Pro
             .next("the page is at /, the API at /api/v1")
     };
     let content_type = content_type(name).ok_or_else(nothing)?;
-    let served = if name == INDEX { document() } else { file(name) }.ok_or_else(nothing)?;
+    let served =
+        if name == INDEX { document(has_tokens) } else { file(name) }.ok_or_else(nothing)?;
     let unpacks = answer::unpacks(headers, "gzip");
     let packed = served.packed.as_ref().filter(|_| unpacks);
     let hash = &served.hash;
@@ -98,16 +104,20 @@ fn file(name: &str) -> Option<Arc<Served>> {
 }
 
 /// The page, packed again only if a file has changed: that happens to who works on it.
-fn document() -> Option<Arc<Served>> {
+fn document(has_tokens: bool) -> Option<Arc<Served>> {
     static KEPT: Mutex<Option<Arc<Served>>> = Mutex::new(None);
     let hashes = Files::iter().filter_map(|name| Files::get(&name));
-    let hashes: Vec<u8> = hashes.flat_map(|file| file.metadata.sha256_hash()).collect();
+    let mut hashes: Vec<u8> = hashes.flat_map(|file| file.metadata.sha256_hash()).collect();
+    hashes.push(u8::from(has_tokens));
     let hash = hex(digest(&SHA256, &hashes).as_ref());
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(kept) = kept.as_ref().filter(|kept| kept.hash == hash) {
         return Some(Arc::clone(kept));
     }
-    let document = pack(&text(INDEX)?, |name| text(name).unwrap_or_default());
+    let mut document = pack(&text(INDEX)?, |name| text(name).unwrap_or_default());
+    if has_tokens {
+        document.html = document.html.replacen("<html", "<html data-tokens", 1);
+    }
     let policy = HeaderValue::try_from(format!("{}; {POLICY}", document.policy)).ok();
     let bytes = document.html.into_bytes();
     let packed = gzip(&bytes);
@@ -138,7 +148,7 @@ mod tests {
     #[track_caller]
     fn ask(name: &str, pairs: &[(header::HeaderName, &str)]) -> Response<Body> {
         let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
-        get(name, &pairs.collect()).unwrap()
+        get(name, &pairs.collect(), false).unwrap()
     }
 
     #[test]
@@ -164,12 +174,15 @@ mod tests {
 
     #[test]
     fn all_of_the_page_is_in_one_document() {
-        let html = String::from_utf8(document().unwrap().bytes.to_vec()).unwrap();
+        let html = String::from_utf8(document(false).unwrap().bytes.to_vec()).unwrap();
         for name in Files::iter() {
             let is_part = name != INDEX && name != "types.js" && name != "icon.svg";
             let begins = text(&name).unwrap().lines().nth(1).unwrap_or_default().to_owned();
             assert_eq!(html.matches(&begins).count() == 1, is_part, "{name}");
         }
+        let with_tokens = document(true).unwrap();
+        assert!(with_tokens.bytes.starts_with(b"<!doctype html>\n<html data-tokens lang="));
+        assert_ne!(with_tokens.hash, document(false).unwrap().hash);
         for line in html.lines() {
             let unknown = line.starts_with("import ") || line.starts_with("export ");
             assert!(!unknown, "pack() does not know this: {line}");
@@ -186,7 +199,7 @@ mod tests {
     #[test]
     fn other_files_are_not_served() {
         for name in ["../mod.rs", "page.rs", "none.js", ".", "main.js/"] {
-            assert!(get(name, &HeaderMap::new()).is_err(), "{name}");
+            assert!(get(name, &HeaderMap::new(), false).is_err(), "{name}");
         }
     }
 }

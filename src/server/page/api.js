@@ -10,6 +10,8 @@ import { keep, kept } from "./storage.js";
 /** Beside the page, so that both can stand behind a path of a proxy. */
 const PREFIX = `${location.pathname.replace(/[^/]*$/, "")}api/v1`;
 const TOKEN = "steplog.token";
+/** The server says in the document whether it has tokens: to look for one takes time that most need not wait. */
+const HAS_TOKENS = document.documentElement.hasAttribute("data-tokens");
 
 /** An answer that is an error, in the server's words. */
 export class Problem extends Error {
@@ -37,7 +39,7 @@ export function setToken(token) {
 }
 
 export function hasToken() {
-  return kept("session", TOKEN) !== null;
+  return HAS_TOKENS && kept("session", TOKEN) !== null;
 }
 
 /** What `%` stands for; as it is, if that is nothing. @param {string} text */
@@ -73,7 +75,7 @@ export function runPath(run) {
  * @param {{ signal?: AbortSignal | undefined, accept?: string, headers?: Record<string, string> }} [options]
  */
 export async function request(address, { signal, accept = "application/json", headers = {} } = {}) {
-  const token = kept("session", TOKEN);
+  const token = HAS_TOKENS ? kept("session", TOKEN) : null;
   const all = { accept, ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
   let response;
   try {

@@ -51,5 +51,5 @@ async function askForFirstScreen(view) {
   await askAhead(linesPath(run.pipeline_run_id), { ...selectionOf(run, view), ...formOf(view), ...windowAt(where) });
 }
 
-// What goes wrong is told when it is asked for again.
+// What goes wrong is told when it is asked for again. What is remembered is not waited for: it hardly ever matters here.
 askForFirstScreen(viewOfAddress()).catch(() => {});

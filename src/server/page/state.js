@@ -71,11 +71,11 @@ const REMEMBERED = "steplog.view";
 
 export class State {
   constructor() {
-    this.view = viewOfAddress();
+    this.view = read();
     /** @type {((view: View, before: View) => void)[]} */
     this.listeners = [];
-    addEventListener("popstate", () => this.#set(viewOfAddress()));
-    addEventListener("hashchange", () => this.#set(viewOfAddress()));
+    addEventListener("popstate", () => this.#set(read()));
+    addEventListener("hashchange", () => this.#set(read()));
   }
 
   /** @param {(view: View, before: View) => void} listener */
@@ -122,10 +122,15 @@ export function link(view) {
 }
 
 /** The view of the address, and of what is remembered. @returns {View} */
-export function viewOfAddress() {
+function read() {
+  return viewOfAddress(remembered());
+}
+
+/** The view of the address. @param {Partial<View>} [taste] What it does not say. @returns {View} */
+export function viewOfAddress(taste = {}) {
   const query = new URLSearchParams(location.search);
   /** @type {View} */
-  const view = { ...DEFAULTS, ...remembered() };
+  const view = { ...DEFAULTS, ...taste };
   /** @param {keyof View} name */
   const text = (name) => query.get(NAMES[name]) ?? "";
   /** @param {"regex" | "matchCase" | "filter" | "wrap" | "progress" | "unfolded"} name */
