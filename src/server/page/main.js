@@ -26,6 +26,8 @@ import { isOpen } from "./words.js";
 
 /** Milliseconds between looks at a run that goes on, and at one that is not there yet. */
 const LOOK_AGAIN = 4000;
+/** Milliseconds after which the page is shown also without the answer to what it shows. */
+const SHOWN_AFTER = 150;
 /** Buckets of the strip. */
 const BUCKETS = 400;
 
@@ -74,6 +76,8 @@ const tree = new Tree(byId("tree"), (change) => {
 const runs = new Runs(byId("runs"), (name) => link({ ...state.view, ...nothing(), run: name }), (name) => state.change({ ...nothing(), run: name }, { entry: true }), failed);
 const strip = new Strip(/** @type {HTMLCanvasElement} */ (byId("strip")), byId("strip-hint"), (share) => log.places.goToRow(Math.floor(share * strip.total)));
 
+// The first frame waits a moment for the run, so that the question for its lines is not kept waiting by the frame.
+setTimeout(() => page.classList.remove("starting"), SHOWN_AFTER);
 state.subscribe((view, before) => void viewed(view, before));
 wire();
 void viewed(state.view, undefined);
@@ -108,6 +112,7 @@ async function openRun(view, { again: isAgain = false } = {}) {
   if (!isAgain) fill(byId("empty"));
   drawBanners();
   if (view.run === "") {
+    page.classList.remove("starting");
     document.title = "Runs · steplog";
     await runs.show();
     return;
@@ -119,8 +124,9 @@ async function openRun(view, { again: isAgain = false } = {}) {
     const found = await get(runPath(view.run));
     if (mine !== turn) return;
     run = found;
-    page.classList.remove("no-run");
+    page.classList.remove("no-run", "starting");
   } catch (error) {
+    page.classList.remove("starting");
     if (mine === turn) notThere(error, view);
     return;
   }
