@@ -114,6 +114,12 @@ await check("t goes through the times: UTC, local, since the start, since the li
   assert.match(page.url(), /time=delta/);
   await page.keyboard.press("t");
   await until("no times", () => rows(page), (all) => all[0].time === undefined);
+  await page.keyboard.press("e");
+  await row(page, "a traceback", ({ text }) => text.startsWith("Traceback"));
+  await page.keyboard.press("t");
+  const all = await until("times", () => rows(page), (found) => found.every(({ time }) => time !== undefined));
+  assert.ok(!all.some(({ text }) => text.includes("upload(epoch)")), "what is folded stays folded");
+  for (let turn = 0; turn < 4; turn += 1) await page.keyboard.press("t");
 });
 
 await check("w wraps long lines, or lets them run on", async () => {

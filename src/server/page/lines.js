@@ -89,9 +89,10 @@ export class Numbered {
    */
   async open(where) {
     const answer = await this.#fetch(windowAt(where));
+    // What stands before the place is read with it; nothing is told before both are here, so nothing else is seen.
+    const before = where.around && answer.before ? await this.#fetch({ cursor: answer.before, count: -AHEAD }) : undefined;
     this.#take(answer);
-    // What stands before the place is read with it.
-    if (where.around && answer.before) this.#take(await this.#fetch({ cursor: answer.before, count: -AHEAD }));
+    if (before) this.#take(before);
     if (where.around) {
       const [writer = "", seq = ""] = split(where.around);
       return this.rowOf(writer, Number(seq)) ?? answer.start;

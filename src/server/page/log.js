@@ -138,12 +138,12 @@ export class Log {
       this.#folds.turned.clear();
       this.#arrangeAll();
     }
-    if (before?.wrap !== view.wrap) {
+    // Times take room from the text, so that it wraps elsewhere.
+    if (before?.wrap !== view.wrap || before.time !== view.time) {
       this.viewport.relayout(ROW, view.wrap);
       this.#arrangeAll();
     }
     this.viewport.invalidate(0, Number.MAX_SAFE_INTEGER);
-    if (before?.time !== view.time || before.wrap !== view.wrap) this.viewport.relayout(ROW, view.wrap);
   }
 
   /** The run goes on: lines of streams that have begun meanwhile stand beside others now, and are told apart. @param {Run} run @param {View} view */
