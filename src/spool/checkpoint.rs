@@ -10,8 +10,8 @@
 //! | `checkpoint.0`, `checkpoint.1` | in place, by turns: all others | the death of any process: the other one is whole |
 //!
 //! The one with the highest number holds. Written in place since there are many: a file that is replaced costs
-//! a new inode and gives one back, and ext4 looks at all those that were given back lately before it
-//! gives one out; of a thousand busy streams a third of all time went there.
+//! a new inode and gives one back (on ext4 without a journal, which looks at all that were given back
+//! lately, that was a third of all time of a thousand busy streams).
 //!
 //! ```text
 //! number, bytes of the JSON, CRC-32C of both in hexadecimal: "7 812 1c291ca3\n"; the JSON; what longer ones have left
