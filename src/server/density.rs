@@ -6,19 +6,17 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
 use axum::http::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::access::Who;
+use super::call::Call;
 use super::model::Time;
 use super::problem::Problem;
-use super::query::{Params, SELECTION};
+use super::query::SELECTION;
 use super::window::{Place, Streams};
-use super::{App, answer};
+use super::answer;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
 use crate::read::pipeline::{Item, Pipeline};
@@ -78,16 +76,11 @@ pub(super) struct Bucket {
     ),
     responses((status = 200, body = Density), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-) -> Result<Response<Body>, Problem> {
-    let params = Params::new(query.as_deref(), &[SELECTION, &["buckets"]])?;
-    let buckets = params.number("buckets", MAX_BUCKETS)?.unwrap_or(BUCKETS).max(1);
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
+    let params = call.params(&[SELECTION, &["buckets"]])?;
+    let buckets = params.count("buckets", MAX_BUCKETS)?.unwrap_or(BUCKETS);
     let iostream = params.filter()?.iostream;
-    let streams = app.view(&who, &run, &params).await?.streams();
+    let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
     let mut pieces = Vec::new();
     let mut known = true;

@@ -7,7 +7,7 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `view`, `query` | which store, run and streams; which lines of them |
+//! | `call`, `view`, `query` | a request; which store, run and streams; which lines of them |
 //! | `window` | places in the merged order of streams, lines read from there |
 //! | `runs`, `logs`, `lines`, `search`, `raw`, `follow` | one endpoint each |
 //! | `hub` | the reading that all followers of the same lines share |
@@ -28,6 +28,7 @@
 mod access;
 mod ansi;
 mod answer;
+mod call;
 mod density;
 mod follow;
 mod hub;
@@ -235,16 +236,16 @@ fn router(app: Arc<App>) -> Router {
             "/healthz",
             get(async || answer::of("text/plain; charset=utf-8", Body::from("ok\n"))),
         )
-        .method_not_allowed_fallback(async || Problem::method("GET"))
+        .method_not_allowed_fallback(async || Problem::method())
         .fallback(async |uri: Uri| {
-            Problem::not_found(format!("there is no {}", uri.path()))
+            Problem::not_found(format!("there is no /api/v1{}", problem::shown(uri.path())))
                 .next("what there is: /api/v1/openapi.json")
         });
     Router::new()
         .nest("/api/v1", api)
         .fallback(async |method: Method, uri: Uri, headers: HeaderMap| {
             if method != Method::GET && method != Method::HEAD {
-                return Err(Problem::method("GET"));
+                return Err(Problem::method());
             }
             page::get(uri.path().trim_start_matches('/'), &headers)
         })
@@ -278,7 +279,6 @@ async fn admit(
     let answer = tokio::time::timeout(deadline, next.run(request)).await.map_err(|_| {
         let seconds = app.limits.deadline.as_secs_f32();
         Problem::late("request_deadline", format!("there was no answer within {seconds} s"))
-            .next("ask for less: fewer streams, a shorter time, a smaller limit")
     })?;
     Ok(answer.map(|body| Body::new(Held { body, _permit: permit })))
 }

@@ -10,20 +10,18 @@ use std::io::{self, Write as _};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use futures_util::stream;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
-use super::access::Who;
+use super::call::Call;
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
 use super::view::View;
 use super::window::{Place, Streams};
-use super::{App, answer};
+use super::answer;
 use crate::read::filter::Filter;
 use crate::read::format::clean::Cleaning;
 use crate::read::format::clock::{Clock, Style};
@@ -42,11 +40,8 @@ const LEVEL: u32 = 1;
 
 /// The records that match, one a line, as `steplog logs -o json` prints them.
 pub(super) async fn ndjson(
-    app: &App,
-    who: &Who,
-    run: &str,
+    call: &Call,
     params: &Params,
-    headers: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     if params.one("before")?.is_some() || params.one("start")?.is_some() {
         return Err(Problem::parameter("NDJSON comes oldest first: it has no before and no start"));
@@ -54,11 +49,11 @@ pub(super) async fn ndjson(
     let limit = params.number("limit", u64::MAX)?;
     let after = params.cursor("after")?.unwrap_or_default();
     let filter = params.filter()?;
-    let streams = app.view(who, run, params).await?.streams();
+    let streams = call.view(params).await?.streams();
     let from = Place::of(&after, &streams.all);
     let formatter = Formatter::new(Form::Json);
     let copy = Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None };
-    Ok(copy.answer("application/x-ndjson", headers))
+    Ok(copy.answer("application/x-ndjson", &call.headers))
 }
 
 /// A log as it was printed
@@ -80,15 +75,9 @@ pub(super) async fn ndjson(
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Problem> {
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let known = [SELECTION, CONDITIONS, &["seq", "form", "timestamps"]];
-    let params = Params::new(query.as_deref(), &known)?;
+    let params = call.params(&known)?;
     let form = params.parsed("form", "raw, text or json", |text| {
         ["raw", "text", "json"].into_iter().find(|form| *form == text)
     })?;
@@ -99,7 +88,7 @@ pub(super) async fn get(
     if seq.is_some() && params.writer()?.is_none() {
         return Err(Problem::parameter("seq needs writer: each writer counts its own"));
     }
-    let view = app.view(&who, &run, &params).await?;
+    let view = call.view(&params).await?;
     let streams = view.streams();
     if let Some(seq) = seq {
         (filter.from_seq, filter.to_seq) = (seq, Some(seq + 1));
@@ -123,7 +112,7 @@ pub(super) async fn get(
     let name = name(&view, form);
     let mut copy = Copy { streams, from, filter, limit: None, formatter, joining, range: None };
     let mut response = if let Some(length) = length {
-        match range(&headers, length) {
+        match range(&call.headers, length) {
             Some(Asked::Part(range)) => {
                 copy.range = Some(range.clone());
                 let mut response = answer::of(content_type, copy.body(Encoding::Identity));
@@ -141,7 +130,7 @@ pub(super) async fn get(
                 response
             }
             None => {
-                let mut response = copy.answer(content_type, &headers);
+                let mut response = copy.answer(content_type, &call.headers);
                 if !response.headers().contains_key(header::CONTENT_ENCODING) {
                     insert(&mut response, header::CONTENT_LENGTH, &length.to_string());
                 }
@@ -149,7 +138,7 @@ pub(super) async fn get(
             }
         }
     } else {
-        copy.answer(content_type, &headers)
+        copy.answer(content_type, &call.headers)
     };
     let ranges = if length.is_some() { "bytes" } else { "none" };
     insert(&mut response, header::ACCEPT_RANGES, ranges);

@@ -7,17 +7,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, Response};
+use axum::http::Response;
 use futures_util::stream;
 use serde::Serialize;
 
-use super::access::Who;
+use super::call::Call;
 use super::model::{self, Fault, Position, Time};
 use super::problem::Problem;
-use super::query::{CONDITIONS, Params, SELECTION};
+use super::query::{CONDITIONS, SELECTION};
 use super::window::{Place, Streams};
 use super::{App, answer, sse};
 use crate::read::cursor::Cursor;
@@ -104,24 +102,18 @@ impl Resume {
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Problem> {
-    let params = Params::new(query.as_deref(), &[SELECTION, CONDITIONS, &["limit", "after"]])?;
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
+    let params = call.params(&[SELECTION, CONDITIONS, &["limit", "after"]])?;
     let limit = params.number("limit", MAX_POSITIONS)?.unwrap_or(POSITIONS);
     let resume = params.parsed("after", "a cursor that a search has given", Resume::read)?;
     let filter = params.filter()?;
     if !filter.has_conditions() {
         return Err(Problem::parameter("a search needs grep, level or exclude"));
     }
-    let streams = app.view(&who, &run, &params).await?.streams();
+    let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
-    let mut search = Search::new(&app, streams, filter, end, limit, resume.unwrap_or_default());
-    if answer::wants(&headers, "text/event-stream") {
+    let mut search = Search::new(&call.app, streams, filter, end, limit, resume.unwrap_or_default());
+    if answer::wants(&call.headers, "text/event-stream") {
         let parts = stream::unfold(Some(search), |search| async move {
             let mut search = search?;
             let event = match search.step().await {

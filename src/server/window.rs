@@ -12,6 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::model::{Extent, Fault, Line};
+use super::query::Start;
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
@@ -122,7 +123,31 @@ impl Place {
     }
 }
 
+impl Gathered {
+    /// What goes on before and behind them, as words; none where there is nothing and nothing will come.
+    pub(super) fn ways_on(
+        &self,
+        direction: Direction,
+        streams: &Streams,
+    ) -> (Option<String>, Option<String>) {
+        let first = self.before.is_start() || (direction == Direction::Backward && self.ended);
+        let last = direction == Direction::Forward && self.ended && streams.are_final();
+        let before = (!first).then(|| self.before.cursor(&streams.all));
+        (before, (!last).then(|| self.behind.cursor(&streams.all)))
+    }
+}
+
 impl Streams {
+    /// Where to begin, and which way.
+    pub(super) async fn begin(&self, start: &Start) -> Result<(Place, Direction), ReadError> {
+        Ok(match start {
+            Start::Oldest => (Place::start(self.all.len()), Direction::Forward),
+            Start::Newest => (self.end().await?, Direction::Backward),
+            Start::Before(cursor) => (Place::of(cursor, &self.all), Direction::Backward),
+            Start::After(cursor) => (Place::of(cursor, &self.all), Direction::Forward),
+        })
+    }
+
     /// Nothing more will come.
     pub(super) fn are_final(&self) -> bool {
         self.all.iter().all(|stream| stream.status.is_final())
