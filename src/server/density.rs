@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::call::Call;
 use super::model::Time;
 use super::problem::Problem;
-use super::query::SELECTION;
+use super::query::{CONDITIONS, SELECTION};
 use super::window::{Place, Streams};
 use super::answer;
 use crate::read::filter::Filter;
@@ -77,7 +77,11 @@ pub(super) struct Bucket {
     responses((status = 200, body = Density), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
 pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
-    let params = call.params(&[SELECTION, &["buckets"]])?;
+    let params = call.params(&[SELECTION, CONDITIONS, &["buckets"]])?;
+    if let Some(name) = CONDITIONS.iter().find(|name| params.all(name).next().is_some()) {
+        return Err(Problem::parameter(format!("{name}: this counts all lines of what is selected"))
+            .next("/search says how many match, and gives the numbers of them"));
+    }
     let buckets = params.count("buckets", MAX_BUCKETS)?.unwrap_or(BUCKETS);
     let iostream = params.filter()?.iostream;
     let streams = call.view(&params).await?.streams();
@@ -119,6 +123,7 @@ fn summary(stream: &Stream, lines: u64) -> Piece {
     Piece {
         first_seq: 0,
         lines,
+        offset: None,
         first_time: stream.started,
         last_time: stream.ended.or(stream.last_seen).unwrap_or_else(Nanos::now),
         levels: stream.levels.unwrap_or_default(),
@@ -170,6 +175,7 @@ impl Spread {
     ) -> Result<bool, ReadError> {
         let filter = Filter { level: Some(Level::Warning), iostream, ..Filter::default() };
         let request = Request { filter: filter.clone(), ..Request::default() };
+        let _turn = streams.reading.acquire().await;
         let mut lines = streams.reader.open(&streams.all, request);
         let limit = Some(MAX_LOOKED_UP + 1);
         let filter = Arc::new(filter);
@@ -235,6 +241,7 @@ mod tests {
         Piece {
             first_seq,
             lines,
+            offset: None,
             first_time: Nanos(first_seq as i64 * 10),
             last_time: Nanos((first_seq + lines) as i64 * 10),
             levels: [0, 0, 0, warnings, errors, 0],

@@ -44,7 +44,7 @@ const LINGER: u64 = 5;
 /// Lines of one event while catching up, and their bytes: of the few who may take much at a time …
 const MUCH: (usize, usize) = (4000, 1 << 20);
 /// … and of all others, who hold this while their client takes it.
-const LITTLE: (usize, usize) = (250, 64 << 10);
+const LITTLE: (usize, usize) = (100, 16 << 10);
 
 /// Lines, in an event.
 #[derive(Serialize)]
@@ -107,7 +107,8 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let key = params.key(&view.store.name, &view.found.run);
     let View { store, found, .. } = view;
     let Found { all, selected, .. } = found;
-    let streams = Streams { reader: store.reader, all: selected };
+    let reading = Arc::clone(&app.reading);
+    let streams = Streams { reader: store.reader, reading, all: selected };
     // First the hub, then the store: what the hub handed out before is in the store by then.
     let (events, known) =
         app.hub.follow(key, &streams, &filter, follow, app.limits.message_chars)?;
@@ -237,14 +238,10 @@ impl Follower {
             self.much = Arc::clone(&self.app.bursts).try_acquire_owned().ok();
         }
         let (records, bytes) = if self.much.is_some() { MUCH } else { LITTLE };
-        // What a reading takes is held by a few at a time.
-        let app = Arc::clone(&self.app);
-        let reading = app.catching.acquire().await;
         let limits = Limits { lines: None, records, bytes };
         let render = render(self.extent());
         let got =
             self.streams.gather(&place, &self.filter, Direction::Forward, limits, &render).await?;
-        drop(reading);
         for trouble in &got.troubles {
             self.queue.push_back(sse::event("trouble", trouble));
         }

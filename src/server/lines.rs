@@ -86,7 +86,8 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     };
     let extent = Extent { chars: call.app.limits.message_chars, bars: params.bars()? };
     let render = render(extent);
-    let got = streams.gather(&place, &filter, direction, limits, &render).await?;
+    let mut got = streams.gather(&place, &filter, direction, limits, &render).await?;
+    let exact = got.rank(&streams).await?;
     let (before, after) = got.ways_on(direction, &streams);
     Ok(answer::json(&model::Window {
         start: got.before.number(),
@@ -95,6 +96,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
         before,
         after,
         items: got.items,
+        exact,
         troubles: got.troubles,
     }))
 }

@@ -54,12 +54,14 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let limits = Limits { lines: Some(limit), records: RECORDS, bytes: call.app.limits.answer_bytes };
     let extent = Extent { chars: call.app.limits.message_chars, bars: params.bars()? };
     let render = render(extent);
-    let got = streams.gather(&place, &filter, direction, limits, &render).await?;
+    let mut got = streams.gather(&place, &filter, direction, limits, &render).await?;
+    let exact = got.rank(&streams).await?;
     let (before, after) = got.ways_on(direction, &streams);
     Ok(answer::json(&model::Logs {
         before,
         after,
         items: got.items,
+        exact,
         streams: model::streams(&streams.all),
         troubles: got.troubles,
     }))

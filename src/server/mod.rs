@@ -8,11 +8,11 @@
 //! | file | job |
 //! |---|---|
 //! | `call`, `view`, `query` | a request; which store, run and streams; which lines of them |
-//! | `window` | places in the merged order of streams, lines read from there |
+//! | `window`, `rank` | places in the merged order of streams, lines read from there; numbers of single lines |
 //! | `runs`, `logs`, `lines`, `search`, `raw`, `follow` | one endpoint each |
 //! | `hub` | the reading that all followers of the same lines share |
 //! | `model`, `ansi`, `section` | what a line looks like in JSON |
-//! | `problem`, `answer`, `sse` | what goes out, whatever is in it |
+//! | `problem`, `answer`, `sse`, `pack`, `held` | what goes out, whatever is in it |
 //!
 //! # Invariants
 //!
@@ -31,14 +31,17 @@ mod answer;
 mod call;
 mod density;
 mod follow;
+mod held;
 mod hub;
 mod lines;
 mod logs;
 mod model;
 mod openapi;
+mod pack;
 mod page;
 mod problem;
 mod query;
+mod rank;
 mod raw;
 mod runs;
 mod search;
@@ -69,8 +72,10 @@ use utoipa::ToSchema;
 
 use self::access::Access;
 pub use self::access::AccessError;
+use self::held::Held;
 use self::hub::Hub;
 pub use self::openapi::document;
+use self::pack::Encoding;
 use self::problem::Problem;
 pub(crate) use self::settings::is_header;
 pub use self::settings::{Limits, Settings};
@@ -81,8 +86,8 @@ use crate::listen::{self, Guard, GuardError, Handler, Peer, Socket};
 const QUEUE: Duration = Duration::from_secs(5);
 /// What a search that has come to its deadline may take to say so.
 const GRACE: Duration = Duration::from_secs(10);
-/// Followers that read from the store at a time: each holds some pages.
-const CATCHING: usize = 4;
+/// Who reads from the store at a time to build an answer: each holds some pages.
+const READING: usize = 4;
 /// Followers that may hold more than a little of what they have read.
 const BURSTS: usize = 8;
 /// Requests that one HTTP/2 connection may make at a time.
@@ -99,8 +104,8 @@ struct App {
     hub: Hub,
     requests: Arc<Semaphore>,
     followers: Arc<Semaphore>,
-    /// Followers that read from the store at a time.
-    catching: Semaphore,
+    /// Who reads from the store at a time.
+    reading: Arc<Semaphore>,
     /// Followers that take much of it at a time.
     bursts: Arc<Semaphore>,
 }
@@ -156,7 +161,7 @@ impl Server {
             hub: Hub::new(limits.followed),
             requests: Arc::new(Semaphore::new(limits.requests)),
             followers: Arc::new(Semaphore::new(limits.streams)),
-            catching: Semaphore::new(CATCHING),
+            reading: Arc::new(Semaphore::new(READING)),
             bursts: Arc::new(Semaphore::new(BURSTS)),
             limits,
         });
@@ -271,42 +276,19 @@ async fn admit(
     // Those have a limit of their own.
     let follows = path.ends_with("/logs/stream");
     request.extensions_mut().insert(who);
+    let slow = app.limits.write_timeout;
     if follows {
-        return Ok(next.run(request).await);
+        return Ok(next.run(request).await.map(|body| Body::new(Held::new(body, (), slow))));
     }
+    let encoding = Encoding::best(request.headers());
     let permit = app.request().await?;
     let deadline = app.limits.deadline + GRACE;
     let answer = tokio::time::timeout(deadline, next.run(request)).await.map_err(|_| {
         let seconds = app.limits.deadline.as_secs_f32();
         Problem::late("request_deadline", format!("there was no answer within {seconds} s"))
     })?;
-    Ok(answer.map(|body| Body::new(Held { body, _permit: permit })))
-}
-
-/// A body that is one of those being answered until it is sent.
-struct Held {
-    body: Body,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl hyper::body::Body for Held {
-    type Data = axum::body::Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        std::pin::Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
-    }
+    let answer = pack::whole(answer, encoding).await;
+    Ok(answer.map(|body| Body::new(Held::new(body, permit, slow))))
 }
 
 async fn harden(request: Request, next: Next) -> Response<Body> {

@@ -6,17 +6,19 @@
 //! | a finished stream as it was printed | with its length; a part of it, if `Range` says so |
 //! | one record | that |
 
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use futures_util::future::{Either, select};
 use futures_util::stream;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
 use super::call::Call;
+use super::pack::{Encoding, Packer};
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
 use super::view::View;
@@ -27,16 +29,17 @@ use crate::read::format::clean::Cleaning;
 use crate::read::format::clock::{Clock, Style};
 use crate::read::format::{Form, Formatter, Text, label};
 use crate::read::join::Joining;
+use crate::read::page::Slice;
 use crate::read::pipeline::{Item, Pipeline};
 use crate::read::store::{Direction, Event, ReadError, Request};
 use crate::record::Nanos;
 
 /// Bytes that go out at a time, about.
 const PIECE: usize = 64 << 10;
+/// Lines that are made ready at a time.
+const FEW: usize = 256;
 /// Lines that are read ahead, about.
 const AHEAD: u64 = 10_000;
-/// How hard it is compressed: as fast as it is read.
-const LEVEL: u32 = 1;
 
 /// The records that match, one a line, as `steplog logs -o json` prints them.
 pub(super) async fn ndjson(
@@ -52,7 +55,7 @@ pub(super) async fn ndjson(
     let streams = call.view(params).await?.streams();
     let from = Place::of(&after, &streams.all);
     let formatter = Formatter::new(Form::Json);
-    let copy = Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None };
+    let copy = Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None, at: 0 };
     Ok(copy.answer("application/x-ndjson", &call.headers))
 }
 
@@ -96,7 +99,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
             return Err(Problem::not_found(format!("this writer has no line {seq}")));
         }
     }
-    let whole = seq.is_none() && form == "raw" && is_plain(&filter);
+    let whole = form == "raw" && !filter.leaves_out();
     let length = whole.then(|| length(&streams)).flatten();
     let (joining, content_type) = match form {
         "text" => (Joining::InPlace, "text/plain; charset=utf-8"),
@@ -110,10 +113,12 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     });
     let from = Place::start(streams.all.len());
     let name = name(&view, form);
-    let mut copy = Copy { streams, from, filter, limit: None, formatter, joining, range: None };
+    let mut copy =
+        Copy { streams, from, filter, limit: None, formatter, joining, range: None, at: 0 };
     let mut response = if let Some(length) = length {
         match range(&call.headers, length) {
             Some(Asked::Part(range)) => {
+                copy.begin_near(range.start).await?;
                 copy.range = Some(range.clone());
                 let mut response = answer::of(content_type, copy.body(Encoding::Identity));
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -150,14 +155,6 @@ fn insert(response: &mut Response<Body>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
-}
-
-/// Everything is asked for.
-fn is_plain(filter: &Filter) -> bool {
-    !filter.has_conditions()
-        && filter.iostream.is_none()
-        && filter.since.is_none()
-        && filter.until.is_none()
 }
 
 /// How many bytes there are, where that is certain: of one stream that has ended and of which nothing is missing.
@@ -231,84 +228,27 @@ struct Copy {
     joining: Joining,
     /// Only these bytes.
     range: Option<Range<u64>>,
-}
-
-/// How bytes are packed on their way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Identity,
-    Gzip,
-    Zstd,
-}
-
-/// The best that a client can unpack.
-fn encoding(headers: &HeaderMap) -> Encoding {
-    if answer::unpacks(headers, "zstd") {
-        Encoding::Zstd
-    } else if answer::unpacks(headers, "gzip") {
-        Encoding::Gzip
-    } else {
-        Encoding::Identity
-    }
-}
-
-/// Packs what is written to it.
-enum Packer {
-    Identity(Vec<u8>),
-    Gzip(flate2::write::GzEncoder<Vec<u8>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
-}
-
-impl Packer {
-    fn new(encoding: Encoding) -> io::Result<Self> {
-        Ok(match encoding {
-            Encoding::Identity => Self::Identity(Vec::new()),
-            Encoding::Gzip => {
-                let level = flate2::Compression::new(LEVEL);
-                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
-            }
-            Encoding::Zstd => {
-                Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), LEVEL as i32)?)
-            }
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Identity(out) => out.write_all(bytes),
-            Self::Gzip(encoder) => encoder.write_all(bytes),
-            Self::Zstd(encoder) => encoder.write_all(bytes),
-        }
-    }
-
-    /// What has come out so far.
-    fn out(&mut self) -> &mut Vec<u8> {
-        match self {
-            Self::Identity(out) => out,
-            Self::Gzip(encoder) => encoder.get_mut(),
-            Self::Zstd(encoder) => encoder.get_mut(),
-        }
-    }
-
-    fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Identity(out) => Ok(out),
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
-        }
-    }
+    /// Bytes before the place where it begins.
+    at: u64,
 }
 
 impl Copy {
-    fn answer(self, content_type: &'static str, headers: &HeaderMap) -> Response<Body> {
-        let encoding = encoding(headers);
-        let mut response = answer::of(content_type, self.body(encoding));
-        insert(&mut response, header::VARY, "accept, accept-encoding");
-        match encoding {
-            Encoding::Identity => {}
-            Encoding::Gzip => insert(&mut response, header::CONTENT_ENCODING, "gzip"),
-            Encoding::Zstd => insert(&mut response, header::CONTENT_ENCODING, "zstd"),
+    /// Begins as near to this byte of a stream as is known without reading lines.
+    async fn begin_near(&mut self, byte: u64) -> Result<(), ReadError> {
+        let [stream] = self.streams.all.as_slice() else { return Ok(()) };
+        let outline = self.streams.reader.outline(stream).await?.unwrap_or_default();
+        let starts = outline.iter().filter_map(|piece| Some((piece.first_seq, piece.offset?)));
+        if let Some((seq, offset)) = starts.take_while(|(_, offset)| *offset <= byte).last() {
+            self.from = Place(vec![seq]);
+            self.at = offset;
         }
+        Ok(())
+    }
+
+    fn answer(self, content_type: &'static str, headers: &HeaderMap) -> Response<Body> {
+        let encoding = Encoding::best(headers);
+        let mut response = answer::of(content_type, self.body(encoding));
+        encoding.say(response.headers_mut());
         response
     }
 
@@ -316,7 +256,13 @@ impl Copy {
     fn body(self, encoding: Encoding) -> Body {
         let (pieces, receiver) = mpsc::channel(2);
         tokio::spawn(async move {
-            if let Err(error) = self.run(&pieces, encoding).await {
+            let gone = Box::pin(pieces.closed());
+            // Where nothing matches nothing is sent: that nobody waits any more does not show by that.
+            let ended = match select(Box::pin(self.run(&pieces, encoding)), gone).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(_) => return,
+            };
+            if let Err(error) = ended {
                 // The client may have gone.
                 drop(pieces.send(Err(error)).await);
             }
@@ -345,36 +291,57 @@ impl Copy {
         let mut pipeline = Pipeline::new(filter, Direction::Forward, self.joining, self.limit);
         let formatter = &mut self.formatter;
         let mut packer = Packer::new(encoding).map_err(failed)?;
-        let mut window = Window { range: self.range, at: 0 };
+        let mut window = Window { range: self.range, at: self.at };
         let mut buffer = Vec::new();
-        loop {
+        let mut few = Few::default();
+        let mut enough = false;
+        while !enough {
             let mut out = |item: Item<'_>| {
                 formatter.append(&item, &mut buffer);
                 ControlFlow::Continue(())
             };
-            let mut enough = match lines.next().await? {
-                Event::Lines(slice) => pipeline.push(&slice, &mut out).is_break(),
-                Event::Trouble(_) | Event::Idle | Event::Ended(..) => false,
-                Event::End => {
-                    let _enough = pipeline.finish(&mut out);
-                    true
+            if let Some(slice) = few.next() {
+                enough = pipeline.push(&slice, &mut out).is_break();
+            } else {
+                match lines.next().await? {
+                    Event::Lines(slice) => few = Few(Some(slice)),
+                    Event::Trouble(_) | Event::Idle | Event::Ended(..) => {}
+                    Event::End => {
+                        let _enough = pipeline.finish(&mut out);
+                        enough = true;
+                    }
                 }
-            };
+            }
             if enough {
                 formatter.finish(&mut buffer);
             }
             packer.write(window.of(&buffer)).map_err(failed)?;
             buffer.clear();
             enough |= window.is_over();
-            if enough {
-                break;
-            }
             if packer.out().len() >= PIECE && !hand_on(packer.out(), pieces).await {
                 return Ok(());
             }
         }
         hand_on(&mut packer.finish().map_err(failed)?, pieces).await;
         Ok(())
+    }
+}
+
+/// Lines that were read, a few at a time: what is made of them waits for the client.
+#[derive(Default)]
+struct Few(Option<Slice>);
+
+impl Iterator for Few {
+    type Item = Slice;
+
+    fn next(&mut self) -> Option<Slice> {
+        let slice = self.0.take()?;
+        let Range { start, end } = slice.positions();
+        if end - start <= FEW {
+            return Some(slice);
+        }
+        self.0 = Some(Slice::range(slice.page(), start + FEW..end));
+        Some(Slice::range(slice.page(), start..start + FEW))
     }
 }
 
@@ -450,17 +417,5 @@ mod tests {
         let parts: Vec<&[u8]> = ["abcd", "efg", "hij"].map(|it| window.of(it.as_bytes())).into();
         assert_eq!(parts.concat(), b"defgh");
         assert!(window.is_over());
-    }
-
-    #[test]
-    fn the_best_that_a_client_unpacks() {
-        for (text, expected) in [
-            ("gzip, deflate, br, zstd", Encoding::Zstd),
-            ("gzip;q=0.5", Encoding::Gzip),
-            ("zstd;q=0, gzip", Encoding::Gzip),
-            ("br", Encoding::Identity),
-        ] {
-            assert_eq!(encoding(&headers(header::ACCEPT_ENCODING, text)), expected, "{text}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! A log is searched in pieces (of `seq` in one stream, of time in several), so that there is something to say
 //! between them, and a place to go on from when it takes too long.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,11 +17,13 @@ use super::call::Call;
 use super::model::{self, Fault, Position, Time};
 use super::problem::Problem;
 use super::query::{CONDITIONS, SELECTION};
+use super::rank::Ranks;
 use super::window::{Place, Streams};
 use super::{App, answer, sse};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
+use crate::read::page::Line;
 use crate::read::pipeline::{Item, Pipeline};
 use crate::read::session;
 use crate::read::store::{ReadError, Request};
@@ -30,6 +33,8 @@ use crate::record::Nanos;
 const POSITIONS: usize = 1000;
 /// At the most.
 const MAX_POSITIONS: usize = 100_000;
+/// Bytes of a position in JSON, about.
+const POSITION_BYTES: usize = 128;
 /// Lines of a piece, about.
 const PIECE: u64 = 500_000;
 /// What a line is taken to have where the store does not tell.
@@ -47,6 +52,8 @@ struct Search {
     /// What is behind this was not looked at (yet).
     resume: Resume,
     found: model::Found,
+    /// Lines in parts that were counted and go on: by stream, their first part.
+    counted: HashSet<(u32, u64)>,
     troubles: usize,
 }
 
@@ -118,7 +125,10 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
             let mut search = search?;
             let event = match search.step().await {
                 Ok(true) => (sse::event("progress", &search.progress()), Some(search)),
-                Ok(false) => (sse::event("result", &search.finish()), None),
+                Ok(false) => match search.rank().await {
+                    Ok(()) => (sse::event("result", &search.finish()), None),
+                    Err(error) => (sse::event("problem", &Problem::from(error)), None),
+                },
                 Err(error) => (sse::event("problem", &Problem::from(error)), None),
             };
             Some((Ok::<Bytes, std::convert::Infallible>(event.0), event.1))
@@ -126,6 +136,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
         return Ok(answer::of("text/event-stream", Body::from_stream(parts)));
     }
     while search.step().await? {}
+    search.rank().await?;
     Ok(answer::json(&search.finish()))
 }
 
@@ -147,7 +158,7 @@ impl Search {
             filter,
             end,
             pieces: pieces.into_iter(),
-            limit,
+            limit: limit.min(app.limits.answer_bytes / POSITION_BYTES),
             max_bytes: app.limits.scan_bytes,
             deadline: Instant::now() + app.limits.deadline,
             resume,
@@ -157,9 +168,11 @@ impl Search {
                 scanned_lines: before,
                 scanned_bytes: 0,
                 positions: Vec::new(),
+                exact: true,
                 after: None,
                 troubles: Vec::new(),
             },
+            counted: HashSet::new(),
             troubles: 0,
         }
     }
@@ -190,7 +203,7 @@ impl Search {
         if !self.is_full() {
             self.resume.since = piece.times.0.or(self.resume.since);
         }
-        let Self { streams, filter, end, resume, found, limit, .. } = self;
+        let Self { streams, filter, end, resume, found, limit, counted, .. } = self;
         let filter = Filter {
             from_seq: filter.from_seq.max(piece.seqs.0),
             to_seq: piece.seqs.1,
@@ -206,17 +219,26 @@ impl Search {
         let from = Place::of(&resume.cursor, &streams.all).0.into_iter().map(Some).collect();
         let request = Request { filter: filter.clone(), from, ..Request::default() };
         let direction = request.direction;
+        let _turn = streams.reading.acquire().await;
         let mut lines = streams.reader.open(&streams.all, request);
         let mut pipeline = Pipeline::new(Arc::new(filter), direction, Joining::Late, None);
         let mut troubles = Vec::new();
         let mut keep = |item: Item<'_>| {
-            found.matches += 1;
             let Some(line) = item.line() else { return ControlFlow::Continue(()) };
+            let last = item.more.last().and_then(|(page, at)| page.lines().get(*at));
+            let last = last.unwrap_or(line);
             let number = line.stream as usize;
             let Some(stream) = streams.all.get(number) else { return ControlFlow::Continue(()) };
+            if !is_new(counted, line, last) {
+                // What goes on is behind the match that it belongs to.
+                if found.positions.len() as u64 == found.matches {
+                    resume.cursor.see(stream.writer, last.seq);
+                }
+                return ControlFlow::Continue(());
+            }
+            found.matches += 1;
             if found.positions.len() < *limit {
-                let last = item.more.last().and_then(|(page, at)| page.lines().get(*at));
-                resume.cursor.see(stream.writer, last.map_or(line.seq, |last| last.seq));
+                resume.cursor.see(stream.writer, last.seq);
                 found.positions.push(Position {
                     number: streams.about(number, line.seq, line.time, end),
                     writer: stream.writer,
@@ -228,11 +250,28 @@ impl Search {
         };
         session::read(&mut *lines, &mut pipeline, &mut keep, &mut troubles).await?;
         drop(lines);
+        drop(_turn);
         self.troubles += troubles.len();
         let most = 100_usize.saturating_sub(self.found.troubles.len());
         let shown = troubles.iter().take(most);
         self.found.troubles.extend(shown.map(|it| Fault::new(it, &self.streams.all)));
         self.behind(piece);
+        Ok(())
+    }
+
+    /// Numbers that are exact, where that can be had.
+    async fn rank(&mut self) -> Result<(), ReadError> {
+        let Self { streams, end, found, .. } = self;
+        if streams.all.len() < 2 {
+            return Ok(());
+        }
+        let mut ranks = Ranks::new(streams, end).await?;
+        for position in &mut found.positions {
+            let stream = streams.all.iter().position(|it| it.writer == position.writer);
+            let (seq, Time(time)) = (position.seq, position.time);
+            position.number = ranks.number(stream.unwrap_or_default(), seq, time).await?;
+        }
+        found.exact = ranks.is_exact();
         Ok(())
     }
 
@@ -310,6 +349,16 @@ fn pieces(
     }
     pieces.push(Piece { times: (since, None), ..Piece::default() });
     pieces
+}
+
+/// A line that is longer than what is looked at together comes in pieces: only the first that matches is a match.
+fn is_new(counted: &mut HashSet<(u32, u64)>, first: &Line, last: &Line) -> bool {
+    let Some(part) = first.part() else { return true };
+    let key = (first.stream, part.line);
+    if last.part().is_some_and(|it| it.last) {
+        return !counted.remove(&key);
+    }
+    counted.insert(key)
 }
 
 fn bytes_per_line(streams: &Streams) -> u64 {

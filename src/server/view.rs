@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::App;
 use super::call::Call;
 use super::problem::{self, Problem};
@@ -28,6 +30,7 @@ pub(super) struct View {
     pub(super) store: Store,
     pub(super) found: Found,
     pub(super) selection: Selection,
+    reading: Arc<Semaphore>,
 }
 
 impl App {
@@ -67,7 +70,8 @@ impl Call {
         if let Some(writer) = params.writer()? {
             found.selected.retain(|stream| stream.writer == writer);
         }
-        Ok(View { store, found, selection })
+        let reading = Arc::clone(&self.app.reading);
+        Ok(View { store, found, selection, reading })
     }
 
     /// The same; none is an error that says what there is.
@@ -90,7 +94,7 @@ impl Call {
 impl View {
     /// Why nothing is selected.
     pub(super) async fn nothing(&self) -> Problem {
-        let Self { store, found, selection } = self;
+        let Self { store, found, selection, .. } = self;
         let why = find::nothing(&*store.reader, &store.name, found, selection).await;
         let problem = Problem::not_found(why);
         if found.all.is_empty() {
@@ -102,6 +106,10 @@ impl View {
 
     /// What is selected, to read.
     pub(super) fn streams(&self) -> Streams {
-        Streams { reader: Arc::clone(&self.store.reader), all: self.found.selected.clone() }
+        Streams {
+            reader: Arc::clone(&self.store.reader),
+            reading: Arc::clone(&self.reading),
+            all: self.found.selected.clone(),
+        }
     }
 }
