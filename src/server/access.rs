@@ -211,8 +211,9 @@ impl Access {
         let host = text(header::HOST).or_else(|| uri.authority().map(Authority::as_str));
         if let (Some(hosts), Some(host)) = (&self.hosts, host) {
             let name = host_of(host);
-            let mine = ["localhost", "127.0.0.1", "[::1]"].iter().any(|it| it.eq_ignore_ascii_case(name))
-                || hosts.iter().any(|it| it.eq_ignore_ascii_case(name));
+            let mine =
+                ["localhost", "127.0.0.1", "[::1]"].iter().any(|it| it.eq_ignore_ascii_case(name))
+                    || hosts.iter().any(|it| it.eq_ignore_ascii_case(name));
             if !mine {
                 let shown = problem::shown(name);
                 return Err(Problem::forbidden(format!("this server is not called {shown:?}"))
@@ -229,7 +230,8 @@ impl Access {
         }
         // What a page embeds has no Origin; how long it takes would tell whether something is found.
         let embedded = text(SEC_FETCH_MODE).is_some_and(|mode| mode != "navigate");
-        let elsewhere = text(SEC_FETCH_SITE).is_some_and(|it| !["same-origin", "none"].contains(&it));
+        let elsewhere =
+            text(SEC_FETCH_SITE).is_some_and(|it| !["same-origin", "none"].contains(&it));
         if embedded && elsewhere {
             return Err(Problem::forbidden(OTHERS).next(OWN));
         }

@@ -11,12 +11,12 @@ use axum::http::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answer;
 use super::call::Call;
 use super::model::Time;
 use super::problem::Problem;
 use super::query::{CONDITIONS, SELECTION};
 use super::window::{Place, Streams};
-use super::answer;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
 use crate::read::pipeline::{Item, Pipeline};
@@ -79,8 +79,10 @@ pub(super) struct Bucket {
 pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let params = call.params(&[SELECTION, CONDITIONS, &["buckets"]])?;
     if let Some(name) = CONDITIONS.iter().find(|name| params.all(name).next().is_some()) {
-        return Err(Problem::parameter(format!("{name}: this counts all lines of what is selected"))
-            .next("/search says how many match, and gives the numbers of them"));
+        return Err(Problem::parameter(format!(
+            "{name}: this counts all lines of what is selected"
+        ))
+        .next("/search says how many match, and gives the numbers of them"));
     }
     let buckets = params.count("buckets", MAX_BUCKETS)?.unwrap_or(BUCKETS);
     let iostream = params.filter()?.iostream;

@@ -44,7 +44,7 @@ const LINGER: u64 = 5;
 /// Lines of one event while catching up, and their bytes: of the few who may take much at a time …
 const MUCH: (usize, usize) = (4000, 1 << 20);
 /// … and of all others, who hold this while their client takes it.
-const LITTLE: (usize, usize) = (100, 16 << 10);
+const LITTLE: (usize, usize) = (100, 8 << 10);
 
 /// Lines, in an event.
 #[derive(Serialize)]

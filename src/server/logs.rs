@@ -51,7 +51,8 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let filter = params.filter()?;
     let streams = call.view(&params).await?.streams();
     let (place, direction) = streams.begin(&start).await?;
-    let limits = Limits { lines: Some(limit), records: RECORDS, bytes: call.app.limits.answer_bytes };
+    let limits =
+        Limits { lines: Some(limit), records: RECORDS, bytes: call.app.limits.answer_bytes };
     let extent = Extent { chars: call.app.limits.message_chars, bars: params.bars()? };
     let render = render(extent);
     let mut got = streams.gather(&place, &filter, direction, limits, &render).await?;

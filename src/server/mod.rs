@@ -41,6 +41,7 @@ mod pack;
 mod page;
 mod problem;
 mod query;
+mod range;
 mod rank;
 mod raw;
 mod runs;

@@ -52,7 +52,8 @@ impl Encoding {
 
 /// Packs an answer that was built whole, if that is worth it.
 pub(super) async fn whole(answer: Response<Body>, encoding: Encoding) -> Response<Body> {
-    let is_json = answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
+    let is_json =
+        answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
     let is_large = answer.body().size_hint().exact().is_some_and(|bytes| bytes >= LEAST);
     if !is_json || !is_large {
         return answer;

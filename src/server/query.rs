@@ -170,9 +170,7 @@ impl Params {
             _ => None,
         })?;
         match (self.cursor("before")?, self.cursor("after")?) {
-            (Some(_), Some(_)) => {
-                Err(Problem::parameter("before and after exclude each other"))
-            }
+            (Some(_), Some(_)) => Err(Problem::parameter("before and after exclude each other")),
             (Some(cursor), None) => Ok(Start::Before(cursor)),
             (None, Some(cursor)) => Ok(Start::After(cursor)),
             (None, None) => Ok(start.unwrap_or(Start::Oldest)),
@@ -266,7 +264,9 @@ fn decode(text: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(&text)
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Problem::parameter("the query is not UTF-8").next("percent-encode it as UTF-8"))
+        .map_err(|_| {
+            Problem::parameter("the query is not UTF-8").next("percent-encode it as UTF-8")
+        })
 }
 
 #[cfg(test)]

@@ -2,17 +2,22 @@
 //! stream, how many lines stand before a time.
 //!
 //! What a store knows of its lines without reading them ([`Piece`]s of some thousand) tells that, but for the one piece
-//! that the time falls into. Some of these are read; of the rest it is told that the number is about right.
+//! that the time falls into. Some of these are read; of the rest it is told that the number is about right. And what can
+//! be said without asking the store at all.
 
 use std::collections::HashMap;
 
-use super::window::{Place, Streams, before};
+use super::window::{Place, Streams};
 use crate::read::filter::Filter;
-use crate::read::store::{Event, Piece, ReadError, Request};
+use crate::read::store::{Event, Piece, ReadError, Request, Stream};
 use crate::record::Nanos;
 
+/// Streams of which more is asked than when they began and ended.
+const STREAMS: usize = 64;
 /// Pieces that are read for one answer.
 const PIECES: usize = 32;
+/// Pieces at the most that a log is cut into.
+const MAX_CUTS: usize = 10_000;
 
 /// What is known of the lines of several streams.
 pub(super) struct Ranks<'a> {
@@ -37,9 +42,12 @@ impl<'a> Ranks<'a> {
     /// Of these streams, that have so many lines.
     pub(super) async fn new(streams: &'a Streams, end: &'a Place) -> Result<Self, ReadError> {
         let mut outlines = Vec::new();
-        if streams.all.len() > 1 {
+        if streams.all.len() <= STREAMS {
             for stream in &streams.all {
-                outlines.push(streams.reader.outline(stream).await?);
+                // Of what still comes, a store has many small objects and keeps none in mind.
+                let is_final = stream.status.is_final();
+                let outline = if is_final { streams.reader.outline(stream).await? } else { None };
+                outlines.push(outline);
             }
         }
         Ok(Self { streams, end, outlines, read: HashMap::new(), exact: true })
@@ -91,7 +99,12 @@ impl<'a> Ranks<'a> {
         if is_over || time <= known.started { Before::Exactly(lines) } else { Before::About(lines) }
     }
 
-    async fn within(&mut self, stream: usize, piece: &Piece, time: Nanos) -> Result<u64, ReadError> {
+    async fn within(
+        &mut self,
+        stream: usize,
+        piece: &Piece,
+        time: Nanos,
+    ) -> Result<u64, ReadError> {
         let key = (stream, piece.first_seq);
         if !self.read.contains_key(&key) {
             if self.read.len() >= PIECES {
@@ -129,4 +142,55 @@ impl<'a> Ranks<'a> {
             }
         }
     }
+}
+
+impl Streams {
+    /// About how many lines were written before a time, without asking the store.
+    pub(super) fn before(&self, time: Nanos, end: &Place) -> u64 {
+        self.all.iter().zip(&end.0).map(|(stream, lines)| before(stream, *lines, time)).sum()
+    }
+
+    /// About the number of a line, without asking the store: exact in one stream, and where streams follow
+    /// each other.
+    pub(super) fn about(&self, number: usize, seq: u64, time: Nanos, end: &Place) -> u64 {
+        let others = self.all.iter().zip(&end.0).enumerate().filter(|(other, _)| *other != number);
+        let before = others.map(|(_, (stream, lines))| before(stream, *lines, time));
+        seq + before.sum::<u64>()
+    }
+
+    /// Times that cut all lines into pieces of about so many, without asking the store.
+    pub(super) fn cuts(&self, end: &Place, from: Option<Nanos>, lines: u64) -> Vec<Nanos> {
+        let first = self.earliest().0.max(from.map_or(i64::MIN, |from| from.0));
+        let ends = self.all.iter().filter_map(|stream| stream.ended.or(stream.last_seen));
+        let last = ends.max().unwrap_or_else(Nanos::now).0.max(first);
+        let at = |time: i64| self.before(Nanos(time), end);
+        let mut cuts = Vec::new();
+        let (mut low, total) = (first, at(last));
+        let mut wanted = at(first) + lines;
+        while wanted < total && cuts.len() < MAX_CUTS {
+            let mut high = last;
+            // By halves: it only grows.
+            while high - low > 1 {
+                let middle = low + (high - low) / 2;
+                if at(middle) < wanted { low = middle } else { high = middle }
+            }
+            cuts.push(Nanos(high));
+            low = high;
+            wanted = at(high).max(wanted) + lines;
+        }
+        cuts
+    }
+}
+
+/// About how many lines of a stream were written before a time, as if they came evenly.
+fn before(stream: &Stream, lines: u64, time: Nanos) -> u64 {
+    let from = stream.started.0;
+    let to = stream.ended.or(stream.last_seen).unwrap_or_else(Nanos::now).0.max(from + 1);
+    if time.0 <= from {
+        return 0;
+    }
+    if time.0 > to {
+        return lines;
+    }
+    (lines as f64 * ((time.0 - from) as f64 / (to - from) as f64)) as u64
 }

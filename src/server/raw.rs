@@ -17,13 +17,14 @@ use futures_util::stream;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
+use super::answer;
 use super::call::Call;
 use super::pack::{Encoding, Packer};
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
+use super::range::{Asked, Window, asked};
 use super::view::View;
 use super::window::{Place, Streams};
-use super::answer;
 use crate::read::filter::Filter;
 use crate::read::format::clean::Cleaning;
 use crate::read::format::clock::{Clock, Style};
@@ -42,10 +43,7 @@ const FEW: usize = 256;
 const AHEAD: u64 = 10_000;
 
 /// The records that match, one a line, as `steplog logs -o json` prints them.
-pub(super) async fn ndjson(
-    call: &Call,
-    params: &Params,
-) -> Result<Response<Body>, Problem> {
+pub(super) async fn ndjson(call: &Call, params: &Params) -> Result<Response<Body>, Problem> {
     if params.one("before")?.is_some() || params.one("start")?.is_some() {
         return Err(Problem::parameter("NDJSON comes oldest first: it has no before and no start"));
     }
@@ -55,7 +53,8 @@ pub(super) async fn ndjson(
     let streams = call.view(params).await?.streams();
     let from = Place::of(&after, &streams.all);
     let formatter = Formatter::new(Form::Json);
-    let copy = Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None, at: 0 };
+    let copy =
+        Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None, at: 0 };
     Ok(copy.answer("application/x-ndjson", &call.headers))
 }
 
@@ -116,7 +115,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let mut copy =
         Copy { streams, from, filter, limit: None, formatter, joining, range: None, at: 0 };
     let mut response = if let Some(length) = length {
-        match range(&call.headers, length) {
+        match asked(&call.headers, length) {
             Some(Asked::Part(range)) => {
                 copy.begin_near(range.start).await?;
                 copy.range = Some(range.clone());
@@ -162,28 +161,6 @@ fn length(streams: &Streams) -> Option<u64> {
     let [stream] = streams.all.as_slice() else { return None };
     let certain = stream.status.is_final() && stream.gaps == 0 && streams.reader.is_exact();
     stream.bytes.filter(|_| certain)
-}
-
-/// What `Range` asks for.
-enum Asked {
-    Part(Range<u64>),
-    Beyond,
-}
-
-/// One range; what is none is not there, as RFC 9110 has it. A server that has something newer would send the whole:
-/// here nothing ever changes.
-fn range(headers: &HeaderMap, length: u64) -> Option<Asked> {
-    let text = headers.get(header::RANGE)?.to_str().ok()?;
-    let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
-    let number = |text: &str| text.parse::<u64>().ok();
-    let range = if from.is_empty() {
-        let last = number(to)?;
-        length.saturating_sub(last)..length
-    } else {
-        let end = if to.is_empty() { length } else { number(to)?.saturating_add(1).min(length) };
-        number(from)?..end
-    };
-    Some(if range.is_empty() { Asked::Beyond } else { Asked::Part(range) })
 }
 
 /// `attachment; filename=…`: a browser keeps it and shows nothing.
@@ -291,7 +268,7 @@ impl Copy {
         let mut pipeline = Pipeline::new(filter, Direction::Forward, self.joining, self.limit);
         let formatter = &mut self.formatter;
         let mut packer = Packer::new(encoding).map_err(failed)?;
-        let mut window = Window { range: self.range, at: self.at };
+        let mut window = Window::new(self.range, self.at);
         let mut buffer = Vec::new();
         let mut few = Few::default();
         let mut enough = false;
@@ -357,65 +334,91 @@ async fn hand_on(ready: &mut Vec<u8>, pieces: &mpsc::Sender<Result<Bytes, ReadEr
     true
 }
 
-/// The part of all bytes that is wanted.
-struct Window {
-    range: Option<Range<u64>>,
-    /// Bytes that have gone by.
-    at: u64,
-}
-
-impl Window {
-    fn of<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let start = self.at;
-        self.at += bytes.len() as u64;
-        let Some(range) = &self.range else { return bytes };
-        let from = range.start.saturating_sub(start).min(bytes.len() as u64);
-        let to = range.end.saturating_sub(start).min(bytes.len() as u64);
-        bytes.get(from as usize..to as usize).unwrap_or_default()
-    }
-
-    fn is_over(&self) -> bool {
-        self.range.as_ref().is_some_and(|range| self.at >= range.end)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
+    use tokio::sync::Semaphore;
+
     use super::*;
+    use crate::read::store::{Cost, Lines, LogReader, Pushdown, Run, Status, Stream};
+    use crate::read::testing;
+    use crate::record::WriterId;
 
-    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    /// A log in which nothing ever comes, for as long as somebody reads it.
+    #[derive(Clone)]
+    struct Silent(mpsc::Sender<()>);
+
+    impl LogReader for Silent {
+        fn pushdown(&self) -> Pushdown {
+            Pushdown::default()
+        }
+
+        fn runs(&self, _: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
+            std::future::ready(Ok(Vec::new())).boxed()
+        }
+
+        fn streams<'a>(
+            &'a self,
+            _: &'a str,
+            _: Option<&'a str>,
+            _: &'a [WriterId],
+        ) -> BoxFuture<'a, Result<Vec<Stream>, ReadError>> {
+            std::future::ready(Ok(Vec::new())).boxed()
+        }
+
+        fn open(&self, _: &[Stream], _: Request) -> Box<dyn Lines> {
+            Box::new(self.clone())
+        }
+
+        fn discovery(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn cost(&self) -> Cost {
+            Cost::default()
+        }
+    }
+
+    impl Lines for Silent {
+        fn next(&mut self) -> BoxFuture<'_, Result<Event, ReadError>> {
+            std::future::pending().boxed()
+        }
+
+        fn add(&mut self, _: u32, _: &Stream) {}
+
+        fn marks(&self) -> Vec<Option<u64>> {
+            Vec::new()
+        }
     }
 
     #[test]
-    fn ranges() {
-        for (text, expected) in [
-            ("bytes=0-9", Some(0..10)),
-            ("bytes=5-", Some(5..100)),
-            ("bytes=-7", Some(93..100)),
-            ("bytes=90-200", Some(90..100)),
-            ("bytes=-700", Some(0..100)),
-            ("bytes=x-9", None),
-            ("bytes=0-9,20-29", None),
-            ("lines=0-9", None),
-        ] {
-            let found = match range(&headers(header::RANGE, text), 100) {
-                Some(Asked::Part(range)) => Some(range),
-                _ => None,
+    fn what_a_client_has_let_go_of_is_not_read_any_further() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (reading, mut read) = mpsc::channel(1);
+            let copy = Copy {
+                streams: Streams {
+                    reader: Arc::new(Silent(reading)),
+                    reading: Arc::new(Semaphore::new(1)),
+                    all: vec![testing::stream("load", 1, Status::Running)],
+                },
+                from: Place::start(1),
+                filter: Filter::default(),
+                limit: None,
+                formatter: Formatter::new(Form::Raw),
+                joining: Joining::Off,
+                range: None,
+                at: 0,
             };
-            assert_eq!(found, expected, "{text}");
-        }
-        for text in ["bytes=100-", "bytes=9-8", "bytes=-0"] {
-            let found = range(&headers(header::RANGE, text), 100);
-            assert!(matches!(found, Some(Asked::Beyond)), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_window_of_pieces() {
-        let mut window = Window { range: Some(3..8), at: 0 };
-        let parts: Vec<&[u8]> = ["abcd", "efg", "hij"].map(|it| window.of(it.as_bytes())).into();
-        assert_eq!(parts.concat(), b"defgh");
-        assert!(window.is_over());
+            let body = copy.body(Encoding::Identity);
+            tokio::task::yield_now().await;
+            assert!(read.try_recv() == Err(mpsc::error::TryRecvError::Empty));
+            drop(body);
+            let ended = tokio::time::timeout(Duration::from_secs(60), read.recv()).await;
+            assert_eq!(ended, Ok(None));
+        });
     }
 }

@@ -119,7 +119,8 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     }
     let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
-    let mut search = Search::new(&call.app, streams, filter, end, limit, resume.unwrap_or_default());
+    let mut search =
+        Search::new(&call.app, streams, filter, end, limit, resume.unwrap_or_default());
     if answer::wants(&call.headers, "text/event-stream") {
         let parts = stream::unfold(Some(search), |search| async move {
             let mut search = search?;
@@ -370,4 +371,30 @@ fn bytes_per_line(streams: &Streams) -> u64 {
         }
     }
     bytes.checked_div(lines).unwrap_or(LINE_BYTES).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::testing::{self, Spec};
+
+    #[test]
+    fn a_line_in_many_pieces_is_one_match() {
+        let mut specs: Vec<Spec> = (0..6).map(|n| Spec::text(&n.to_string())).collect();
+        specs[1].part = Some((1, 1, false));
+        specs[2].part = Some((1, 2, false));
+        specs[4].part = Some((1, 3, true));
+        specs[5].part = Some((5, 1, true));
+        let page = Filter::default().select(testing::ndjson(&specs), 0);
+        let mut counted = HashSet::new();
+        let mut new = |first: usize, last: usize| {
+            let lines = page.lines();
+            is_new(&mut counted, &lines[first], &lines[last])
+        };
+        // Its first two parts, a line that came in between, the third.
+        assert_eq!([new(1, 2), new(3, 3), new(4, 4)], [true, true, false]);
+        assert!(new(5, 5) && new(1, 4));
+        assert!(new(1, 1) && !new(2, 2) && !new(4, 4));
+        assert!(counted.is_empty());
+    }
 }

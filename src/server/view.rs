@@ -44,7 +44,6 @@ impl App {
                 .next(format!("log stores: {}", names.join(", ")))
         })
     }
-
 }
 
 impl Call {

@@ -32,8 +32,6 @@ const NEAR: u64 = 5000;
 const TRIES: usize = 24;
 /// Lines at the most that are read on to reach a number: beyond, the place before them has to do.
 const FAR: u64 = 20 * NEAR;
-/// Pieces at the most that a log is cut into.
-const MAX_CUTS: usize = 10_000;
 
 /// What is selected: streams of a store, in the order in which lines of the same time stand.
 #[derive(Clone)]
@@ -311,7 +309,7 @@ impl Streams {
         self.forward_to(low.1, number).await
     }
 
-    fn earliest(&self) -> Nanos {
+    pub(super) fn earliest(&self) -> Nanos {
         self.all.iter().map(|stream| stream.started).min().unwrap_or_default()
     }
 
@@ -431,57 +429,6 @@ impl Streams {
         let troubles = troubles.iter().map(|trouble| Fault::new(trouble, &self.all)).collect();
         Ok(Gathered { items, before, behind, marks, gappy, troubles, ended })
     }
-}
-
-impl Streams {
-    /// About how many lines were written before a time, without asking the store.
-    pub(super) fn before(&self, time: Nanos, end: &Place) -> u64 {
-        self.all.iter().zip(&end.0).map(|(stream, lines)| before(stream, *lines, time)).sum()
-    }
-
-    /// About the number of a line, without asking the store: exact in one stream, and where streams follow
-    /// each other.
-    pub(super) fn about(&self, number: usize, seq: u64, time: Nanos, end: &Place) -> u64 {
-        let others = self.all.iter().zip(&end.0).enumerate().filter(|(other, _)| *other != number);
-        let before = others.map(|(_, (stream, lines))| before(stream, *lines, time));
-        seq + before.sum::<u64>()
-    }
-
-    /// Times that cut all lines into pieces of about so many, without asking the store.
-    pub(super) fn cuts(&self, end: &Place, from: Option<Nanos>, lines: u64) -> Vec<Nanos> {
-        let first = self.earliest().0.max(from.map_or(i64::MIN, |from| from.0));
-        let ends = self.all.iter().filter_map(|stream| stream.ended.or(stream.last_seen));
-        let last = ends.max().unwrap_or_else(Nanos::now).0.max(first);
-        let at = |time: i64| self.before(Nanos(time), end);
-        let mut cuts = Vec::new();
-        let (mut low, total) = (first, at(last));
-        let mut wanted = at(first) + lines;
-        while wanted < total && cuts.len() < MAX_CUTS {
-            let mut high = last;
-            // By halves: it only grows.
-            while high - low > 1 {
-                let middle = low + (high - low) / 2;
-                if at(middle) < wanted { low = middle } else { high = middle }
-            }
-            cuts.push(Nanos(high));
-            low = high;
-            wanted = at(high).max(wanted) + lines;
-        }
-        cuts
-    }
-}
-
-/// About how many lines of a stream were written before a time, as if they came evenly.
-pub(super) fn before(stream: &Stream, lines: u64, time: Nanos) -> u64 {
-    let from = stream.started.0;
-    let to = stream.ended.or(stream.last_seen).unwrap_or_else(Nanos::now).0.max(from + 1);
-    if time.0 <= from {
-        return 0;
-    }
-    if time.0 > to {
-        return lines;
-    }
-    (lines as f64 * ((time.0 - from) as f64 / (to - from) as f64)) as u64
 }
 
 /// By how lines are spread between two times; every third try in the middle, since they may be spread in

@@ -11,12 +11,12 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::answer;
 use super::call::Call;
 use super::model::Time;
 use super::problem::Problem;
 use super::query::Params;
 use super::window::Limits;
-use super::answer;
 use crate::read::filter::Filter;
 use crate::read::page::{Line, Page};
 use crate::read::pattern::{Patterns, Syntax};

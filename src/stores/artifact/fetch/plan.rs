@@ -126,7 +126,9 @@ pub(super) fn batches(frames: Vec<FrameInfo>, bytes: u64, lines: u64) -> Vec<Vec
     let mut batches: Vec<Vec<FrameInfo>> = Vec::new();
     for frame in frames {
         match batches.last_mut() {
-            Some(batch) if fits(batch, &frame, bytes) && counted(batch) < lines => batch.push(frame),
+            Some(batch) if fits(batch, &frame, bytes) && counted(batch) < lines => {
+                batch.push(frame)
+            }
             _ => batches.push(vec![frame]),
         }
     }
@@ -224,8 +226,9 @@ mod tests {
     #[test]
     fn neighbours_are_read_together() {
         let frames = vec![frame(0, 0), frame(1, 0), frame(2, 0), frame(4, 0)];
-        let sizes =
-            |bytes, lines| -> Vec<usize> { batches(frames.clone(), bytes, lines).iter().map(Vec::len).collect() };
+        let sizes = |bytes, lines| -> Vec<usize> {
+            batches(frames.clone(), bytes, lines).iter().map(Vec::len).collect()
+        };
         assert_eq!(sizes(1, u64::MAX), [1, 1, 1, 1]);
         assert_eq!(sizes(20, u64::MAX), [2, 1, 1]);
         assert_eq!(sizes(1000, u64::MAX), [3, 1]);
