@@ -349,7 +349,7 @@ mod tests {
 
     /// A log in which nothing ever comes, for as long as somebody reads it.
     #[derive(Clone)]
-    struct Silent(mpsc::Sender<()>);
+    struct Silent(#[expect(dead_code, reason = "it shows when it is gone")] mpsc::Sender<()>);
 
     impl LogReader for Silent {
         fn pushdown(&self) -> Pushdown {

@@ -1,6 +1,7 @@
 //! What each endpoint answers of a run that has ended, and what it says where it cannot.
 
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::Engine as _;
@@ -397,6 +398,52 @@ fn places_that_somebody_makes_up_break_nothing() {
         assert_eq!(serving.get(&search).json()["complete"], true);
     }
     assert!(!serving.said().contains("panicked"), "{}", serving.said());
+}
+
+fn segments_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            segments_below(&path, found);
+        } else if path.parent().is_some_and(|folder| folder.ends_with("seg")) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_is_named_and_the_rest_is_there() {
+    let sandbox = run();
+    let mut segments = Vec::new();
+    segments_below(&sandbox.store(), &mut segments);
+    segments.retain(|path| path.to_string_lossy().contains("step_id=train"));
+    segments.sort();
+    assert!(segments.len() > 3, "{segments:?}");
+    let cut = std::fs::File::options().write(true).open(&segments[1]).unwrap();
+    cut.set_len(cut.metadata().unwrap().len() / 2).unwrap();
+    let mut torn = std::fs::read(&segments[2]).unwrap();
+    let end = torn.len() - 40;
+    torn[end..].fill(0);
+    std::fs::write(&segments[2], torn).unwrap();
+    let serving = Serving::new(&sandbox);
+    let whole = std::fs::read_to_string(sandbox.path("input")).unwrap().len();
+    for path in ["search?step=train&grep=line", "logs?step=train&limit=10000"] {
+        let answer = serving.get(&format!("runs/run-1/{path}")).json();
+        let what = answer["troubles"].to_string();
+        assert!(what.contains(" are lost"), "{path}: {what}");
+        let count = answer["matches"].as_u64().unwrap_or(items(&answer).len() as u64);
+        assert!((100..5000).contains(&count), "{path}: {count}");
+    }
+    let events = serving.open("runs/run-1/logs/stream?step=train&linger=0", &[]).events();
+    assert!(events.iter().any(|event| event.name == "trouble"));
+    assert_eq!(events.last().unwrap().name, "end");
+    assert_eq!(serving.get("runs/run-1/density?step=train").status, 200);
+    // What was promised by its length and is not there breaks off.
+    let raw = serving.get("runs/run-1/raw?step=train").body.len();
+    assert!(raw < whole, "{raw} of {whole}");
+    // A run that is removed is not there any more.
+    std::fs::remove_dir_all(sandbox.store()).unwrap();
+    serving.get("runs/run-1/logs").problem(404, "there is no run run-1", "");
 }
 
 #[test]

@@ -29,6 +29,8 @@ fn who_takes_nothing_is_cut_off_and_holds_no_memory() {
     let serving = Serving::new(&sandbox);
     let whole = serving.get("runs/run-1/raw").body.len();
     let before = memory(&serving);
+    let open = || fs::read_dir(format!("/proc/{}/fd", serving.pid())).unwrap().count();
+    let idle = open();
     // What a client does not take stands in the sockets' buffers, and some of it here.
     let mut slow: Vec<_> = (0..8).map(|_| serving.open("runs/run-1/raw", &[])).collect();
     for coming in &mut slow {
@@ -39,9 +41,7 @@ fn who_takes_nothing_is_cut_off_and_holds_no_memory() {
     let held = memory(&serving).saturating_sub(before);
     assert!(held < 64 << 20, "{held} bytes for nine clients that take nothing");
     // All but the first has come, and then it was cut off in the middle.
-    let cut = |pid: u32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    let idle = cut(serving.pid());
-    wait::until_true("the connections to be cut", || cut(serving.pid()) + 9 <= idle);
+    wait::until_true("the connections to be cut", || open() <= idle);
     for coming in slow {
         assert!(coming.rest().map_or(true, |rest| rest < whole - 1000));
     }
