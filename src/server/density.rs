@@ -103,7 +103,9 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let total = end.number();
     let mut spread = Spread::new(total, buckets, &pieces);
     let exact = total <= EXACT || !known;
+    let turn = call.app.scanning.acquire().await;
     let exact = exact && spread.look_up(&streams, &end, iostream).await?;
+    drop(turn);
     if !exact {
         spread.share(&pieces);
     }
@@ -177,7 +179,6 @@ impl Spread {
     ) -> Result<bool, ReadError> {
         let filter = Filter { level: Some(Level::Warning), iostream, ..Filter::default() };
         let request = Request { filter: filter.clone(), ..Request::default() };
-        let _turn = streams.reading.acquire().await;
         let mut lines = streams.reader.open(&streams.all, request);
         let limit = Some(MAX_LOOKED_UP + 1);
         let filter = Arc::new(filter);

@@ -89,6 +89,8 @@ const QUEUE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(10);
 /// Who reads from the store at a time to build an answer: each holds some pages.
 const READING: usize = 4;
+/// Who looks through whole logs at a time: each uses all cores and holds more.
+const SCANNING: usize = 2;
 /// Followers that may hold more than a little of what they have read.
 const BURSTS: usize = 8;
 /// Requests that one HTTP/2 connection may make at a time.
@@ -107,6 +109,8 @@ struct App {
     followers: Arc<Semaphore>,
     /// Who reads from the store at a time.
     reading: Arc<Semaphore>,
+    /// Who looks through whole logs at a time.
+    scanning: Semaphore,
     /// Followers that take much of it at a time.
     bursts: Arc<Semaphore>,
 }
@@ -163,6 +167,7 @@ impl Server {
             requests: Arc::new(Semaphore::new(limits.requests)),
             followers: Arc::new(Semaphore::new(limits.streams)),
             reading: Arc::new(Semaphore::new(READING)),
+            scanning: Semaphore::new(SCANNING),
             bursts: Arc::new(Semaphore::new(BURSTS)),
             limits,
         });

@@ -9,6 +9,7 @@
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -16,6 +17,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::answer;
 use super::call::Call;
@@ -32,13 +34,15 @@ use crate::read::format::{Form, Formatter, Text, label};
 use crate::read::join::Joining;
 use crate::read::page::Slice;
 use crate::read::pipeline::{Item, Pipeline};
-use crate::read::store::{Direction, Event, ReadError, Request};
+use crate::read::store::{Direction, Event, Lines, ReadError, Request};
 use crate::record::Nanos;
 
 /// Bytes that go out at a time, about.
 const PIECE: usize = 64 << 10;
 /// Lines that are made ready at a time.
 const FEW: usize = 256;
+/// Who takes longer for a piece has what was read ahead for it let go of.
+const SLOW: Duration = Duration::from_millis(500);
 /// Lines that are read ahead, about.
 const AHEAD: u64 = 10_000;
 
@@ -60,7 +64,8 @@ pub(super) async fn ndjson(call: &Call, params: &Params) -> Result<Response<Body
 
 /// A log as it was printed
 ///
-/// Of one finished stream, `Range` is answered. Where lines are missing nothing stands in their place.
+/// Of one finished stream, `Range` is answered. Where lines are missing nothing stands in their place, and the transfer
+/// breaks off behind the last line.
 #[utoipa::path(
     get, path = "/api/v1/runs/{run}/raw", tag = "lines",
     params(
@@ -229,7 +234,7 @@ impl Copy {
         response
     }
 
-    /// An error in the middle cuts the body off, which clients see.
+    /// An error cuts the body off, which clients see.
     fn body(self, encoding: Encoding) -> Body {
         let (pieces, receiver) = mpsc::channel(2);
         tokio::spawn(async move {
@@ -256,33 +261,39 @@ impl Copy {
         encoding: Encoding,
     ) -> Result<(), ReadError> {
         let failed = |error: io::Error| ReadError::Store(Box::new(error));
-        let request = Request {
-            filter: self.filter.clone(),
-            from: self.from.0.iter().copied().map(Some).collect(),
-            // Whoever is slow holds what was read ahead.
-            about: Some(self.limit.unwrap_or(AHEAD).min(AHEAD)),
-            ..Request::default()
-        };
-        let mut lines = self.streams.reader.open(&self.streams.all, request);
-        let filter = Arc::new(self.filter);
+        let filter = Arc::new(self.filter.clone());
         let mut pipeline = Pipeline::new(filter, Direction::Forward, self.joining, self.limit);
-        let formatter = &mut self.formatter;
+        // Nothing is kept of one line for the next: it can be gone on with from a place.
+        let can_let_go = self.joining == Joining::Off && !self.filter.has_conditions();
+        let mut lines = None;
+        let (place, formatter) = (&mut self.from, &mut self.formatter);
         let mut packer = Packer::new(encoding).map_err(failed)?;
         let mut window = Window::new(self.range, self.at);
         let mut buffer = Vec::new();
         let mut few = Few::default();
         let mut enough = false;
+        let mut lacking = None;
         while !enough {
+            let open = || open(&self.streams, &self.filter, place, self.limit);
+            let reading = lines.get_or_insert_with(open);
             let mut out = |item: Item<'_>| {
                 formatter.append(&item, &mut buffer);
+                if let Some(line) = item.line()
+                    && let Some(before) = place.0.get_mut(line.stream as usize)
+                {
+                    *before = line.seq + 1;
+                }
                 ControlFlow::Continue(())
             };
             if let Some(slice) = few.next() {
                 enough = pipeline.push(&slice, &mut out).is_break();
             } else {
-                match lines.next().await? {
+                match reading.next().await? {
                     Event::Lines(slice) => few = Few(Some(slice)),
-                    Event::Trouble(_) | Event::Idle | Event::Ended(..) => {}
+                    Event::Trouble(trouble) => {
+                        lacking.get_or_insert(trouble.what);
+                    }
+                    Event::Idle | Event::Ended(..) => {}
                     Event::End => {
                         let _enough = pipeline.finish(&mut out);
                         enough = true;
@@ -295,13 +306,30 @@ impl Copy {
             packer.write(window.of(&buffer)).map_err(failed)?;
             buffer.clear();
             enough |= window.is_over();
-            if packer.out().len() >= PIECE && !hand_on(packer.out(), pieces).await {
+            if packer.out().len() < PIECE {
+                continue;
+            }
+            if can_let_go && timeout(SLOW, pieces.reserve()).await.is_err() {
+                (lines, few) = (None, Few::default());
+            }
+            if !hand_on(packer.out(), pieces).await {
                 return Ok(());
             }
         }
         hand_on(&mut packer.finish().map_err(failed)?, pieces).await;
-        Ok(())
+        // All that there is was sent; that it is not all there was has to show.
+        lacking.map_or(Ok(()), |what| Err(ReadError::Store(what.into())))
     }
+}
+
+fn open(streams: &Streams, filter: &Filter, from: &Place, limit: Option<u64>) -> Box<dyn Lines> {
+    let request = Request {
+        filter: filter.clone(),
+        from: from.0.iter().copied().map(Some).collect(),
+        about: Some(limit.unwrap_or(AHEAD).min(AHEAD)),
+        ..Request::default()
+    };
+    streams.reader.open(&streams.all, request)
 }
 
 /// Lines that were read, a few at a time: what is made of them waits for the client.
@@ -336,14 +364,12 @@ async fn hand_on(ready: &mut Vec<u8>, pieces: &mpsc::Sender<Result<Bytes, ReadEr
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::FutureExt as _;
     use futures_util::future::BoxFuture;
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::read::store::{Cost, Lines, LogReader, Pushdown, Run, Status, Stream};
+    use crate::read::store::{Cost, LogReader, Pushdown, Run, Status, Stream};
     use crate::read::testing;
     use crate::record::WriterId;
 

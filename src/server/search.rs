@@ -42,6 +42,7 @@ const LINE_BYTES: u64 = 120;
 
 /// A search under way.
 struct Search {
+    app: Arc<App>,
     streams: Streams,
     filter: Filter,
     end: Place,
@@ -119,8 +120,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     }
     let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
-    let mut search =
-        Search::new(&call.app, streams, filter, end, limit, resume.unwrap_or_default());
+    let mut search = Search::new(call.app, streams, filter, end, limit, resume.unwrap_or_default());
     if answer::wants(&call.headers, "text/event-stream") {
         let parts = stream::unfold(Some(search), |search| async move {
             let mut search = search?;
@@ -143,7 +143,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
 
 impl Search {
     fn new(
-        app: &App,
+        app: Arc<App>,
         streams: Streams,
         filter: Filter,
         end: Place,
@@ -155,13 +155,14 @@ impl Search {
         let most = app.limits.scan_bytes / bytes_per_line(&streams);
         let pieces = pieces(&streams, &filter, &end, &resume, most.clamp(1000, PIECE));
         Self {
+            max_bytes: app.limits.scan_bytes,
+            deadline: Instant::now() + app.limits.deadline,
+            limit: limit.min(app.limits.answer_bytes / POSITION_BYTES),
+            app,
             streams,
             filter,
             end,
             pieces: pieces.into_iter(),
-            limit: limit.min(app.limits.answer_bytes / POSITION_BYTES),
-            max_bytes: app.limits.scan_bytes,
-            deadline: Instant::now() + app.limits.deadline,
             resume,
             found: model::Found {
                 matches: 0,
@@ -204,7 +205,7 @@ impl Search {
         if !self.is_full() {
             self.resume.since = piece.times.0.or(self.resume.since);
         }
-        let Self { streams, filter, end, resume, found, limit, counted, .. } = self;
+        let Self { app, streams, filter, end, resume, found, limit, counted, .. } = self;
         let filter = Filter {
             from_seq: filter.from_seq.max(piece.seqs.0),
             to_seq: piece.seqs.1,
@@ -220,7 +221,7 @@ impl Search {
         let from = Place::of(&resume.cursor, &streams.all).0.into_iter().map(Some).collect();
         let request = Request { filter: filter.clone(), from, ..Request::default() };
         let direction = request.direction;
-        let _turn = streams.reading.acquire().await;
+        let turn = app.scanning.acquire().await;
         let mut lines = streams.reader.open(&streams.all, request);
         let mut pipeline = Pipeline::new(Arc::new(filter), direction, Joining::Late, None);
         let mut troubles = Vec::new();
@@ -251,7 +252,7 @@ impl Search {
         };
         session::read(&mut *lines, &mut pipeline, &mut keep, &mut troubles).await?;
         drop(lines);
-        drop(_turn);
+        drop(turn);
         self.troubles += troubles.len();
         let most = 100_usize.saturating_sub(self.found.troubles.len());
         let shown = troubles.iter().take(most);

@@ -400,6 +400,13 @@ fn places_that_somebody_makes_up_break_nothing() {
     assert!(!serving.said().contains("panicked"), "{}", serving.said());
 }
 
+/// What curl gets over HTTP/1.1, and whether it thinks that is all.
+fn chunked(serving: &Serving, path: &str) -> (std::process::ExitStatus, String) {
+    let url = format!("http://{}{path}", serving.address());
+    let output = Command::new("curl").args(["-s", &url]).output().unwrap();
+    (output.status, String::from_utf8(output.stdout).unwrap())
+}
+
 fn segments_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -441,6 +448,11 @@ fn what_is_damaged_is_named_and_the_rest_is_there() {
     // What was promised by its length and is not there breaks off.
     let raw = serving.get("runs/run-1/raw?step=train").body.len();
     assert!(raw < whole, "{raw} of {whole}");
+    // So does what has no length, behind the last line.
+    let (status, taken) = chunked(&serving, "/api/v1/runs/run-1/raw?step=train&form=json");
+    assert!(taken.contains("\"seq\":4999") && !status.success(), "{status}");
+    let (status, taken) = chunked(&serving, "/api/v1/runs/run-1/raw?step=load&form=json");
+    assert!(taken.contains("\"seq\":0") && status.success(), "{status}");
     // A run that is removed is not there any more.
     std::fs::remove_dir_all(sandbox.store()).unwrap();
     serving.get("runs/run-1/logs").problem(404, "there is no run run-1", "");

@@ -50,6 +50,24 @@ fn who_takes_nothing_is_cut_off_and_holds_no_memory() {
 }
 
 #[test]
+fn who_is_slow_holds_little_and_gets_it_all() {
+    let sandbox = sandbox("", 300_000);
+    let serving = Serving::new(&sandbox);
+    let whole = serving.get("runs/run-1/raw").body;
+    let before = memory(&serving);
+    let mut slow: Vec<_> = (0..4).map(|_| serving.open("runs/run-1/raw", &[])).collect();
+    let some: Vec<_> = slow.iter_mut().map(|coming| coming.read(1000)).collect();
+    wait::until_true("what was read ahead to be let go of", || {
+        memory(&serving) < before + (6 << 20)
+    });
+    for (mut coming, some) in slow.into_iter().zip(some) {
+        let rest = coming.read(whole.len() - some.len());
+        lines::assert_same("slow", &whole, &[some, rest].concat());
+        assert_eq!(coming.rest().unwrap(), 0);
+    }
+}
+
+#[test]
 fn limits_have_names_and_ways_on() {
     let sandbox = sandbox(
         "max_streams = 1\nmax_followed = 1\nmax_answer_bytes = \"64 KiB\"\nmax_scan_bytes = \"1 MiB\"\n",
