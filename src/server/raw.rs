@@ -309,14 +309,16 @@ impl Copy {
             if packer.out().len() < PIECE {
                 continue;
             }
-            if can_let_go && timeout(SLOW, pieces.reserve()).await.is_err() {
-                (lines, few) = (None, Few::default());
-            }
-            if !hand_on(packer.out(), pieces).await {
+            let mut let_go = || {
+                if can_let_go {
+                    (lines, few) = (None, Few::default());
+                }
+            };
+            if !hand_on(packer.out(), pieces, &mut let_go).await {
                 return Ok(());
             }
         }
-        hand_on(&mut packer.finish().map_err(failed)?, pieces).await;
+        hand_on(&mut packer.finish().map_err(failed)?, pieces, &mut || {}).await;
         // All that there is was sent; that it is not all there was has to show.
         lacking.map_or(Ok(()), |what| Err(ReadError::Store(what.into())))
     }
@@ -350,14 +352,24 @@ impl Iterator for Few {
     }
 }
 
-/// Sends what is ready, as fast as it is taken. `false`: nobody is there any more.
-async fn hand_on(ready: &mut Vec<u8>, pieces: &mpsc::Sender<Result<Bytes, ReadError>>) -> bool {
+/// Sends what is ready, as fast as it is taken; says if that is slow. `false`: nobody is there any more.
+async fn hand_on(
+    ready: &mut Vec<u8>,
+    pieces: &mpsc::Sender<Result<Bytes, ReadError>>,
+    slow: &mut (dyn FnMut() + Send),
+) -> bool {
     let mut all = Bytes::from(std::mem::take(ready));
     while !all.is_empty() {
         let piece = all.split_to(all.len().min(PIECE));
-        if pieces.send(Ok(piece)).await.is_err() {
-            return false;
-        }
+        let room = match timeout(SLOW, pieces.reserve()).await {
+            Ok(room) => room,
+            Err(_) => {
+                slow();
+                pieces.reserve().await
+            }
+        };
+        let Ok(room) = room else { return false };
+        room.send(Ok(piece));
     }
     true
 }
