@@ -361,12 +361,11 @@ async fn hand_on(
     let mut all = Bytes::from(std::mem::take(ready));
     while !all.is_empty() {
         let piece = all.split_to(all.len().min(PIECE));
-        let room = match timeout(SLOW, pieces.reserve()).await {
-            Ok(room) => room,
-            Err(_) => {
-                slow();
-                pieces.reserve().await
-            }
+        let room = if let Ok(room) = timeout(SLOW, pieces.reserve()).await {
+            room
+        } else {
+            slow();
+            pieces.reserve().await
         };
         let Ok(room) = room else { return false };
         room.send(Ok(piece));

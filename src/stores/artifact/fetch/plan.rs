@@ -127,7 +127,7 @@ pub(super) fn batches(frames: Vec<FrameInfo>, bytes: u64, lines: u64) -> Vec<Vec
     for frame in frames {
         match batches.last_mut() {
             Some(batch) if fits(batch, &frame, bytes) && counted(batch) < lines => {
-                batch.push(frame)
+                batch.push(frame);
             }
             _ => batches.push(vec![frame]),
         }
