@@ -17,7 +17,7 @@ use futures_util::future::{Either, select};
 use futures_util::stream;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::answer;
 use super::call::Call;
@@ -319,8 +319,10 @@ impl Copy {
             }
         }
         hand_on(&mut packer.finish().map_err(failed)?, pieces, &mut || {}).await;
-        // All that there is was sent; that it is not all there was has to show.
-        lacking.map_or(Ok(()), |what| Err(ReadError::Store(what.into())))
+        let Some(what) = lacking else { return Ok(()) };
+        // All that there is was sent, and gets out before the connection breaks: that it is not all there was has to show.
+        sleep(SLOW).await;
+        Err(ReadError::Store(what.into()))
     }
 }
 
