@@ -33,7 +33,10 @@ impl Token {
 
     /// What a request says as `Authorization: Bearer …`, if anything.
     pub fn said(headers: &HeaderMap) -> Option<Self> {
-        let said = headers.get(AUTHORIZATION)?.as_bytes();
+        let mut all = headers.get_all(AUTHORIZATION).iter();
+        // Of several, whoever stands between may have looked at another one.
+        let (Some(said), None) = (all.next(), all.next()) else { return None };
+        let said = said.as_bytes();
         let (scheme, token) = said.split_at_checked(b"bearer ".len())?;
         if scheme.eq_ignore_ascii_case(b"bearer ") { Self::new(token) } else { None }
     }

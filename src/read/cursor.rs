@@ -14,6 +14,8 @@ use crate::record::WriterId;
 
 const VERSION: u8 = 1;
 const ENTRY: usize = 16 + 8;
+/// No writer has as many lines.
+const MOST: u64 = 1 << 48;
 
 /// Positions: per writer, the `seq` of the last line seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,6 +78,8 @@ impl FromStr for Cursor {
         let entry = |entry: &[u8; ENTRY]| {
             let (id, seq) = entry.split_first_chunk::<16>()?;
             let seq = u64::from_be_bytes(*seq.first_chunk::<8>()?);
+            // Sums of them are numbers of lines.
+            (seq < MOST).then_some(())?;
             Some((WriterId(uuid::Uuid::from_bytes(*id)), seq))
         };
         let entries = entries.iter().map(entry).collect::<Option<_>>().ok_or(CursorError)?;
@@ -101,6 +105,9 @@ mod tests {
         for text in ["", "x", "AAAA", "AQ=="] {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
         }
+        let mut beyond = Cursor::default();
+        beyond.see(one, MOST);
+        assert_eq!(beyond.to_string().parse::<Cursor>(), Err(CursorError));
         assert_eq!("AQ".parse::<Cursor>(), Ok(Cursor::default()));
     }
 }

@@ -46,6 +46,17 @@ impl Filter {
         self.level.is_some() || self.text.is_some() || self.exclude.is_some()
     }
 
+    /// Some lines may be left out, in scope or not.
+    pub fn leaves_out(&self) -> bool {
+        self.has_conditions()
+            || self.iostream.is_some()
+            || self.since.is_some()
+            || self.until.is_some()
+            || self.no_progress
+            || self.from_seq > 0
+            || self.to_seq.is_some()
+    }
+
     /// A frame with these bounds may hold lines in scope.
     pub fn may_hold(&self, seqs: (u64, u64), times: (Nanos, Nanos)) -> bool {
         seqs.1 > self.from_seq

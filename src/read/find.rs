@@ -1,6 +1,8 @@
 //! From what a person points at to streams: asks the store for runs and streams, and says in words why
 //! there are none. Apart from `target`, which is pure.
 
+use std::collections::BTreeSet;
+
 use super::store::{LogReader, ReadError, Run, Stream};
 use super::target::{Name, Selection, Target};
 
@@ -109,8 +111,8 @@ pub async fn nothing<R: LogReader + ?Sized>(
     if selection.failed {
         return format!("no step of run {run} has failed");
     }
-    let attempts: Vec<String> =
-        found.all.iter().map(|stream| stream.origin.attempt.to_string()).collect();
+    let attempts: BTreeSet<u32> = found.all.iter().map(|it| it.origin.attempt).collect();
+    let attempts: Vec<String> = attempts.iter().map(u32::to_string).collect();
     let mut sources: Vec<String> =
         found.all.iter().map(|stream| stream.origin.source.clone()).collect();
     sources.sort();

@@ -131,6 +131,8 @@ pub struct Piece {
     pub first_seq: u64,
     /// How many.
     pub lines: u64,
+    /// Bytes of the stream before it, where that is known.
+    pub offset: Option<u64>,
     /// When the first of them was written.
     pub first_time: Nanos,
     /// The same of the last.

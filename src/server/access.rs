@@ -23,6 +23,13 @@ use crate::listen::{Address, Peer, Token, TokenSource};
 /// The largest file of tokens.
 const MAX_FILE: u64 = 1 << 20;
 
+/// How browsers say which page asks, and what for.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+/// What pages of others are told.
+const OTHERS: &str = "pages of other servers get no answer here";
+const OWN: &str = "open the server's own page, or ask with a program that is no browser";
+
 /// Who may ask what.
 pub(super) struct Access {
     /// A browser may be led to a server of this machine by any name that somebody makes up.
@@ -187,8 +194,7 @@ impl Access {
                 return Ok(who.clone());
             }
             if !known.tokens.is_empty() {
-                return Err(Problem::unauthorized("this token is not known here")
-                    .next("ask whoever runs the server for one"));
+                return Err(Problem::unauthorized("this token is not known here"));
             }
         }
         match &self.proxy {
@@ -203,11 +209,16 @@ impl Access {
     /// Against pages of others, which a browser may have led here.
     fn check_names(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        if headers.get_all(header::HOST).iter().count() > 1 {
+            return Err(Problem::forbidden("the request names more than one host")
+                .next("send one Host header"));
+        }
         let host = text(header::HOST).or_else(|| uri.authority().map(Authority::as_str));
         if let (Some(hosts), Some(host)) = (&self.hosts, host) {
             let name = host_of(host);
-            let mine = ["localhost", "127.0.0.1", "[::1]"].contains(&name)
-                || hosts.iter().any(|it| it.eq_ignore_ascii_case(name));
+            let mine =
+                ["localhost", "127.0.0.1", "[::1]"].iter().any(|it| it.eq_ignore_ascii_case(name))
+                    || hosts.iter().any(|it| it.eq_ignore_ascii_case(name));
             if !mine {
                 let shown = problem::shown(name);
                 return Err(Problem::forbidden(format!("this server is not called {shown:?}"))
@@ -219,8 +230,15 @@ impl Access {
         if let Some(origin) = text(header::ORIGIN) {
             let other = origin.split_once("://").map(|(_, host)| host);
             if other != host {
-                return Err(Problem::forbidden("pages of other servers get no answer here"));
+                return Err(Problem::forbidden(OTHERS).next(OWN));
             }
+        }
+        // What a page embeds has no Origin; how long it takes would tell whether something is found.
+        let embedded = text(SEC_FETCH_MODE).is_some_and(|mode| mode != "navigate");
+        let elsewhere =
+            text(SEC_FETCH_SITE).is_some_and(|it| !["same-origin", "none"].contains(&it));
+        if embedded && elsewhere {
+            return Err(Problem::forbidden(OTHERS).next(OWN));
         }
         Ok(())
     }
@@ -383,6 +401,18 @@ mod tests {
         let access = Access::new(&settings("127.0.0.1:1")).unwrap();
         for host in ["localhost:1", "127.0.0.1", "[::1]:7300"] {
             check(&access, &[("host", host)], None, "ok");
+        }
+        check(&access, &[("host", "LOCALHOST:1")], None, "ok");
+        check(&access, &[("host", "localhost"), ("host", "evil.example")], None, "more than one");
+        for (site, mode, expected) in [
+            ("same-origin", "cors", "ok"),
+            ("none", "navigate", "ok"),
+            ("cross-site", "navigate", "ok"),
+            ("cross-site", "no-cors", "other servers"),
+            ("same-site", "cors", "other servers"),
+        ] {
+            let said = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+            check(&access, &said, None, expected);
         }
         for host in ["evil.example", "evil.example:1", "127.0.0.1.evil.example:1"] {
             check(&access, &[("host", host)], None, "is not called");

@@ -10,7 +10,9 @@ const CONTENT_SECURITY_POLICY: &str =
 
 /// An answer in JSON. What logs say may change at any time: nobody keeps it.
 pub(super) fn json(value: &impl Serialize) -> Response<Body> {
-    let text = serde_json::to_vec(value).unwrap_or_default();
+    let mut text = serde_json::to_vec(value).unwrap_or_default();
+    // It may wait for its client.
+    text.shrink_to_fit();
     of("application/json", Body::from(text))
 }
 

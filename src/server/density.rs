@@ -6,19 +6,17 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
 use axum::http::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::access::Who;
+use super::answer;
+use super::call::Call;
 use super::model::Time;
 use super::problem::Problem;
-use super::query::{Params, SELECTION};
+use super::query::{CONDITIONS, SELECTION};
 use super::window::{Place, Streams};
-use super::{App, answer};
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
 use crate::read::pipeline::{Item, Pipeline};
@@ -78,16 +76,17 @@ pub(super) struct Bucket {
     ),
     responses((status = 200, body = Density), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-) -> Result<Response<Body>, Problem> {
-    let params = Params::new(query.as_deref(), &[SELECTION, &["buckets"]])?;
-    let buckets = params.number("buckets", MAX_BUCKETS)?.unwrap_or(BUCKETS).max(1);
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
+    let params = call.params(&[SELECTION, CONDITIONS, &["buckets"]])?;
+    if let Some(name) = CONDITIONS.iter().find(|name| params.all(name).next().is_some()) {
+        return Err(Problem::parameter(format!(
+            "{name}: this counts all lines of what is selected"
+        ))
+        .next("/search says how many match, and gives the numbers of them"));
+    }
+    let buckets = params.count("buckets", MAX_BUCKETS)?.unwrap_or(BUCKETS);
     let iostream = params.filter()?.iostream;
-    let streams = app.view(&who, &run, &params).await?.streams();
+    let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
     let mut pieces = Vec::new();
     let mut known = true;
@@ -104,7 +103,9 @@ pub(super) async fn get(
     let total = end.number();
     let mut spread = Spread::new(total, buckets, &pieces);
     let exact = total <= EXACT || !known;
+    let turn = call.app.scanning.acquire().await;
     let exact = exact && spread.look_up(&streams, &end, iostream).await?;
+    drop(turn);
     if !exact {
         spread.share(&pieces);
     }
@@ -126,6 +127,7 @@ fn summary(stream: &Stream, lines: u64) -> Piece {
     Piece {
         first_seq: 0,
         lines,
+        offset: None,
         first_time: stream.started,
         last_time: stream.ended.or(stream.last_seen).unwrap_or_else(Nanos::now),
         levels: stream.levels.unwrap_or_default(),
@@ -242,6 +244,7 @@ mod tests {
         Piece {
             first_seq,
             lines,
+            offset: None,
             first_time: Nanos(first_seq as i64 * 10),
             last_time: Nanos((first_seq + lines) as i64 * 10),
             levels: [0, 0, 0, warnings, errors, 0],

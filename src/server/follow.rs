@@ -9,10 +9,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, Response};
+use axum::http::Response;
 use futures_util::stream;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,11 +18,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::access::Who;
+use super::call::Call;
 use super::hub::{Batch, Event, Known};
 use super::model::{Bars, Extent};
 use super::problem::Problem;
-use super::query::{CONDITIONS, Params, SELECTION};
+use super::query::{CONDITIONS, SELECTION};
 use super::view::View;
 use super::window::{Limits, Place, Streams, render};
 use super::{App, answer, model, sse};
@@ -46,7 +44,7 @@ const LINGER: u64 = 5;
 /// Lines of one event while catching up, and their bytes: of the few who may take much at a time …
 const MUCH: (usize, usize) = (4000, 1 << 20);
 /// … and of all others, who hold this while their client takes it.
-const LITTLE: (usize, usize) = (250, 64 << 10);
+const LITTLE: (usize, usize) = (100, 8 << 10);
 
 /// Lines, in an event.
 #[derive(Serialize)]
@@ -81,16 +79,10 @@ pub(super) struct All {
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Problem> {
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let known = [SELECTION, CONDITIONS, &["after", "tail", "wait", "linger"]];
-    let params = Params::new(query.as_deref(), &known)?;
-    let last = headers.get("last-event-id").and_then(|it| it.to_str().ok());
+    let params = call.params(&known)?;
+    let last = call.headers.get("last-event-id").and_then(|it| it.to_str().ok());
     let last = last.filter(|it| !it.is_empty());
     let after = match last {
         Some(last) => Some(
@@ -108,20 +100,15 @@ pub(super) async fn get(
     if filter.context != (0, 0) {
         return Err(Problem::parameter("lines that come have no context yet"));
     }
+    let Call { app, .. } = &call;
     let permit = app.follower()?;
-    let mut view = if wait.is_zero() {
-        app.view(&who, &run, &params).await?
-    } else {
-        app.run(&who, &run, &params).await?
-    };
-    if let Some(writer) = params.writer()? {
-        view.found.selected.retain(|stream| stream.writer == writer);
-    }
+    let view = if wait.is_zero() { call.view(&params).await? } else { call.run(&params).await? };
     let follow = follow(&view, wait, linger);
     let key = params.key(&view.store.name, &view.found.run);
     let View { store, found, .. } = view;
     let Found { all, selected, .. } = found;
-    let streams = Streams { reader: store.reader, all: selected };
+    let reading = Arc::clone(&app.reading);
+    let streams = Streams { reader: store.reader, reading, all: selected };
     // First the hub, then the store: what the hub handed out before is in the store by then.
     let (events, known) =
         app.hub.follow(key, &streams, &filter, follow, app.limits.message_chars)?;
@@ -139,7 +126,7 @@ pub(super) async fn get(
         events,
         known,
         much: None,
-        app,
+        app: call.app,
         _permit: permit,
     };
     follower.tell_streams();
@@ -251,14 +238,10 @@ impl Follower {
             self.much = Arc::clone(&self.app.bursts).try_acquire_owned().ok();
         }
         let (records, bytes) = if self.much.is_some() { MUCH } else { LITTLE };
-        // What a reading takes is held by a few at a time.
-        let app = Arc::clone(&self.app);
-        let reading = app.catching.acquire().await;
         let limits = Limits { lines: None, records, bytes };
         let render = render(self.extent());
         let got =
             self.streams.gather(&place, &self.filter, Direction::Forward, limits, &render).await?;
-        drop(reading);
         for trouble in &got.troubles {
             self.queue.push_back(sse::event("trouble", trouble));
         }

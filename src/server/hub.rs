@@ -26,9 +26,9 @@ use crate::read::store::{Status, Stream, Trouble};
 use crate::record::WriterId;
 
 /// Events that are kept for those who are a little late.
-const KEPT: usize = 16;
+const KEPT: usize = 8;
 /// Bytes of lines in one event.
-const EVENT: usize = 64 << 10;
+const EVENT: usize = 32 << 10;
 
 /// All of them.
 #[derive(Clone, Default)]

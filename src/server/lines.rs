@@ -1,19 +1,15 @@
 //! Lines by number, for whoever shows a log of millions of lines and holds a few of them:
 //! `/runs/{run}/lines`.
 
-use std::sync::Arc;
-
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
 use axum::http::Response;
 
-use super::access::Who;
+use super::call::Call;
 use super::model::Extent;
 use super::problem::Problem;
-use super::query::{CONDITIONS, Params, SELECTION};
+use super::query::{CONDITIONS, SELECTION};
 use super::window::{Limits, Place, render};
-use super::{App, answer, model};
+use super::{answer, model};
 use crate::read::store::Direction;
 use crate::record::WriterId;
 
@@ -40,14 +36,9 @@ const MAX_LINES: i64 = 2000;
     ),
     responses((status = 200, body = model::Window), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-) -> Result<Response<Body>, Problem> {
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let known = [SELECTION, CONDITIONS, &["progress", "start", "count", "around", "at", "cursor"]];
-    let params = Params::new(query.as_deref(), &known)?;
+    let params = call.params(&known)?;
     let start = params.parsed("start", "a number of a line; negative: from the end", |text| {
         text.parse::<i64>().ok()
     })?;
@@ -68,7 +59,7 @@ pub(super) async fn get(
         return Err(Problem::parameter("start, around, at and cursor exclude each other"));
     }
     let filter = params.filter()?;
-    let streams = app.view(&who, &run, &params).await?.streams();
+    let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
     let place = match (around, at, cursor) {
         (Some((writer, seq)), ..) => streams.around(writer, seq, &end).await?.ok_or_else(|| {
@@ -91,21 +82,21 @@ pub(super) async fn get(
     let limits = Limits {
         lines: None,
         records: count.unsigned_abs() as usize,
-        bytes: app.limits.answer_bytes,
+        bytes: call.app.limits.answer_bytes,
     };
-    let extent = Extent { chars: app.limits.message_chars, bars: params.bars()? };
+    let extent = Extent { chars: call.app.limits.message_chars, bars: params.bars()? };
     let render = render(extent);
-    let got = streams.gather(&place, &filter, direction, limits, &render).await?;
-    let complete = streams.are_final();
-    let first = got.before.is_start() || (direction == Direction::Backward && got.ended);
-    let last = direction == Direction::Forward && got.ended && complete;
+    let mut got = streams.gather(&place, &filter, direction, limits, &render).await?;
+    let exact = got.rank(&streams).await?;
+    let (before, after) = got.ways_on(direction, &streams);
     Ok(answer::json(&model::Window {
         start: got.before.number(),
         total: end.number().max(got.behind.number()),
-        complete,
-        before: (!first).then(|| got.before.cursor(&streams.all)),
-        after: (!last).then(|| got.behind.cursor(&streams.all)),
+        complete: streams.are_final(),
+        before,
+        after,
         items: got.items,
+        exact,
         troubles: got.troubles,
     }))
 }

@@ -1,20 +1,15 @@
 //! Lines of a run, some at a time: `/runs/{run}/logs`, with every option of `steplog logs` and cursors both
 //! ways.
 
-use std::sync::Arc;
-
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, Response};
+use axum::http::Response;
 
-use super::access::Who;
+use super::call::Call;
 use super::model::Extent;
 use super::problem::Problem;
-use super::query::{CONDITIONS, Params, SELECTION};
-use super::window::{Limits, Place, render};
-use super::{App, answer, model, raw};
-use crate::read::store::Direction;
+use super::query::{CONDITIONS, SELECTION};
+use super::window::{Limits, render};
+use super::{answer, model, raw};
 
 /// Lines in one answer, unless asked.
 const LINES: u64 = 500;
@@ -45,47 +40,29 @@ const RECORDS: usize = 20_000;
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Problem> {
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let known = [SELECTION, CONDITIONS, &["progress", "limit", "start", "before", "after"]];
-    let params = Params::new(query.as_deref(), &known)?;
-    if answer::wants(&headers, "application/x-ndjson") {
-        return raw::ndjson(&app, &who, &run, &params, &headers).await;
+    let params = call.params(&known)?;
+    if answer::wants(&call.headers, "application/x-ndjson") {
+        return raw::ndjson(&call, &params).await;
     }
-    let (before, after) = (params.cursor("before")?, params.cursor("after")?);
-    let newest = params.parsed("start", "oldest or newest", |text| match text {
-        "oldest" => Some(false),
-        "newest" => Some(true),
-        _ => None,
-    })?;
-    let limit = params.number("limit", MAX_LINES)?.unwrap_or(LINES).max(1);
+    let start = params.start()?;
+    let limit = params.count("limit", MAX_LINES)?.unwrap_or(LINES);
     let filter = params.filter()?;
-    let view = app.view(&who, &run, &params).await?;
-    let streams = view.streams();
-    let (place, direction) = match (before, after) {
-        (Some(_), Some(_)) => {
-            return Err(Problem::parameter("before and after exclude each other"));
-        }
-        (Some(cursor), None) => (Place::of(&cursor, &streams.all), Direction::Backward),
-        (None, Some(cursor)) => (Place::of(&cursor, &streams.all), Direction::Forward),
-        (None, None) if newest == Some(true) => (streams.end().await?, Direction::Backward),
-        (None, None) => (Place::start(streams.all.len()), Direction::Forward),
-    };
-    let limits = Limits { lines: Some(limit), records: RECORDS, bytes: app.limits.answer_bytes };
-    let extent = Extent { chars: app.limits.message_chars, bars: params.bars()? };
+    let streams = call.view(&params).await?.streams();
+    let (place, direction) = streams.begin(&start).await?;
+    let limits =
+        Limits { lines: Some(limit), records: RECORDS, bytes: call.app.limits.answer_bytes };
+    let extent = Extent { chars: call.app.limits.message_chars, bars: params.bars()? };
     let render = render(extent);
-    let got = streams.gather(&place, &filter, direction, limits, &render).await?;
-    let first = got.before.is_start() || (direction == Direction::Backward && got.ended);
-    let last = direction == Direction::Forward && got.ended && streams.are_final();
+    let mut got = streams.gather(&place, &filter, direction, limits, &render).await?;
+    let exact = got.rank(&streams).await?;
+    let (before, after) = got.ways_on(direction, &streams);
     Ok(answer::json(&model::Logs {
-        before: (!first).then(|| got.before.cursor(&streams.all)),
-        after: (!last).then(|| got.behind.cursor(&streams.all)),
+        before,
+        after,
         items: got.items,
+        exact,
         streams: model::streams(&streams.all),
         troubles: got.troubles,
     }))

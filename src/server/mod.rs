@@ -7,13 +7,13 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `view`, `query` | which store, run and streams; which lines of them |
-//! | `window` | places in the merged order of streams, lines read from there |
+//! | `call`, `view`, `query` | a request; which store, run and streams; which lines of them |
+//! | `window`, `rank` | places in the merged order of streams, lines read from there; numbers of single lines |
 //! | `runs`, `logs`, `lines`, `search`, `raw`, `follow` | one endpoint each |
 //! | `hub` | the reading that all followers of the same lines share |
 //! | `model`, `ansi`, `section` | what a line looks like in JSON |
-//! | `problem`, `answer`, `sse` | what goes out, whatever is in it |
-//! | `page`, `pack` | the page: its files, and one document of them |
+//! | `problem`, `answer`, `sse`, `pack`, `held` | what goes out, whatever is in it |
+//! | `page`, `document` | the page: its files, and one document of them |
 //!
 //! # Invariants
 //!
@@ -29,8 +29,11 @@
 mod access;
 mod ansi;
 mod answer;
+mod call;
 mod density;
+mod document;
 mod follow;
+mod held;
 mod hub;
 mod lines;
 mod logs;
@@ -40,6 +43,8 @@ mod pack;
 mod page;
 mod problem;
 mod query;
+mod range;
+mod rank;
 mod raw;
 mod runs;
 mod search;
@@ -70,8 +75,10 @@ use utoipa::ToSchema;
 
 use self::access::Access;
 pub use self::access::AccessError;
+use self::held::Held;
 use self::hub::Hub;
 pub use self::openapi::document;
+use self::pack::Encoding;
 use self::problem::Problem;
 pub(crate) use self::settings::is_header;
 pub use self::settings::{Limits, Settings};
@@ -82,8 +89,10 @@ use crate::listen::{self, Guard, GuardError, Handler, Peer, Socket};
 const QUEUE: Duration = Duration::from_secs(5);
 /// What a search that has come to its deadline may take to say so.
 const GRACE: Duration = Duration::from_secs(10);
-/// Followers that read from the store at a time: each holds some pages.
-const CATCHING: usize = 4;
+/// Who reads from the store at a time to build an answer: each holds some pages.
+const READING: usize = 4;
+/// Who looks through whole logs at a time: each uses all cores and holds more.
+const SCANNING: usize = 2;
 /// Followers that may hold more than a little of what they have read.
 const BURSTS: usize = 8;
 /// Requests that one HTTP/2 connection may make at a time.
@@ -100,8 +109,10 @@ struct App {
     hub: Hub,
     requests: Arc<Semaphore>,
     followers: Arc<Semaphore>,
-    /// Followers that read from the store at a time.
-    catching: Semaphore,
+    /// Who reads from the store at a time.
+    reading: Arc<Semaphore>,
+    /// Who looks through whole logs at a time.
+    scanning: Semaphore,
     /// Followers that take much of it at a time.
     bursts: Arc<Semaphore>,
 }
@@ -157,7 +168,8 @@ impl Server {
             hub: Hub::new(limits.followed),
             requests: Arc::new(Semaphore::new(limits.requests)),
             followers: Arc::new(Semaphore::new(limits.streams)),
-            catching: Semaphore::new(CATCHING),
+            reading: Arc::new(Semaphore::new(READING)),
+            scanning: Semaphore::new(SCANNING),
             bursts: Arc::new(Semaphore::new(BURSTS)),
             limits,
         });
@@ -237,9 +249,9 @@ fn router(app: Arc<App>) -> Router {
             "/healthz",
             get(async || answer::of("text/plain; charset=utf-8", Body::from("ok\n"))),
         )
-        .method_not_allowed_fallback(async || Problem::method("GET"))
+        .method_not_allowed_fallback(async || Problem::method())
         .fallback(async |uri: Uri| {
-            Problem::not_found(format!("there is no {}", uri.path()))
+            Problem::not_found(format!("there is no /api/v1{}", problem::shown(uri.path())))
                 .next("what there is: /api/v1/openapi.json")
         });
     Router::new()
@@ -247,7 +259,7 @@ fn router(app: Arc<App>) -> Router {
         .fallback(
             async |State(app): State<Arc<App>>, method: Method, uri: Uri, headers: HeaderMap| {
                 if method != Method::GET && method != Method::HEAD {
-                    return Err(Problem::method("GET"));
+                    return Err(Problem::method());
                 }
                 let name = uri.path().trim_start_matches('/');
                 page::get(name, &headers, app.access.has_tokens())
@@ -275,43 +287,19 @@ async fn admit(
     // Those have a limit of their own.
     let follows = path.ends_with("/logs/stream");
     request.extensions_mut().insert(who);
+    let slow = app.limits.write_timeout;
     if follows {
-        return Ok(next.run(request).await);
+        return Ok(next.run(request).await.map(|body| Body::new(Held::new(body, (), slow))));
     }
+    let encoding = Encoding::best(request.headers());
     let permit = app.request().await?;
     let deadline = app.limits.deadline + GRACE;
     let answer = tokio::time::timeout(deadline, next.run(request)).await.map_err(|_| {
         let seconds = app.limits.deadline.as_secs_f32();
         Problem::late("request_deadline", format!("there was no answer within {seconds} s"))
-            .next("ask for less: fewer streams, a shorter time, a smaller limit")
     })?;
-    Ok(answer.map(|body| Body::new(Held { body, _permit: permit })))
-}
-
-/// A body that is one of those being answered until it is sent.
-struct Held {
-    body: Body,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl hyper::body::Body for Held {
-    type Data = axum::body::Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        std::pin::Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
-    }
+    let answer = pack::whole(answer, encoding).await;
+    Ok(answer.map(|body| Body::new(Held::new(body, permit, slow))))
 }
 
 async fn harden(request: Request, next: Next) -> Response<Body> {

@@ -1,153 +1,140 @@
-//! One document of many files: `index.html` with its styles and modules put in where it names them, so that a
-//! browser has all it needs after one answer. Dozens of small files cost it more time than all else that it does
-//! before the first line is seen.
+//! Answers packed on their way: whole ones in JSON, and logs as they are read. The page has its own way, as its files
+//! are always the same.
 //!
-//! A module becomes a function that gives what it exports, called once, after those that it imports:
-//!
-//! ```text
-//! import { el } from "./dom.js";          const $look = (() => {
-//! export function look() { … }     ─►     const { el } = $dom;
-//!                                         function look() { … }
-//!                                         return { look };
-//!                                         })();
-//! ```
-//!
-//! Only the two forms of a line above are known, which is all that the page uses; a test sees to it. Knows nothing of
-//! what the modules do.
+//! That an answer is packed tells by its length what is in it, if others may choose a part of it and see many of them. Here they
+//! may not: who asks says so in a header that a browser does not send by itself, and what other pages embed is refused
+//! (`access`).
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use std::io::{self, Write as _};
 
-/// A page that is whole by itself.
-pub(super) struct Document {
-    pub(super) html: String,
-    /// What of it may run and style: exactly what was put in, by its hash.
-    pub(super) policy: String,
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use hyper::body::Body as _;
+
+use super::answer;
+
+/// How hard: as fast as it is read.
+const LEVEL: u32 = 1;
+/// Bytes of an answer that is worth it.
+const LEAST: u64 = 1 << 10;
+
+/// How bytes are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
 }
 
-/// Puts into `index` the files that it names, each as `read` gives it.
-pub(super) fn pack(index: &str, read: impl Fn(&str) -> String) -> Document {
-    let (mut html, mut scripts, mut styles) = (String::new(), String::new(), String::new());
-    let mut modules = Modules { read: &read, known: Vec::new(), text: String::new() };
-    for line in index.split_inclusive('\n') {
-        if let Some(name) = between(line, "<link rel=\"stylesheet\" href=\"", "\">\n") {
-            let text = read(name);
-            styles.push_str(&source(&text));
-            html.push_str(&format!("<style>{text}</style>\n"));
-        } else if let Some(name) = between(line, "<script type=\"module\" src=\"", "\"></script>\n")
-        {
-            modules.add(name);
-            let text = format!("\"use strict\";\n{}", std::mem::take(&mut modules.text));
-            scripts.push_str(&source(&text));
-            html.push_str(&format!("<script>{text}</script>\n"));
+impl Encoding {
+    /// The best that a client can unpack.
+    pub(super) fn best(headers: &HeaderMap) -> Self {
+        if answer::unpacks(headers, "zstd") {
+            Self::Zstd
+        } else if answer::unpacks(headers, "gzip") {
+            Self::Gzip
         } else {
-            html.push_str(line);
+            Self::Identity
         }
     }
-    let policy = format!("default-src 'none'; script-src{scripts}; style-src{styles}");
-    Document { html, policy }
+
+    /// Says so in an answer.
+    pub(super) fn say(self, headers: &mut HeaderMap) {
+        headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+        let name = match self {
+            Self::Identity => return,
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        };
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    }
 }
 
-/// What a policy calls this text.
-fn source(text: &str) -> String {
-    let hash = BASE64_STANDARD.encode(digest(&SHA256, text.as_bytes()));
-    format!(" 'sha256-{hash}'")
+/// Packs an answer that was built whole, if that is worth it.
+pub(super) async fn whole(answer: Response<Body>, encoding: Encoding) -> Response<Body> {
+    let is_json =
+        answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
+    let is_large = answer.body().size_hint().exact().is_some_and(|bytes| bytes >= LEAST);
+    if !is_json || !is_large {
+        return answer;
+    }
+    let (mut head, body) = answer.into_parts();
+    encoding.say(&mut head.headers);
+    if encoding == Encoding::Identity {
+        return Response::from_parts(head, body);
+    }
+    let packed = async {
+        let text = axum::body::to_bytes(body, usize::MAX).await.ok()?;
+        let mut packer = Packer::new(encoding).ok()?;
+        packer.write(&text).ok()?;
+        packer.finish().ok()
+    };
+    // Neither can fail: what is read is there, and what is written to is memory.
+    Response::from_parts(head, Body::from(packed.await.unwrap_or_default()))
 }
 
-/// Modules that are in the document.
-struct Modules<'a, Read> {
-    read: &'a Read,
-    known: Vec<String>,
-    /// Of those that are not in a script yet.
-    text: String,
+/// Packs what is written to it.
+pub(super) enum Packer {
+    Identity(Vec<u8>),
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
 }
 
-impl<Read: Fn(&str) -> String> Modules<'_, Read> {
-    /// A module, behind those that it needs.
-    fn add(&mut self, file: &str) {
-        if self.known.iter().any(|known| known == file) {
-            return;
-        }
-        self.known.push(file.to_owned());
-        let (mut text, mut exports) = (String::new(), Vec::new());
-        let module = (self.read)(file);
-        for line in module.lines() {
-            let import =
-                between(line, "import ", ".js\";").and_then(|it| it.split_once(" from \"./"));
-            if let Some((names, from)) = import {
-                self.add(&format!("{from}.js"));
-                text.push_str(&format!("const {names} = ${from};\n"));
-                continue;
+impl Packer {
+    pub(super) fn new(encoding: Encoding) -> io::Result<Self> {
+        Ok(match encoding {
+            Encoding::Identity => Self::Identity(Vec::new()),
+            Encoding::Gzip => {
+                let level = flate2::Compression::new(LEVEL);
+                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
             }
-            let line =
-                line.strip_prefix("export ").inspect(|it| exports.push(name(it))).unwrap_or(line);
-            text.push_str(line);
-            text.push('\n');
-        }
-        let stem = file.trim_end_matches(".js");
-        let exports = exports.join(", ");
-        self.text.push_str(&format!(
-            "const ${stem} = (() => {{\n{text}return {{ {exports} }};\n}})();\n"
-        ));
+            Encoding::Zstd => {
+                Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), LEVEL as i32)?)
+            }
+        })
     }
-}
 
-/// Of what a line declares: the word behind those that say of which kind it is.
-fn name(declaration: &str) -> &str {
-    let kinds = ["async", "function", "function*", "class", "const"];
-    let word = declaration.split(' ').find(|word| !kinds.contains(word)).unwrap_or_default();
-    word.split(|it: char| !it.is_alphanumeric() && it != '_').next().unwrap_or_default()
-}
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Identity(out) => out.write_all(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes),
+            Self::Zstd(encoder) => encoder.write_all(bytes),
+        }
+    }
 
-fn between<'a>(text: &'a str, before: &str, behind: &str) -> Option<&'a str> {
-    text.strip_prefix(before)?.strip_suffix(behind)
+    /// What has come out so far.
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Identity(out) => out,
+            Self::Gzip(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => encoder.get_mut(),
+        }
+    }
+
+    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Identity(out) => Ok(out),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Zstd(encoder) => encoder.finish(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Files as `name: text` with blank lines between.
-    fn read(name: &str) -> String {
-        let files = [
-            ("first.js", "import { two } from \"./two.js\";\nexport const ONE = two();\n"),
-            ("two.js", "export async function* two(a) {\n}\nexport class Three {\n}\n"),
-            (
-                "last.js",
-                "import { ONE } from \"./first.js\";\nimport { Three } from \"./two.js\";\n",
-            ),
-            ("look.css", "p { color: red }\n"),
-        ];
-        files.iter().find(|(known, _)| *known == name).unwrap().1.to_owned()
-    }
-
     #[test]
-    fn each_module_stands_once_and_behind_what_it_needs() {
-        let index = "<link rel=\"stylesheet\" href=\"look.css\">\n\
-            <script type=\"module\" src=\"first.js\"></script>\n<p>\n\
-            <script type=\"module\" src=\"last.js\"></script>\n";
-        let document = pack(index, read);
-        assert_eq!(
-            document.html,
-            "<style>p { color: red }\n</style>\n\
-             <script>\"use strict\";\n\
-             const $two = (() => {\nasync function* two(a) {\n}\nclass Three {\n}\nreturn { two, Three };\n})();\n\
-             const $first = (() => {\nconst { two } = $two;\nconst ONE = two();\nreturn { ONE };\n})();\n\
-             </script>\n<p>\n\
-             <script>\"use strict\";\n\
-             const $last = (() => {\nconst { ONE } = $first;\nconst { Three } = $two;\nreturn {  };\n})();\n\
-             </script>\n"
-        );
-    }
-
-    #[test]
-    fn the_policy_names_what_was_put_in() {
-        let document = pack("<link rel=\"stylesheet\" href=\"look.css\">\n", read);
-        // printf 'p { color: red }\n' | openssl dgst -sha256 -binary | base64
-        assert_eq!(
-            document.policy,
-            "default-src 'none'; script-src; style-src 'sha256-Bobe6CYX5zxHHYfLPTOtWPQ5noNsHWzCunyLdPCF74I='"
-        );
+    fn the_best_that_a_client_unpacks() {
+        for (text, expected) in [
+            ("gzip, deflate, br, zstd", Encoding::Zstd),
+            ("gzip;q=0.5", Encoding::Gzip),
+            ("zstd;q=0, gzip", Encoding::Gzip),
+            ("br", Encoding::Identity),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(text))]);
+            assert_eq!(Encoding::best(&headers), expected, "{text}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The page: files of `page/`, part of the program, as one document (see `pack`) and each by itself, with a name
+//! The page: files of `page/`, part of the program, as one document (see `document`) and each by itself, with a name
 //! for their contents so that browsers ask only whether they have changed. Knows nothing of what they show.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::answer;
-use super::pack::pack;
+use super::document::one;
 use super::problem::{self, Problem};
 
 /// What is put together, and is at `/`.
@@ -114,7 +114,7 @@ fn document(has_tokens: bool) -> Option<Arc<Served>> {
     if let Some(kept) = kept.as_ref().filter(|kept| kept.hash == hash) {
         return Some(Arc::clone(kept));
     }
-    let mut document = pack(&text(INDEX)?, |name| text(name).unwrap_or_default());
+    let mut document = one(&text(INDEX)?, |name| text(name).unwrap_or_default());
     if has_tokens {
         document.html = document.html.replacen("<html", "<html data-tokens", 1);
     }
@@ -188,7 +188,7 @@ mod tests {
         assert_ne!(with_tokens.hash, document(false).unwrap().hash);
         for line in html.lines() {
             let unknown = line.starts_with("import ") || line.starts_with("export ");
-            assert!(!unknown, "pack() does not know this: {line}");
+            assert!(!unknown, "`document` does not know this: {line}");
         }
         // Nothing in a script ends it.
         assert_eq!(

@@ -12,6 +12,9 @@ use crate::read::find::FindError;
 use crate::read::store::ReadError;
 use crate::stores::artifact::without_queries;
 
+/// Characters of a detail.
+const LONGEST: usize = 1000;
+
 /// Why there is no answer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
@@ -26,67 +29,85 @@ pub(super) struct Problem {
     /// What is wrong with this request.
     detail: String,
     /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
+    next: String,
     /// The key in `[server]` of the stack file that sets the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'static str>,
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
+    fn new(
+        status: StatusCode,
+        kind: &str,
+        title: &'static str,
+        detail: impl Into<String>,
+        next: &str,
+    ) -> Self {
+        let mut detail = detail.into();
+        // What a client has sent may be in it.
+        if let Some((end, _)) = detail.char_indices().nth(LONGEST) {
+            detail.truncate(end);
+            detail.push('…');
+        }
         Self {
             kind: format!("urn:steplog:{kind}"),
             title,
             status: status.as_u16(),
-            detail: detail.into(),
-            next: None,
+            detail,
+            next: next.to_owned(),
             limit: None,
         }
     }
 
     /// A parameter has a value that it cannot have.
     pub(super) fn parameter(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "parameter", "A parameter is wrong", detail)
+        let next = "what each endpoint takes: /api/v1/openapi.json";
+        Self::new(StatusCode::BAD_REQUEST, "parameter", "A parameter is wrong", detail, next)
     }
 
     /// There is no such run, step, …
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+        let next = "what there is: /api/v1/runs, and /api/v1/runs/{run} of each";
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail, next)
     }
 
     /// The path is there, but not for this method.
-    pub(super) fn method(allowed: &str) -> Self {
-        let detail = format!("only {allowed} is answered here");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed", detail)
+    pub(super) fn method() -> Self {
+        let detail = "this server is only read from";
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        Self::new(status, "method", "Method not allowed", detail, "use GET, or HEAD")
     }
 
     /// Nobody knows who asks.
     pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Not authorized", detail)
+        let next = "ask whoever runs the server for a token";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Not authorized", detail, next)
     }
 
     /// Who asks may not see it.
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
+        let next = "ask whoever runs the server";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail, next)
     }
 
     /// A limit on how much is done at a time.
     pub(super) fn busy(limit: &'static str, detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "Too many requests", detail);
-        Self { limit: Some(limit), ..problem }.next("try again in a moment")
+        let (status, next) = (StatusCode::TOO_MANY_REQUESTS, "try again in a moment");
+        let problem = Self::new(status, "busy", "Too many requests", detail, next);
+        Self { limit: Some(limit), ..problem }
     }
 
     /// It took too long.
     pub(super) fn late(limit: &'static str, detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "late", "Took too long", detail);
+        let next = "ask for less: fewer streams, a shorter time, a smaller limit";
+        let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "late", "Took too long", detail, next);
         Self { limit: Some(limit), ..problem }
     }
 
     /// What to do about it.
     #[must_use]
     pub(super) fn next(self, next: impl Into<String>) -> Self {
-        Self { next: Some(next.into()), ..self }
+        Self { next: next.into(), ..self }
     }
 
     /// As JSON.
@@ -104,12 +125,15 @@ impl From<ReadError> for Problem {
                 "store-denied",
                 "The log store does not allow it",
                 detail,
-            )
-            .next("the credentials of the server's stack file must be allowed to read"),
-            ReadError::Store(_) => {
-                Self::new(StatusCode::BAD_GATEWAY, "store-failed", "The log store failed", detail)
-                    .next("try again; steplog log-store check tells more on the server's machine")
-            }
+                "the credentials of the server's stack file must be allowed to read",
+            ),
+            ReadError::Store(_) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "store-failed",
+                "The log store failed",
+                detail,
+                "try again; steplog log-store check tells more on the server's machine",
+            ),
         }
     }
 }
@@ -132,6 +156,9 @@ impl IntoResponse for Problem {
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::METHOD_NOT_ALLOWED.as_u16() {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
         if self.status == StatusCode::UNAUTHORIZED.as_u16() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -141,6 +168,7 @@ impl IntoResponse for Problem {
         response
     }
 }
+
 /// Characters of what a client has sent that an answer repeats.
 const SHOWN: usize = 100;
 

@@ -35,6 +35,15 @@ const MAX_CONTEXT: u32 = 10_000;
 /// Bytes of all patterns together.
 const MAX_PATTERNS: usize = 4096;
 
+/// Where an answer begins, and which way it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    Oldest,
+    Newest,
+    Before(Cursor),
+    After(Cursor),
+}
+
 /// A query string, taken apart.
 #[derive(Debug, Default)]
 pub(super) struct Params {
@@ -106,6 +115,17 @@ impl Params {
         self.parsed(name, &expected, |text| text.parse().ok().filter(|number| *number <= most))
     }
 
+    /// A number from 1 to `most`.
+    pub(super) fn count<T: FromStr + PartialOrd + std::fmt::Display + From<u8>>(
+        &self,
+        name: &str,
+        most: T,
+    ) -> Result<Option<T>, Problem> {
+        let range = T::from(1)..=most;
+        let expected = format!("a number from 1 to {}", range.end());
+        self.parsed(name, &expected, |text| text.parse().ok().filter(|it| range.contains(it)))
+    }
+
     /// `true` or `false`; without a value it is true.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
         if self.all(name).any(str::is_empty) {
@@ -140,6 +160,21 @@ impl Params {
     /// A place that an earlier answer has named.
     pub(super) fn cursor(&self, name: &str) -> Result<Option<Cursor>, Problem> {
         self.parsed(name, "a cursor that an answer has given", |text| text.parse().ok())
+    }
+
+    /// Where to begin: a place comes before `start`.
+    pub(super) fn start(&self) -> Result<Start, Problem> {
+        let start = self.parsed("start", "oldest or newest", |text| match text {
+            "oldest" => Some(Start::Oldest),
+            "newest" => Some(Start::Newest),
+            _ => None,
+        })?;
+        match (self.cursor("before")?, self.cursor("after")?) {
+            (Some(_), Some(_)) => Err(Problem::parameter("before and after exclude each other")),
+            (Some(cursor), None) => Ok(Start::Before(cursor)),
+            (None, Some(cursor)) => Ok(Start::After(cursor)),
+            (None, None) => Ok(start.unwrap_or(Start::Oldest)),
+        }
     }
 
     /// The same for two requests that ask for the same lines of this run.
@@ -210,6 +245,11 @@ impl Params {
             ),
             ..Filter::default()
         };
+        if let (Some(since), Some(until)) = (filter.since, filter.until)
+            && since >= until
+        {
+            return Err(Problem::parameter("since must be earlier than until"));
+        }
         if filter.context != (0, 0) && !filter.has_conditions() {
             return Err(Problem::parameter(
                 "before_context and after_context need grep, exclude or level",
@@ -224,7 +264,9 @@ fn decode(text: &str) -> Result<String, Problem> {
     percent_encoding::percent_decode_str(&text)
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Problem::parameter("the query is not UTF-8"))
+        .map_err(|_| {
+            Problem::parameter("the query is not UTF-8").next("percent-encode it as UTF-8")
+        })
 }
 
 #[cfg(test)]

@@ -6,64 +6,66 @@
 //! | a finished stream as it was printed | with its length; a part of it, if `Range` says so |
 //! | one record | that |
 
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use futures_util::future::{Either, select};
 use futures_util::stream;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
-use super::access::Who;
+use super::answer;
+use super::call::Call;
+use super::pack::{Encoding, Packer};
 use super::problem::Problem;
 use super::query::{CONDITIONS, Params, SELECTION};
+use super::range::{Asked, Window, asked};
 use super::view::View;
 use super::window::{Place, Streams};
-use super::{App, answer};
 use crate::read::filter::Filter;
 use crate::read::format::clean::Cleaning;
 use crate::read::format::clock::{Clock, Style};
 use crate::read::format::{Form, Formatter, Text, label};
 use crate::read::join::Joining;
+use crate::read::page::Slice;
 use crate::read::pipeline::{Item, Pipeline};
-use crate::read::store::{Direction, Event, ReadError, Request};
+use crate::read::store::{Direction, Event, Lines, ReadError, Request};
 use crate::record::Nanos;
 
 /// Bytes that go out at a time, about.
 const PIECE: usize = 64 << 10;
+/// Lines that are made ready at a time.
+const FEW: usize = 256;
+/// Who takes longer for a piece has what was read ahead for it let go of.
+const SLOW: Duration = Duration::from_millis(500);
 /// Lines that are read ahead, about.
 const AHEAD: u64 = 10_000;
-/// How hard it is compressed: as fast as it is read.
-const LEVEL: u32 = 1;
 
 /// The records that match, one a line, as `steplog logs -o json` prints them.
-pub(super) async fn ndjson(
-    app: &App,
-    who: &Who,
-    run: &str,
-    params: &Params,
-    headers: &HeaderMap,
-) -> Result<Response<Body>, Problem> {
+pub(super) async fn ndjson(call: &Call, params: &Params) -> Result<Response<Body>, Problem> {
     if params.one("before")?.is_some() || params.one("start")?.is_some() {
         return Err(Problem::parameter("NDJSON comes oldest first: it has no before and no start"));
     }
     let limit = params.number("limit", u64::MAX)?;
     let after = params.cursor("after")?.unwrap_or_default();
     let filter = params.filter()?;
-    let streams = app.view(who, run, params).await?.streams();
+    let streams = call.view(params).await?.streams();
     let from = Place::of(&after, &streams.all);
     let formatter = Formatter::new(Form::Json);
-    let copy = Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None };
-    Ok(copy.answer("application/x-ndjson", headers))
+    let copy =
+        Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None, at: 0 };
+    Ok(copy.answer("application/x-ndjson", &call.headers))
 }
 
 /// A log as it was printed
 ///
-/// Of one finished stream, `Range` is answered. Where lines are missing nothing stands in their place.
+/// Of one finished stream, `Range` is answered. Where lines are missing nothing stands in their place, and the transfer
+/// breaks off behind the last line.
 #[utoipa::path(
     get, path = "/api/v1/runs/{run}/raw", tag = "lines",
     params(
@@ -80,15 +82,9 @@ pub(super) async fn ndjson(
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Problem> {
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let known = [SELECTION, CONDITIONS, &["seq", "form", "timestamps"]];
-    let params = Params::new(query.as_deref(), &known)?;
+    let params = call.params(&known)?;
     let form = params.parsed("form", "raw, text or json", |text| {
         ["raw", "text", "json"].into_iter().find(|form| *form == text)
     })?;
@@ -99,7 +95,7 @@ pub(super) async fn get(
     if seq.is_some() && params.writer()?.is_none() {
         return Err(Problem::parameter("seq needs writer: each writer counts its own"));
     }
-    let view = app.view(&who, &run, &params).await?;
+    let view = call.view(&params).await?;
     let streams = view.streams();
     if let Some(seq) = seq {
         (filter.from_seq, filter.to_seq) = (seq, Some(seq + 1));
@@ -107,7 +103,7 @@ pub(super) async fn get(
             return Err(Problem::not_found(format!("this writer has no line {seq}")));
         }
     }
-    let whole = seq.is_none() && form == "raw" && is_plain(&filter);
+    let whole = form == "raw" && !filter.leaves_out();
     let length = whole.then(|| length(&streams)).flatten();
     let (joining, content_type) = match form {
         "text" => (Joining::InPlace, "text/plain; charset=utf-8"),
@@ -121,10 +117,12 @@ pub(super) async fn get(
     });
     let from = Place::start(streams.all.len());
     let name = name(&view, form);
-    let mut copy = Copy { streams, from, filter, limit: None, formatter, joining, range: None };
+    let mut copy =
+        Copy { streams, from, filter, limit: None, formatter, joining, range: None, at: 0 };
     let mut response = if let Some(length) = length {
-        match range(&headers, length) {
+        match asked(&call.headers, length) {
             Some(Asked::Part(range)) => {
+                copy.begin_near(range.start).await?;
                 copy.range = Some(range.clone());
                 let mut response = answer::of(content_type, copy.body(Encoding::Identity));
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
@@ -141,7 +139,7 @@ pub(super) async fn get(
                 response
             }
             None => {
-                let mut response = copy.answer(content_type, &headers);
+                let mut response = copy.answer(content_type, &call.headers);
                 if !response.headers().contains_key(header::CONTENT_ENCODING) {
                     insert(&mut response, header::CONTENT_LENGTH, &length.to_string());
                 }
@@ -149,7 +147,7 @@ pub(super) async fn get(
             }
         }
     } else {
-        copy.answer(content_type, &headers)
+        copy.answer(content_type, &call.headers)
     };
     let ranges = if length.is_some() { "bytes" } else { "none" };
     insert(&mut response, header::ACCEPT_RANGES, ranges);
@@ -163,41 +161,11 @@ fn insert(response: &mut Response<Body>, name: HeaderName, value: &str) {
     }
 }
 
-/// Everything is asked for.
-fn is_plain(filter: &Filter) -> bool {
-    !filter.has_conditions()
-        && filter.iostream.is_none()
-        && filter.since.is_none()
-        && filter.until.is_none()
-}
-
 /// How many bytes there are, where that is certain: of one stream that has ended and of which nothing is missing.
 fn length(streams: &Streams) -> Option<u64> {
     let [stream] = streams.all.as_slice() else { return None };
     let certain = stream.status.is_final() && stream.gaps == 0 && streams.reader.is_exact();
     stream.bytes.filter(|_| certain)
-}
-
-/// What `Range` asks for.
-enum Asked {
-    Part(Range<u64>),
-    Beyond,
-}
-
-/// One range; what is none is not there, as RFC 9110 has it. A server that has something newer would send the whole:
-/// here nothing ever changes.
-fn range(headers: &HeaderMap, length: u64) -> Option<Asked> {
-    let text = headers.get(header::RANGE)?.to_str().ok()?;
-    let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
-    let number = |text: &str| text.parse::<u64>().ok();
-    let range = if from.is_empty() {
-        let last = number(to)?;
-        length.saturating_sub(last)..length
-    } else {
-        let end = if to.is_empty() { length } else { number(to)?.saturating_add(1).min(length) };
-        number(from)?..end
-    };
-    Some(if range.is_empty() { Asked::Beyond } else { Asked::Part(range) })
 }
 
 /// `attachment; filename=…`: a browser keeps it and shows nothing.
@@ -242,92 +210,41 @@ struct Copy {
     joining: Joining,
     /// Only these bytes.
     range: Option<Range<u64>>,
-}
-
-/// How bytes are packed on their way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
-    Identity,
-    Gzip,
-    Zstd,
-}
-
-/// The best that a client can unpack.
-fn encoding(headers: &HeaderMap) -> Encoding {
-    if answer::unpacks(headers, "zstd") {
-        Encoding::Zstd
-    } else if answer::unpacks(headers, "gzip") {
-        Encoding::Gzip
-    } else {
-        Encoding::Identity
-    }
-}
-
-/// Packs what is written to it.
-enum Packer {
-    Identity(Vec<u8>),
-    Gzip(flate2::write::GzEncoder<Vec<u8>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
-}
-
-impl Packer {
-    fn new(encoding: Encoding) -> io::Result<Self> {
-        Ok(match encoding {
-            Encoding::Identity => Self::Identity(Vec::new()),
-            Encoding::Gzip => {
-                let level = flate2::Compression::new(LEVEL);
-                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
-            }
-            Encoding::Zstd => {
-                Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), LEVEL as i32)?)
-            }
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Identity(out) => out.write_all(bytes),
-            Self::Gzip(encoder) => encoder.write_all(bytes),
-            Self::Zstd(encoder) => encoder.write_all(bytes),
-        }
-    }
-
-    /// What has come out so far.
-    fn out(&mut self) -> &mut Vec<u8> {
-        match self {
-            Self::Identity(out) => out,
-            Self::Gzip(encoder) => encoder.get_mut(),
-            Self::Zstd(encoder) => encoder.get_mut(),
-        }
-    }
-
-    fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Identity(out) => Ok(out),
-            Self::Gzip(encoder) => encoder.finish(),
-            Self::Zstd(encoder) => encoder.finish(),
-        }
-    }
+    /// Bytes before the place where it begins.
+    at: u64,
 }
 
 impl Copy {
-    fn answer(self, content_type: &'static str, headers: &HeaderMap) -> Response<Body> {
-        let encoding = encoding(headers);
-        let mut response = answer::of(content_type, self.body(encoding));
-        insert(&mut response, header::VARY, "accept, accept-encoding");
-        match encoding {
-            Encoding::Identity => {}
-            Encoding::Gzip => insert(&mut response, header::CONTENT_ENCODING, "gzip"),
-            Encoding::Zstd => insert(&mut response, header::CONTENT_ENCODING, "zstd"),
+    /// Begins as near to this byte of a stream as is known without reading lines.
+    async fn begin_near(&mut self, byte: u64) -> Result<(), ReadError> {
+        let [stream] = self.streams.all.as_slice() else { return Ok(()) };
+        let outline = self.streams.reader.outline(stream).await?.unwrap_or_default();
+        let starts = outline.iter().filter_map(|piece| Some((piece.first_seq, piece.offset?)));
+        if let Some((seq, offset)) = starts.take_while(|(_, offset)| *offset <= byte).last() {
+            self.from = Place(vec![seq]);
+            self.at = offset;
         }
+        Ok(())
+    }
+
+    fn answer(self, content_type: &'static str, headers: &HeaderMap) -> Response<Body> {
+        let encoding = Encoding::best(headers);
+        let mut response = answer::of(content_type, self.body(encoding));
+        encoding.say(response.headers_mut());
         response
     }
 
-    /// An error in the middle cuts the body off, which clients see.
+    /// An error cuts the body off, which clients see.
     fn body(self, encoding: Encoding) -> Body {
         let (pieces, receiver) = mpsc::channel(2);
         tokio::spawn(async move {
-            if let Err(error) = self.run(&pieces, encoding).await {
+            let gone = Box::pin(pieces.closed());
+            // Where nothing matches nothing is sent: that nobody waits any more does not show by that.
+            let ended = match select(Box::pin(self.run(&pieces, encoding)), gone).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(_) => return,
+            };
+            if let Err(error) = ended {
                 // The client may have gone.
                 drop(pieces.send(Err(error)).await);
             }
@@ -344,134 +261,203 @@ impl Copy {
         encoding: Encoding,
     ) -> Result<(), ReadError> {
         let failed = |error: io::Error| ReadError::Store(Box::new(error));
-        let request = Request {
-            filter: self.filter.clone(),
-            from: self.from.0.iter().copied().map(Some).collect(),
-            // Whoever is slow holds what was read ahead.
-            about: Some(self.limit.unwrap_or(AHEAD).min(AHEAD)),
-            ..Request::default()
-        };
-        let mut lines = self.streams.reader.open(&self.streams.all, request);
-        let filter = Arc::new(self.filter);
+        let filter = Arc::new(self.filter.clone());
         let mut pipeline = Pipeline::new(filter, Direction::Forward, self.joining, self.limit);
-        let formatter = &mut self.formatter;
+        // Nothing is kept of one line for the next: it can be gone on with from a place.
+        let can_let_go = self.joining == Joining::Off && !self.filter.has_conditions();
+        let mut lines = None;
+        let (place, formatter) = (&mut self.from, &mut self.formatter);
         let mut packer = Packer::new(encoding).map_err(failed)?;
-        let mut window = Window { range: self.range, at: 0 };
+        let mut window = Window::new(self.range, self.at);
         let mut buffer = Vec::new();
-        loop {
+        let mut few = Few::default();
+        let mut enough = false;
+        let mut lacking = None;
+        while !enough {
+            let open = || open(&self.streams, &self.filter, place, self.limit);
+            let reading = lines.get_or_insert_with(open);
             let mut out = |item: Item<'_>| {
                 formatter.append(&item, &mut buffer);
+                if let Some(line) = item.line()
+                    && let Some(before) = place.0.get_mut(line.stream as usize)
+                {
+                    *before = line.seq + 1;
+                }
                 ControlFlow::Continue(())
             };
-            let mut enough = match lines.next().await? {
-                Event::Lines(slice) => pipeline.push(&slice, &mut out).is_break(),
-                Event::Trouble(_) | Event::Idle | Event::Ended(..) => false,
-                Event::End => {
-                    let _enough = pipeline.finish(&mut out);
-                    true
+            if let Some(slice) = few.next() {
+                enough = pipeline.push(&slice, &mut out).is_break();
+            } else {
+                match reading.next().await? {
+                    Event::Lines(slice) => few = Few(Some(slice)),
+                    Event::Trouble(trouble) => {
+                        lacking.get_or_insert(trouble.what);
+                    }
+                    Event::Idle | Event::Ended(..) => {}
+                    Event::End => {
+                        let _enough = pipeline.finish(&mut out);
+                        enough = true;
+                    }
                 }
-            };
+            }
             if enough {
                 formatter.finish(&mut buffer);
             }
             packer.write(window.of(&buffer)).map_err(failed)?;
             buffer.clear();
             enough |= window.is_over();
-            if enough {
-                break;
+            if packer.out().len() < PIECE {
+                continue;
             }
-            if packer.out().len() >= PIECE && !hand_on(packer.out(), pieces).await {
+            let mut let_go = || {
+                if can_let_go {
+                    (lines, few) = (None, Few::default());
+                }
+            };
+            if !hand_on(packer.out(), pieces, &mut let_go).await {
                 return Ok(());
             }
         }
-        hand_on(&mut packer.finish().map_err(failed)?, pieces).await;
-        Ok(())
+        hand_on(&mut packer.finish().map_err(failed)?, pieces, &mut || {}).await;
+        let Some(what) = lacking else { return Ok(()) };
+        // All that there is was sent, and gets out before the connection breaks: that it is not all there was has to show.
+        sleep(SLOW).await;
+        Err(ReadError::Store(what.into()))
     }
 }
 
-/// Sends what is ready, as fast as it is taken. `false`: nobody is there any more.
-async fn hand_on(ready: &mut Vec<u8>, pieces: &mpsc::Sender<Result<Bytes, ReadError>>) -> bool {
+fn open(streams: &Streams, filter: &Filter, from: &Place, limit: Option<u64>) -> Box<dyn Lines> {
+    let request = Request {
+        filter: filter.clone(),
+        from: from.0.iter().copied().map(Some).collect(),
+        about: Some(limit.unwrap_or(AHEAD).min(AHEAD)),
+        ..Request::default()
+    };
+    streams.reader.open(&streams.all, request)
+}
+
+/// Lines that were read, a few at a time: what is made of them waits for the client.
+#[derive(Default)]
+struct Few(Option<Slice>);
+
+impl Iterator for Few {
+    type Item = Slice;
+
+    fn next(&mut self) -> Option<Slice> {
+        let slice = self.0.take()?;
+        let Range { start, end } = slice.positions();
+        if end - start <= FEW {
+            return Some(slice);
+        }
+        self.0 = Some(Slice::range(slice.page(), start + FEW..end));
+        Some(Slice::range(slice.page(), start..start + FEW))
+    }
+}
+
+/// Sends what is ready, as fast as it is taken; says if that is slow. `false`: nobody is there any more.
+async fn hand_on(
+    ready: &mut Vec<u8>,
+    pieces: &mpsc::Sender<Result<Bytes, ReadError>>,
+    slow: &mut (dyn FnMut() + Send),
+) -> bool {
     let mut all = Bytes::from(std::mem::take(ready));
     while !all.is_empty() {
         let piece = all.split_to(all.len().min(PIECE));
-        if pieces.send(Ok(piece)).await.is_err() {
-            return false;
-        }
+        let room = if let Ok(room) = timeout(SLOW, pieces.reserve()).await {
+            room
+        } else {
+            slow();
+            pieces.reserve().await
+        };
+        let Ok(room) = room else { return false };
+        room.send(Ok(piece));
     }
     true
 }
 
-/// The part of all bytes that is wanted.
-struct Window {
-    range: Option<Range<u64>>,
-    /// Bytes that have gone by.
-    at: u64,
-}
-
-impl Window {
-    fn of<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let start = self.at;
-        self.at += bytes.len() as u64;
-        let Some(range) = &self.range else { return bytes };
-        let from = range.start.saturating_sub(start).min(bytes.len() as u64);
-        let to = range.end.saturating_sub(start).min(bytes.len() as u64);
-        bytes.get(from as usize..to as usize).unwrap_or_default()
-    }
-
-    fn is_over(&self) -> bool {
-        self.range.as_ref().is_some_and(|range| self.at >= range.end)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
+    use tokio::sync::Semaphore;
+
     use super::*;
+    use crate::read::store::{Cost, LogReader, Pushdown, Run, Status, Stream};
+    use crate::read::testing;
+    use crate::record::WriterId;
 
-    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    /// A log in which nothing ever comes, for as long as somebody reads it.
+    #[derive(Clone)]
+    struct Silent(#[expect(dead_code, reason = "it shows when it is gone")] mpsc::Sender<()>);
+
+    impl LogReader for Silent {
+        fn pushdown(&self) -> Pushdown {
+            Pushdown::default()
+        }
+
+        fn runs(&self, _: usize) -> BoxFuture<'_, Result<Vec<Run>, ReadError>> {
+            std::future::ready(Ok(Vec::new())).boxed()
+        }
+
+        fn streams<'a>(
+            &'a self,
+            _: &'a str,
+            _: Option<&'a str>,
+            _: &'a [WriterId],
+        ) -> BoxFuture<'a, Result<Vec<Stream>, ReadError>> {
+            std::future::ready(Ok(Vec::new())).boxed()
+        }
+
+        fn open(&self, _: &[Stream], _: Request) -> Box<dyn Lines> {
+            Box::new(self.clone())
+        }
+
+        fn discovery(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn cost(&self) -> Cost {
+            Cost::default()
+        }
+    }
+
+    impl Lines for Silent {
+        fn next(&mut self) -> BoxFuture<'_, Result<Event, ReadError>> {
+            std::future::pending().boxed()
+        }
+
+        fn add(&mut self, _: u32, _: &Stream) {}
+
+        fn marks(&self) -> Vec<Option<u64>> {
+            Vec::new()
+        }
     }
 
     #[test]
-    fn ranges() {
-        for (text, expected) in [
-            ("bytes=0-9", Some(0..10)),
-            ("bytes=5-", Some(5..100)),
-            ("bytes=-7", Some(93..100)),
-            ("bytes=90-200", Some(90..100)),
-            ("bytes=-700", Some(0..100)),
-            ("bytes=x-9", None),
-            ("bytes=0-9,20-29", None),
-            ("lines=0-9", None),
-        ] {
-            let found = match range(&headers(header::RANGE, text), 100) {
-                Some(Asked::Part(range)) => Some(range),
-                _ => None,
+    fn what_a_client_has_let_go_of_is_not_read_any_further() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (reading, mut read) = mpsc::channel(1);
+            let copy = Copy {
+                streams: Streams {
+                    reader: Arc::new(Silent(reading)),
+                    reading: Arc::new(Semaphore::new(1)),
+                    all: vec![testing::stream("load", 1, Status::Running)],
+                },
+                from: Place::start(1),
+                filter: Filter::default(),
+                limit: None,
+                formatter: Formatter::new(Form::Raw),
+                joining: Joining::Off,
+                range: None,
+                at: 0,
             };
-            assert_eq!(found, expected, "{text}");
-        }
-        for text in ["bytes=100-", "bytes=9-8", "bytes=-0"] {
-            let found = range(&headers(header::RANGE, text), 100);
-            assert!(matches!(found, Some(Asked::Beyond)), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_window_of_pieces() {
-        let mut window = Window { range: Some(3..8), at: 0 };
-        let parts: Vec<&[u8]> = ["abcd", "efg", "hij"].map(|it| window.of(it.as_bytes())).into();
-        assert_eq!(parts.concat(), b"defgh");
-        assert!(window.is_over());
-    }
-
-    #[test]
-    fn the_best_that_a_client_unpacks() {
-        for (text, expected) in [
-            ("gzip, deflate, br, zstd", Encoding::Zstd),
-            ("gzip;q=0.5", Encoding::Gzip),
-            ("zstd;q=0, gzip", Encoding::Gzip),
-            ("br", Encoding::Identity),
-        ] {
-            assert_eq!(encoding(&headers(header::ACCEPT_ENCODING, text)), expected, "{text}");
-        }
+            let body = copy.body(Encoding::Identity);
+            tokio::task::yield_now().await;
+            assert!(read.try_recv() == Err(mpsc::error::TryRecvError::Empty));
+            drop(body);
+            let ended = tokio::time::timeout(Duration::from_secs(60), read.recv()).await;
+            assert_eq!(ended, Ok(None));
+        });
     }
 }

@@ -1,16 +1,11 @@
 //! Runs, and what is in one: `/runs`, `/runs/{run}`.
 
-use std::sync::Arc;
-
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
 use axum::http::Response;
 
-use super::access::Who;
+use super::call::Call;
 use super::problem::Problem;
-use super::query::Params;
-use super::{App, answer, model};
+use super::{answer, model};
 
 /// Runs in one answer, unless asked.
 const RUNS: usize = 50;
@@ -27,23 +22,19 @@ const MAX_RUNS: usize = 1000;
     ),
     responses((status = 200, body = model::Runs), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-) -> Result<Response<Body>, Problem> {
-    let params = Params::new(query.as_deref(), &[&["limit", "before", "log_store"]])?;
-    let limit = params.number("limit", MAX_RUNS)?.unwrap_or(RUNS).max(1);
+pub(super) async fn list(call: Call) -> Result<Response<Body>, Problem> {
+    let params = call.params(&[&["limit", "before", "log_store"]])?;
+    let limit = params.count("limit", MAX_RUNS)?.unwrap_or(RUNS);
     let before = params.parsed("before", "a cursor that an answer has given", |text| {
         let (place, run) = text.split_once(':')?;
         Some((place.parse::<usize>().ok().filter(|place| *place < MAX_RUNS)?, run.to_owned()))
     })?;
-    let reader = &app.store(&params)?.reader;
+    let reader = &call.app.store(&params)?.reader;
     let place = before.as_ref().map_or(0, |(place, _)| place + 1);
     // One more tells whether there are more; new ones may have come up before the place.
-    let most = if who.sees_all() { place + limit + 1 } else { MAX_RUNS };
+    let most = if call.who.sees_all() { place + limit + 1 } else { MAX_RUNS };
     let mut runs = reader.runs(most.min(MAX_RUNS + 1)).await?;
-    runs.retain(|run| who.sees(&run.pipeline_run_id));
+    runs.retain(|run| call.who.sees(&run.pipeline_run_id));
     let from = before.map_or(0, |(place, run)| {
         let at = runs.iter().position(|it| it.pipeline_run_id == run);
         at.unwrap_or(place) + 1
@@ -71,14 +62,9 @@ pub(super) async fn list(
     ),
     responses((status = 200, body = model::Run), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn one(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-) -> Result<Response<Body>, Problem> {
-    let params = Params::new(query.as_deref(), &[&["log_store"]])?;
-    let view = app.run(&who, &run, &params).await?;
+pub(super) async fn one(call: Call) -> Result<Response<Body>, Problem> {
+    let params = call.params(&[&["log_store"]])?;
+    let view = call.run(&params).await?;
     if view.found.all.is_empty() {
         return Err(view.nothing().await);
     }

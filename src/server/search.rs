@@ -3,26 +3,27 @@
 //! A log is searched in pieces (of `seq` in one stream, of time in several), so that there is something to say
 //! between them, and a place to go on from when it takes too long.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, Response};
+use axum::http::Response;
 use futures_util::stream;
 use serde::Serialize;
 
-use super::access::Who;
+use super::call::Call;
 use super::model::{self, Fault, Position, Time};
 use super::problem::Problem;
-use super::query::{CONDITIONS, Params, SELECTION};
+use super::query::{CONDITIONS, SELECTION};
+use super::rank::Ranks;
 use super::window::{Place, Streams};
 use super::{App, answer, sse};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
+use crate::read::page::Line;
 use crate::read::pipeline::{Item, Pipeline};
 use crate::read::session;
 use crate::read::store::{ReadError, Request};
@@ -32,6 +33,8 @@ use crate::record::Nanos;
 const POSITIONS: usize = 1000;
 /// At the most.
 const MAX_POSITIONS: usize = 100_000;
+/// Bytes of a position in JSON, about.
+const POSITION_BYTES: usize = 128;
 /// Lines of a piece, about.
 const PIECE: u64 = 500_000;
 /// What a line is taken to have where the store does not tell.
@@ -39,6 +42,7 @@ const LINE_BYTES: u64 = 120;
 
 /// A search under way.
 struct Search {
+    app: Arc<App>,
     streams: Streams,
     filter: Filter,
     end: Place,
@@ -49,6 +53,8 @@ struct Search {
     /// What is behind this was not looked at (yet).
     resume: Resume,
     found: model::Found,
+    /// Lines in parts that were counted and go on: by stream, their first part.
+    counted: HashSet<(u32, u64)>,
     troubles: usize,
 }
 
@@ -104,29 +110,26 @@ impl Resume {
         (status = "4XX", body = Problem), (status = "5XX", body = Problem),
     ),
 )]
-pub(super) async fn get(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response<Body>, Problem> {
-    let params = Params::new(query.as_deref(), &[SELECTION, CONDITIONS, &["limit", "after"]])?;
+pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
+    let params = call.params(&[SELECTION, CONDITIONS, &["limit", "after"]])?;
     let limit = params.number("limit", MAX_POSITIONS)?.unwrap_or(POSITIONS);
     let resume = params.parsed("after", "a cursor that a search has given", Resume::read)?;
     let filter = params.filter()?;
     if !filter.has_conditions() {
         return Err(Problem::parameter("a search needs grep, level or exclude"));
     }
-    let streams = app.view(&who, &run, &params).await?.streams();
+    let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
-    let mut search = Search::new(&app, streams, filter, end, limit, resume.unwrap_or_default());
-    if answer::wants(&headers, "text/event-stream") {
+    let mut search = Search::new(call.app, streams, filter, end, limit, resume.unwrap_or_default());
+    if answer::wants(&call.headers, "text/event-stream") {
         let parts = stream::unfold(Some(search), |search| async move {
             let mut search = search?;
             let event = match search.step().await {
                 Ok(true) => (sse::event("progress", &search.progress()), Some(search)),
-                Ok(false) => (sse::event("result", &search.finish()), None),
+                Ok(false) => match search.rank().await {
+                    Ok(()) => (sse::event("result", &search.finish()), None),
+                    Err(error) => (sse::event("problem", &Problem::from(error)), None),
+                },
                 Err(error) => (sse::event("problem", &Problem::from(error)), None),
             };
             Some((Ok::<Bytes, std::convert::Infallible>(event.0), event.1))
@@ -134,12 +137,13 @@ pub(super) async fn get(
         return Ok(answer::of("text/event-stream", Body::from_stream(parts)));
     }
     while search.step().await? {}
+    search.rank().await?;
     Ok(answer::json(&search.finish()))
 }
 
 impl Search {
     fn new(
-        app: &App,
+        app: Arc<App>,
         streams: Streams,
         filter: Filter,
         end: Place,
@@ -151,13 +155,14 @@ impl Search {
         let most = app.limits.scan_bytes / bytes_per_line(&streams);
         let pieces = pieces(&streams, &filter, &end, &resume, most.clamp(1000, PIECE));
         Self {
+            max_bytes: app.limits.scan_bytes,
+            deadline: Instant::now() + app.limits.deadline,
+            limit: limit.min(app.limits.answer_bytes / POSITION_BYTES),
+            app,
             streams,
             filter,
             end,
             pieces: pieces.into_iter(),
-            limit,
-            max_bytes: app.limits.scan_bytes,
-            deadline: Instant::now() + app.limits.deadline,
             resume,
             found: model::Found {
                 matches: 0,
@@ -165,9 +170,11 @@ impl Search {
                 scanned_lines: before,
                 scanned_bytes: 0,
                 positions: Vec::new(),
+                exact: true,
                 after: None,
                 troubles: Vec::new(),
             },
+            counted: HashSet::new(),
             troubles: 0,
         }
     }
@@ -198,7 +205,7 @@ impl Search {
         if !self.is_full() {
             self.resume.since = piece.times.0.or(self.resume.since);
         }
-        let Self { streams, filter, end, resume, found, limit, .. } = self;
+        let Self { app, streams, filter, end, resume, found, limit, counted, .. } = self;
         let filter = Filter {
             from_seq: filter.from_seq.max(piece.seqs.0),
             to_seq: piece.seqs.1,
@@ -214,17 +221,26 @@ impl Search {
         let from = Place::of(&resume.cursor, &streams.all).0.into_iter().map(Some).collect();
         let request = Request { filter: filter.clone(), from, ..Request::default() };
         let direction = request.direction;
+        let turn = app.scanning.acquire().await;
         let mut lines = streams.reader.open(&streams.all, request);
         let mut pipeline = Pipeline::new(Arc::new(filter), direction, Joining::Late, None);
         let mut troubles = Vec::new();
         let mut keep = |item: Item<'_>| {
-            found.matches += 1;
             let Some(line) = item.line() else { return ControlFlow::Continue(()) };
+            let last = item.more.last().and_then(|(page, at)| page.lines().get(*at));
+            let last = last.unwrap_or(line);
             let number = line.stream as usize;
             let Some(stream) = streams.all.get(number) else { return ControlFlow::Continue(()) };
+            if !is_new(counted, line, last) {
+                // What goes on is behind the match that it belongs to.
+                if found.positions.len() as u64 == found.matches {
+                    resume.cursor.see(stream.writer, last.seq);
+                }
+                return ControlFlow::Continue(());
+            }
+            found.matches += 1;
             if found.positions.len() < *limit {
-                let last = item.more.last().and_then(|(page, at)| page.lines().get(*at));
-                resume.cursor.see(stream.writer, last.map_or(line.seq, |last| last.seq));
+                resume.cursor.see(stream.writer, last.seq);
                 found.positions.push(Position {
                     number: streams.about(number, line.seq, line.time, end),
                     writer: stream.writer,
@@ -236,11 +252,28 @@ impl Search {
         };
         session::read(&mut *lines, &mut pipeline, &mut keep, &mut troubles).await?;
         drop(lines);
+        drop(turn);
         self.troubles += troubles.len();
         let most = 100_usize.saturating_sub(self.found.troubles.len());
         let shown = troubles.iter().take(most);
         self.found.troubles.extend(shown.map(|it| Fault::new(it, &self.streams.all)));
         self.behind(piece);
+        Ok(())
+    }
+
+    /// Numbers that are exact, where that can be had.
+    async fn rank(&mut self) -> Result<(), ReadError> {
+        let Self { streams, end, found, .. } = self;
+        if streams.all.len() < 2 {
+            return Ok(());
+        }
+        let mut ranks = Ranks::new(streams, end).await?;
+        for position in &mut found.positions {
+            let stream = streams.all.iter().position(|it| it.writer == position.writer);
+            let (seq, Time(time)) = (position.seq, position.time);
+            position.number = ranks.number(stream.unwrap_or_default(), seq, time).await?;
+        }
+        found.exact = ranks.is_exact();
         Ok(())
     }
 
@@ -320,6 +353,16 @@ fn pieces(
     pieces
 }
 
+/// A line that is longer than what is looked at together comes in pieces: only the first that matches is a match.
+fn is_new(counted: &mut HashSet<(u32, u64)>, first: &Line, last: &Line) -> bool {
+    let Some(part) = first.part() else { return true };
+    let key = (first.stream, part.line);
+    if last.part().is_some_and(|it| it.last) {
+        return !counted.remove(&key);
+    }
+    counted.insert(key)
+}
+
 fn bytes_per_line(streams: &Streams) -> u64 {
     let (mut lines, mut bytes) = (0, 0);
     for stream in &streams.all {
@@ -329,4 +372,30 @@ fn bytes_per_line(streams: &Streams) -> u64 {
         }
     }
     bytes.checked_div(lines).unwrap_or(LINE_BYTES).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::testing::{self, Spec};
+
+    #[test]
+    fn a_line_in_many_pieces_is_one_match() {
+        let mut specs: Vec<Spec> = (0..6).map(|n| Spec::text(&n.to_string())).collect();
+        specs[1].part = Some((1, 1, false));
+        specs[2].part = Some((1, 2, false));
+        specs[4].part = Some((1, 3, true));
+        specs[5].part = Some((5, 1, true));
+        let page = Filter::default().select(testing::ndjson(&specs), 0);
+        let mut counted = HashSet::new();
+        let mut new = |first: usize, last: usize| {
+            let lines = page.lines();
+            is_new(&mut counted, &lines[first], &lines[last])
+        };
+        // Its first two parts, a line that came in between, the third.
+        assert_eq!([new(1, 2), new(3, 3), new(4, 4)], [true, true, false]);
+        assert!(new(5, 5) && new(1, 4));
+        assert!(new(1, 1) && !new(2, 2) && !new(4, 4));
+        assert!(counted.is_empty());
+    }
 }

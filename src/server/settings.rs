@@ -66,7 +66,7 @@ impl Default for Limits {
             streams: 2000,
             followed: 64,
             scan_bytes: 64 << 30,
-            answer_bytes: 4 << 20,
+            answer_bytes: 2 << 20,
             message_chars: 64 << 10,
             deadline: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),

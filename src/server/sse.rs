@@ -6,8 +6,11 @@ use serde::Serialize;
 /// An event with data in JSON, which has no line ends.
 pub(super) fn event(name: &str, data: &impl Serialize) -> Bytes {
     let mut text = format!("event: {name}\ndata: ").into_bytes();
-    text.extend(serde_json::to_vec(data).unwrap_or_default());
+    // It can only fail where a value cannot be JSON, and all are made for it.
+    drop(serde_json::to_writer(&mut text, data));
     text.extend_from_slice(b"\n\n");
+    // It may wait for its client.
+    text.shrink_to_fit();
     text.into()
 }
 

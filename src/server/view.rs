@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::App;
-use super::access::Who;
-use super::problem::Problem;
+use super::call::Call;
+use super::problem::{self, Problem};
 use super::query::Params;
 use super::window::Streams;
 use crate::read::find::{self, Found};
@@ -28,6 +30,7 @@ pub(super) struct View {
     pub(super) store: Store,
     pub(super) found: Found,
     pub(super) selection: Selection,
+    reading: Arc<Semaphore>,
 }
 
 impl App {
@@ -41,49 +44,56 @@ impl App {
                 .next(format!("log stores: {}", names.join(", ")))
         })
     }
+}
 
-    /// The run in the path, whole.
-    pub(super) async fn run(&self, who: &Who, run: &str, params: &Params) -> Result<View, Problem> {
-        let store = self.store(params)?.clone();
+impl Call {
+    /// The run in the path, and of it the streams that are selected: perhaps none.
+    pub(super) async fn run(&self, params: &Params) -> Result<View, Problem> {
+        let store = self.app.store(params)?.clone();
         let mut selection = params.selection()?;
-        let run = match run {
+        let run = match self.run.as_str() {
             "@latest" => Name::Latest,
             "@failed" => Name::Failed,
             id => Name::Id(id.to_owned()),
         };
         let target = Target { run, step: None, attempt: None };
         if let Name::Id(run) = &target.run
-            && !who.sees(run)
+            && !self.who.sees(run)
         {
-            return Err(Problem::forbidden(format!("you may not see run {run}")));
+            let shown = problem::shown(run);
+            return Err(Problem::forbidden(format!("you may not see run {shown}")));
         }
-        let sees = |run: &str| who.sees(run);
-        let found = find::find(&*store.reader, &store.name, &target, &mut selection, &sees).await?;
-        Ok(View { store, found, selection })
+        let sees = |run: &str| self.who.sees(run);
+        let reader = &*store.reader;
+        let mut found = find::find(reader, &store.name, &target, &mut selection, &sees).await?;
+        if let Some(writer) = params.writer()? {
+            found.selected.retain(|stream| stream.writer == writer);
+        }
+        let reading = Arc::clone(&self.app.reading);
+        Ok(View { store, found, selection, reading })
     }
 
-    /// The streams of it that are selected; none is an error that says what there is.
-    pub(super) async fn view(
-        &self,
-        who: &Who,
-        run: &str,
-        params: &Params,
-    ) -> Result<View, Problem> {
-        let mut view = self.run(who, run, params).await?;
-        if let Some(writer) = params.writer()? {
-            view.found.selected.retain(|stream| stream.writer == writer);
+    /// The same; none is an error that says what there is.
+    pub(super) async fn view(&self, params: &Params) -> Result<View, Problem> {
+        let view = self.run(params).await?;
+        if !view.found.selected.is_empty() {
+            return Ok(view);
         }
-        if view.found.selected.is_empty() {
-            return Err(view.nothing().await);
+        match params.writer()? {
+            Some(writer) if !view.found.all.is_empty() => Err(Problem::not_found(format!(
+                "run {} has no writer {writer} in what is selected",
+                problem::shown(&view.found.run)
+            ))
+            .next("which there are: /api/v1/runs/{run}")),
+            _ => Err(view.nothing().await),
         }
-        Ok(view)
     }
 }
 
 impl View {
     /// Why nothing is selected.
     pub(super) async fn nothing(&self) -> Problem {
-        let Self { store, found, selection } = self;
+        let Self { store, found, selection, .. } = self;
         let why = find::nothing(&*store.reader, &store.name, found, selection).await;
         let problem = Problem::not_found(why);
         if found.all.is_empty() {
@@ -95,6 +105,10 @@ impl View {
 
     /// What is selected, to read.
     pub(super) fn streams(&self) -> Streams {
-        Streams { reader: Arc::clone(&self.store.reader), all: self.found.selected.clone() }
+        Streams {
+            reader: Arc::clone(&self.store.reader),
+            reading: Arc::clone(&self.reading),
+            all: self.found.selected.clone(),
+        }
     }
 }

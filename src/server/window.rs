@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::Semaphore;
 
 use super::model::{Extent, Fault, Line};
+use super::query::Start;
+use super::rank::Ranks;
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::join::Joining;
@@ -29,13 +32,13 @@ const NEAR: u64 = 5000;
 const TRIES: usize = 24;
 /// Lines at the most that are read on to reach a number: beyond, the place before them has to do.
 const FAR: u64 = 20 * NEAR;
-/// Pieces at the most that a log is cut into.
-const MAX_CUTS: usize = 10_000;
 
 /// What is selected: streams of a store, in the order in which lines of the same time stand.
 #[derive(Clone)]
 pub(super) struct Streams {
     pub(super) reader: Arc<dyn LogReader>,
+    /// What a reading takes is held by a few at a time.
+    pub(super) reading: Arc<Semaphore>,
     pub(super) all: Vec<Stream>,
 }
 
@@ -76,6 +79,10 @@ pub(super) struct Gathered {
     pub(super) before: Place,
     /// Behind them.
     pub(super) behind: Place,
+    /// Per item, its stream, `seq` and time.
+    marks: Vec<(usize, u64, Nanos)>,
+    /// Lines between them were left out, so that numbers are too small.
+    gappy: bool,
     pub(super) troubles: Vec<Fault>,
     /// There was nothing more to read in this direction.
     pub(super) ended: bool,
@@ -122,7 +129,50 @@ impl Place {
     }
 }
 
+impl Gathered {
+    /// Gives lines of several streams their numbers where others between them were left out. `false`: some are only
+    /// about right.
+    pub(super) async fn rank(&mut self, streams: &Streams) -> Result<bool, ReadError> {
+        if !self.gappy {
+            return Ok(true);
+        }
+        let end = streams.end().await?;
+        let mut ranks = Ranks::new(streams, &end).await?;
+        for (item, (stream, seq, time)) in self.items.iter_mut().zip(&self.marks) {
+            let number = ranks.number(*stream, *seq, *time).await?;
+            // It stands first in a line.
+            if let Some((_, rest)) = item.get().split_once(',') {
+                let text = format!("{{\"number\":{number},{rest}");
+                *item = RawValue::from_string(text).unwrap_or_default();
+            }
+        }
+        Ok(ranks.is_exact())
+    }
+
+    /// What goes on before and behind them, as words; none where there is nothing and nothing will come.
+    pub(super) fn ways_on(
+        &self,
+        direction: Direction,
+        streams: &Streams,
+    ) -> (Option<String>, Option<String>) {
+        let first = self.before.is_start() || (direction == Direction::Backward && self.ended);
+        let last = direction == Direction::Forward && self.ended && streams.are_final();
+        let before = (!first).then(|| self.before.cursor(&streams.all));
+        (before, (!last).then(|| self.behind.cursor(&streams.all)))
+    }
+}
+
 impl Streams {
+    /// Where to begin, and which way.
+    pub(super) async fn begin(&self, start: &Start) -> Result<(Place, Direction), ReadError> {
+        Ok(match start {
+            Start::Oldest => (Place::start(self.all.len()), Direction::Forward),
+            Start::Newest => (self.end().await?, Direction::Backward),
+            Start::Before(cursor) => (Place::of(cursor, &self.all), Direction::Backward),
+            Start::After(cursor) => (Place::of(cursor, &self.all), Direction::Forward),
+        })
+    }
+
     /// Nothing more will come.
     pub(super) fn are_final(&self) -> bool {
         self.all.iter().all(|stream| stream.status.is_final())
@@ -178,8 +228,17 @@ impl Streams {
 
     /// Before the first line that was not written before this time.
     pub(super) async fn at(&self, time: Nanos, end: &Place) -> Result<Place, ReadError> {
-        let before = |(stream, lines): (&Stream, u64)| {
-            let stream = stream.clone();
+        self.at_times(|_| time, end).await
+    }
+
+    /// The same with a time for each stream, by its number.
+    async fn at_times(
+        &self,
+        time: impl Fn(usize) -> Nanos,
+        end: &Place,
+    ) -> Result<Place, ReadError> {
+        let before = |(number, (stream, lines)): (usize, (&Stream, u64))| {
+            let (stream, time) = (stream.clone(), time(number));
             async move {
                 if lines == 0 || time <= stream.started {
                     return Ok(0);
@@ -192,7 +251,7 @@ impl Streams {
                 Ok(first.map_or(lines, |(seq, _)| seq.min(lines)))
             }
         };
-        let pairs: Vec<_> = self.all.iter().zip(end.0.iter().copied()).collect();
+        let pairs: Vec<_> = self.all.iter().zip(end.0.iter().copied()).enumerate().collect();
         stream::iter(pairs).map(before).buffered(AT_A_TIME).try_collect().await.map(Place)
     }
 
@@ -213,7 +272,10 @@ impl Streams {
         let filter = Filter { from_seq: seq, ..Filter::default() };
         let found = self.first(stream, Request { filter, ..Request::default() }).await?;
         let Some((_, time)) = found.filter(|(found, _)| *found == seq) else { return Ok(None) };
-        let Place(mut before) = self.at(time, end).await?;
+        // Of lines of the same time, those of earlier streams come first.
+        let behind = Nanos(time.0.saturating_add(1));
+        let times = |other| if other < number { behind } else { time };
+        let Place(mut before) = self.at_times(times, end).await?;
         if let Some(before) = before.get_mut(number) {
             *before = seq;
         }
@@ -247,7 +309,7 @@ impl Streams {
         self.forward_to(low.1, number).await
     }
 
-    fn earliest(&self) -> Nanos {
+    pub(super) fn earliest(&self) -> Nanos {
         self.all.iter().map(|stream| stream.started).min().unwrap_or_default()
     }
 
@@ -316,11 +378,14 @@ impl Streams {
             about: limits.lines.or(Some(limits.records as u64)),
             ..Request::default()
         };
+        let _turn = self.reading.acquire().await;
         let mut lines = self.reader.open(&self.all, request);
+        let gappy = self.all.len() > 1 && filter.leaves_out();
         let filter = Arc::new(filter.clone());
         let mut pipeline = Pipeline::new(filter, direction, Joining::Off, limits.lines);
         let mut at = place.clone();
         let mut items: Vec<Box<RawValue>> = Vec::new();
+        let mut marks = Vec::new();
         let (mut bytes, mut full) = (0, false);
         let mut troubles = Vec::new();
         let mut keep = |item: Item<'_>| {
@@ -345,6 +410,7 @@ impl Streams {
                 if let Some(json) = render(page, line, stream, rank, item.matched) {
                     bytes += json.get().len();
                     items.push(json);
+                    marks.push((number, line.seq, line.time));
                 }
             }
             full = items.len() >= limits.records || bytes >= limits.bytes;
@@ -358,61 +424,11 @@ impl Streams {
         };
         if direction == Direction::Backward {
             items.reverse();
+            marks.reverse();
         }
         let troubles = troubles.iter().map(|trouble| Fault::new(trouble, &self.all)).collect();
-        Ok(Gathered { items, before, behind, troubles, ended })
+        Ok(Gathered { items, before, behind, marks, gappy, troubles, ended })
     }
-}
-
-impl Streams {
-    /// About how many lines were written before a time, without asking the store.
-    pub(super) fn before(&self, time: Nanos, end: &Place) -> u64 {
-        self.all.iter().zip(&end.0).map(|(stream, lines)| before(stream, *lines, time)).sum()
-    }
-
-    /// About the number of a line, without asking the store: exact in one stream, and where streams follow
-    /// each other.
-    pub(super) fn about(&self, number: usize, seq: u64, time: Nanos, end: &Place) -> u64 {
-        let others = self.all.iter().zip(&end.0).enumerate().filter(|(other, _)| *other != number);
-        let before = others.map(|(_, (stream, lines))| before(stream, *lines, time));
-        seq + before.sum::<u64>()
-    }
-
-    /// Times that cut all lines into pieces of about so many, without asking the store.
-    pub(super) fn cuts(&self, end: &Place, from: Option<Nanos>, lines: u64) -> Vec<Nanos> {
-        let first = self.earliest().0.max(from.map_or(i64::MIN, |from| from.0));
-        let ends = self.all.iter().filter_map(|stream| stream.ended.or(stream.last_seen));
-        let last = ends.max().unwrap_or_else(Nanos::now).0.max(first);
-        let at = |time: i64| self.before(Nanos(time), end);
-        let mut cuts = Vec::new();
-        let (mut low, total) = (first, at(last));
-        let mut wanted = at(first) + lines;
-        while wanted < total && cuts.len() < MAX_CUTS {
-            let mut high = last;
-            // By halves: it only grows.
-            while high - low > 1 {
-                let middle = low + (high - low) / 2;
-                if at(middle) < wanted { low = middle } else { high = middle }
-            }
-            cuts.push(Nanos(high));
-            low = high;
-            wanted = at(high).max(wanted) + lines;
-        }
-        cuts
-    }
-}
-
-/// About how many lines of a stream were written before a time, as if they came evenly.
-fn before(stream: &Stream, lines: u64, time: Nanos) -> u64 {
-    let from = stream.started.0;
-    let to = stream.ended.or(stream.last_seen).unwrap_or_else(Nanos::now).0.max(from + 1);
-    if time.0 <= from {
-        return 0;
-    }
-    if time.0 > to {
-        return lines;
-    }
-    (lines as f64 * ((time.0 - from) as f64 / (to - from) as f64)) as u64
 }
 
 /// By how lines are spread between two times; every third try in the middle, since they may be spread in

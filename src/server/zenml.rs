@@ -4,27 +4,23 @@
 //! What is different there: `until` is itself meant, `search` is plain text in any case, levels are the numbers of
 //! Python's logging, and an entry has an id that is a UUID, which parts of a line share.
 
-use std::sync::Arc;
-
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
 use axum::http::Response;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::access::Who;
+use super::answer;
+use super::call::Call;
 use super::model::Time;
 use super::problem::Problem;
 use super::query::Params;
-use super::window::{Limits, Place};
-use super::{App, answer};
+use super::window::Limits;
 use crate::read::filter::Filter;
 use crate::read::page::{Line, Page};
 use crate::read::pattern::{Patterns, Syntax};
-use crate::read::store::{Direction, Stream};
+use crate::read::store::Stream;
 use crate::record::{Level, Nanos, WriterId};
 
 /// Entries in one answer, unless asked.
@@ -73,13 +69,8 @@ pub(super) struct Entries {
     ),
     responses((status = 200, body = Entries), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn of_run(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-) -> Result<Response<Body>, Problem> {
-    entries(&app, &who, &run, None, query.as_deref()).await
+pub(super) async fn of_run(call: Call) -> Result<Response<Body>, Problem> {
+    entries(call).await
 }
 
 /// The entries of a step, in ZenML's shape
@@ -92,54 +83,25 @@ pub(super) async fn of_run(
     ),
     responses((status = 200, body = Entries), (status = "4XX", body = Problem), (status = "5XX", body = Problem)),
 )]
-pub(super) async fn of_step(
-    State(app): State<Arc<App>>,
-    Path((run, step)): Path<(String, String)>,
-    Extension(who): Extension<Who>,
-    RawQuery(query): RawQuery,
-) -> Result<Response<Body>, Problem> {
-    entries(&app, &who, &run, Some(step), query.as_deref()).await
+pub(super) async fn of_step(call: Call) -> Result<Response<Body>, Problem> {
+    entries(call).await
 }
 
-async fn entries(
-    app: &App,
-    who: &Who,
-    run: &str,
-    step: Option<String>,
-    query: Option<&str>,
-) -> Result<Response<Body>, Problem> {
-    let mut params = Params::new(query, &[KNOWN])?;
-    let limit = params.number("limit", MAX_ENTRIES)?.unwrap_or(ENTRIES).max(1);
-    let newest = params.parsed("start", "oldest or newest", |text| match text {
-        "oldest" => Some(false),
-        "newest" => Some(true),
-        _ => None,
-    })?;
-    let (before, after) = (params.cursor("before")?, params.cursor("after")?);
-    if before.is_some() && after.is_some() {
-        return Err(Problem::parameter("before and after exclude each other"));
-    }
+async fn entries(call: Call) -> Result<Response<Body>, Problem> {
+    let mut params = call.params(&[KNOWN])?;
+    let limit = params.count("limit", MAX_ENTRIES)?.unwrap_or(ENTRIES);
+    let start = params.start()?;
     let filter = filter(&params)?;
-    if let Some(step) = step {
-        params.add("step", step);
+    if let Some(step) = &call.step {
+        params.add("step", step.clone());
     }
-    let streams = app.view(who, run, &params).await?.streams();
-    let (place, direction) = match (before, after) {
-        (Some(cursor), _) => (Place::of(&cursor, &streams.all), Direction::Backward),
-        (None, Some(cursor)) => (Place::of(&cursor, &streams.all), Direction::Forward),
-        (None, None) if newest == Some(true) => (streams.end().await?, Direction::Backward),
-        (None, None) => (Place::start(streams.all.len()), Direction::Forward),
-    };
-    let bytes = app.limits.answer_bytes;
+    let streams = call.view(&params).await?.streams();
+    let (place, direction) = streams.begin(&start).await?;
+    let bytes = call.app.limits.answer_bytes;
     let limits = Limits { lines: Some(limit), records: RECORDS, bytes };
     let got = streams.gather(&place, &filter, direction, limits, &render).await?;
-    let first = got.before.is_start() || (direction == Direction::Backward && got.ended);
-    let last = direction == Direction::Forward && got.ended && streams.are_final();
-    Ok(answer::json(&Entries {
-        before: (!first).then(|| got.before.cursor(&streams.all)),
-        after: (!last).then(|| got.behind.cursor(&streams.all)),
-        items: got.items,
-    }))
+    let (before, after) = got.ways_on(direction, &streams);
+    Ok(answer::json(&Entries { before, after, items: got.items }))
 }
 
 fn filter(params: &Params) -> Result<Filter, Problem> {

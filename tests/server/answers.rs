@@ -1,7 +1,11 @@
 //! What each endpoint answers of a run that has ended, and what it says where it cannot.
 
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::client::{Serving, items, names, word};
@@ -163,6 +167,8 @@ fn a_download_goes_in_parts_and_compressed() {
         ("bytes=100000-200000", 100_000..200_001),
         ("bytes=-1000", whole.len() - 1000..whole.len()),
         ("bytes=599990-", 599_990..whole.len()),
+        ("bytes=65535-65537", 65_535..65_538),
+        ("bytes=300000-300009", 300_000..300_010),
     ] {
         let answer = serving.get_with(path, &[("range", range), ("accept-encoding", "gzip")]);
         assert_eq!(answer.status, 206, "{range}");
@@ -187,6 +193,19 @@ fn a_download_goes_in_parts_and_compressed() {
         let unpacked = finish(Command::new(program).arg("-dc").stdin(file)).expect(0).stdout;
         lines::assert_same(encoding, &whole, &unpacked);
     }
+    // What is built whole is packed too, unless it is small.
+    let lines = "runs/run-1/lines?count=100";
+    let plain = serving.get(lines);
+    assert_eq!(plain.header("content-encoding"), None);
+    let answer = serving.get_with(lines, &[("accept-encoding", "gzip")]);
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    assert_eq!(answer.header("vary"), Some("accept, accept-encoding"));
+    assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()));
+    let mut unpacked = Vec::new();
+    flate2::read::GzDecoder::new(&*answer.body).read_to_end(&mut unpacked).unwrap();
+    lines::assert_same("gzip", &plain.body, &unpacked);
+    let small = serving.get_with("runs", &[("accept-encoding", "gzip")]);
+    assert_eq!(small.header("content-encoding"), None);
     let first = &items(&serving.get("runs/run-1/lines?step=train&start=4321&count=1").json())[0];
     let writer = first["writer"].as_str().unwrap();
     let one = serving.get(&format!("runs/run-1/raw?writer={writer}&seq=4321"));
@@ -266,18 +285,22 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let serving = Serving::new(&sandbox);
     let long = "x".repeat(5000);
     let cases: &[(&str, u16, &str, &str)] = &[
-        ("runs?limit=many", 400, "limit: expected a number up to 1000", ""),
+        ("runs?limit=many", 400, "limit: expected a number from 1 to 1000", ""),
         ("runs?limits=1", 400, "there is no parameter \"limits\"", "did you mean \"limit\"?"),
         ("runs?before=x", 400, "before: expected a cursor", ""),
         ("runs/nope", 404, "there is no run nope in the log store here", "it may not have begun"),
         ("runs/run-1/logs?step=nope", 404, "has no step nope; it has eval, load, train", ""),
         ("runs/run-1/logs?step=eval&attempt=9", 404, "attempts: 1, 2", ""),
+        ("runs/run-1/logs?attempt=9", 404, "attempts: 1, 2; sources: step", ""),
         ("runs/run-1/logs?attempt=x", 400, "expected a number, last, previous or all", ""),
         ("runs/run-1/logs?before=a&after=b", 400, "before: expected a cursor", ""),
         ("runs/run-1/logs?start=middle", 400, "expected oldest or newest", ""),
         ("runs/run-1/logs?grep=(", 400, "grep: not a regular expression", "fixed=true"),
         ("runs/run-1/logs?level=error&level=info", 400, "level is given more than once", ""),
-        ("runs/run-1/logs?limit=10001", 400, "a number up to 10000", ""),
+        ("runs/run-1/logs?limit=10001", 400, "a number from 1 to 10000", ""),
+        ("runs/run-1/logs?limit=0", 400, "a number from 1 to 10000", ""),
+        ("runs/run-1/logs?since=1h&until=2h", 400, "since must be earlier than until", ""),
+        ("runs/run-1/density?level=error", 400, "level: this counts all lines", "/search says"),
         (
             "runs/run-1/logs?log_store=other",
             404,
@@ -293,7 +316,12 @@ fn what_is_wrong_is_said_with_what_to_do() {
         ("runs/run-1/raw?form=pdf", 400, "expected raw, text or json", ""),
         ("runs/run-1/logs/stream?grep=a&after_context=1", 400, "no context yet", ""),
         ("runs/run-1/logs/stream?after=x", 400, "after: expected a cursor", ""),
-        ("nope", 404, "there is no ", "openapi.json"),
+        ("nope", 404, "there is no /api/v1/nope", "openapi.json"),
+        ("runs/%ff", 400, "the path is not UTF-8", "percent-encode"),
+        ("zenml/logs/run-1/%ff/entries", 400, "the path is not UTF-8", "percent-encode"),
+        ("runs/..%2f..%2fetc", 404, "there is no run ../../etc", ""),
+        ("runs/run-1%00", 404, "there is no run run-1\0", ""),
+        ("runs/*", 404, "there is no run *", ""),
         ("runs/run-1/logs?grep=%ff", 400, "not UTF-8", ""),
     ];
     for (path, status, detail, next) in cases {
@@ -306,8 +334,18 @@ fn what_is_wrong_is_said_with_what_to_do() {
         "there is no line 1",
         "not selected",
     );
-    serving.ask("POST /api/v1/runs", &[]).problem(405, "only GET", "");
-    serving.ask("DELETE /", &[]).problem(405, "only GET", "");
+    serving.get(&format!("runs/run-1/logs?writer={unknown}")).problem(
+        404,
+        &format!("has no writer {unknown}"),
+        "/runs/{run}",
+    );
+    serving.get(&format!("runs/{long}")).problem(404, "xxx…", "");
+    for line in ["POST /api/v1/runs", "OPTIONS /api/v1/runs/run-1/logs", "DELETE /", "BREW /x"] {
+        let answer = serving.ask(line, &[]);
+        answer.problem(405, "only read from", "use GET");
+        assert_eq!(answer.header("allow"), Some("GET, HEAD"), "{line}");
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
     serving.ask("GET /none.js", &[]).problem(404, "nothing at /none.js", "the page is at /");
     serving.ask("GET /../../etc/passwd", &[]).problem(404, "nothing at", "");
     serving.get_with("runs/run-1/logs/stream", &[("last-event-id", "x")]).problem(
@@ -315,6 +353,109 @@ fn what_is_wrong_is_said_with_what_to_do() {
         "Last-Event-ID",
         "",
     );
+}
+
+/// A place that no answer has given: behind more lines of a stream than there can be.
+fn beyond(writer: &str, seq: u64) -> String {
+    let mut bytes = vec![1];
+    bytes.extend(uuid::Uuid::parse_str(writer).unwrap().as_bytes());
+    bytes.extend(seq.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[test]
+fn places_that_somebody_makes_up_break_nothing() {
+    let sandbox = run();
+    let serving = Serving::new(&sandbox);
+    let first = &items(&serving.get("runs/run-1/lines?count=1").json())[0];
+    let writer = first["writer"].as_str().unwrap();
+    for seq in [u64::MAX, u64::MAX - 1, 1 << 63, 1 << 48] {
+        let place = beyond(writer, seq);
+        for path in [
+            "logs?after=",
+            "logs?before=",
+            "lines?cursor=",
+            "lines?count=-5&cursor=",
+            "logs/stream?after=",
+        ] {
+            let answer = serving.get(&format!("runs/run-1/{path}{place}"));
+            answer.problem(400, "expected a cursor", "");
+        }
+        let search = serving.get(&format!("runs/run-1/search?grep=a&after=.{place}"));
+        search.problem(400, "a cursor that a search has given", "");
+        let around = serving.get(&format!("runs/run-1/lines?around={writer}:{seq}"));
+        around.problem(404, "there is no line", "");
+    }
+    // One that could be: what is behind it is nothing, and what is before it all.
+    let place = beyond(writer, (1 << 48) - 1);
+    let alone = format!("writer={writer}&");
+    let behind = serving.get(&format!("runs/run-1/logs?{alone}after={place}")).json();
+    assert_eq!(items(&behind).len(), 0);
+    let search = serving.get(&format!("runs/run-1/search?{alone}grep=a&after=.{place}")).json();
+    assert_eq!((&search["matches"], &search["complete"]), (&0.into(), &true.into()));
+    for since in [i64::MIN, i64::MAX] {
+        let search = format!("runs/run-1/search?grep=a&after={since}.{place}");
+        assert_eq!(serving.get(&search).json()["complete"], true);
+    }
+    assert!(!serving.said().contains("panicked"), "{}", serving.said());
+}
+
+/// What curl gets over HTTP/1.1, and whether it thinks that is all.
+fn chunked(serving: &Serving, path: &str) -> (std::process::ExitStatus, String) {
+    let url = format!("http://{}{path}", serving.address());
+    let output = Command::new("curl").args(["-s", &url]).output().unwrap();
+    (output.status, String::from_utf8(output.stdout).unwrap())
+}
+
+fn segments_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            segments_below(&path, found);
+        } else if path.parent().is_some_and(|folder| folder.ends_with("seg")) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_is_named_and_the_rest_is_there() {
+    let sandbox = run();
+    let mut segments = Vec::new();
+    segments_below(&sandbox.store(), &mut segments);
+    segments.retain(|path| path.to_string_lossy().contains("step_id=train"));
+    segments.sort();
+    assert!(segments.len() > 2, "{segments:?}");
+    let cut = std::fs::File::options().write(true).open(&segments[0]).unwrap();
+    cut.set_len(cut.metadata().unwrap().len() / 2).unwrap();
+    let mut torn = std::fs::read(&segments[1]).unwrap();
+    let end = torn.len() - 40;
+    torn[end..].fill(0);
+    std::fs::write(&segments[1], torn).unwrap();
+    let serving = Serving::new(&sandbox);
+    let whole = std::fs::read_to_string(sandbox.path("input")).unwrap().len();
+    for path in ["search?step=train&grep=line", "logs?step=train&limit=10000"] {
+        let answer = serving.get(&format!("runs/run-1/{path}")).json();
+        let what = answer["troubles"].to_string();
+        assert!(what.contains(" are lost"), "{path}: {what}");
+        let count = answer["matches"].as_u64().unwrap_or_else(|| items(&answer).len() as u64);
+        assert!((100..5000).contains(&count), "{path}: {count}");
+    }
+    let events = serving.open("runs/run-1/logs/stream?step=train&linger=0", &[]).events();
+    assert!(events.iter().any(|event| event.name == "trouble"));
+    assert_eq!(events.last().unwrap().name, "end");
+    assert_eq!(serving.get("runs/run-1/density?step=train").status, 200);
+    // What was promised by its length and is not there breaks off.
+    let raw = serving.get("runs/run-1/raw?step=train").body.len();
+    assert!(raw < whole, "{raw} of {whole}");
+    // So does what has no length, behind the last line.
+    let (status, taken) = chunked(&serving, "/api/v1/runs/run-1/raw?step=train&form=json");
+    assert!(taken.contains("\"seq\":4999") && !status.success(), "{status}");
+    let (status, taken) = chunked(&serving, "/api/v1/runs/run-1/raw?step=load&form=json");
+    assert!(taken.contains("\"seq\":0") && status.success(), "{status}");
+    // A run that is removed is not there any more.
+    std::fs::remove_dir_all(sandbox.store()).unwrap();
+    serving.get("runs/run-1/logs").problem(404, "there is no run run-1", "");
 }
 
 #[test]

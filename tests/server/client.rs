@@ -210,6 +210,7 @@ impl Answer {
         assert_eq!(problem["status"], status);
         let has = |key: &str, text: &str| problem[key].as_str().unwrap_or_default().contains(text);
         assert!(has("detail", detail) && has("next", next), "{problem}");
+        assert!(problem["next"].as_str().is_some_and(|next| !next.is_empty()), "{problem}");
         problem
     }
 }

@@ -29,6 +29,8 @@ fn who_takes_nothing_is_cut_off_and_holds_no_memory() {
     let serving = Serving::new(&sandbox);
     let whole = serving.get("runs/run-1/raw").body.len();
     let before = memory(&serving);
+    let open = || fs::read_dir(format!("/proc/{}/fd", serving.pid())).unwrap().count();
+    let idle = open();
     // What a client does not take stands in the sockets' buffers, and some of it here.
     let mut slow: Vec<_> = (0..8).map(|_| serving.open("runs/run-1/raw", &[])).collect();
     for coming in &mut slow {
@@ -39,14 +41,30 @@ fn who_takes_nothing_is_cut_off_and_holds_no_memory() {
     let held = memory(&serving).saturating_sub(before);
     assert!(held < 64 << 20, "{held} bytes for nine clients that take nothing");
     // All but the first has come, and then it was cut off in the middle.
-    let cut = |pid: u32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    let idle = cut(serving.pid());
-    wait::until_true("the connections to be cut", || cut(serving.pid()) + 9 <= idle);
+    wait::until_true("the connections to be cut", || open() <= idle);
     for coming in slow {
         assert!(coming.rest().map_or(true, |rest| rest < whole - 1000));
     }
     // Whoever takes it has it.
     assert_eq!(serving.get("runs/run-1/raw").body.len(), whole);
+}
+
+#[test]
+fn who_is_slow_holds_little_and_gets_it_all() {
+    let sandbox = sandbox("", 300_000);
+    let serving = Serving::new(&sandbox);
+    let whole = serving.get("runs/run-1/raw").body;
+    let before = memory(&serving);
+    let mut slow: Vec<_> = (0..4).map(|_| serving.open("runs/run-1/raw", &[])).collect();
+    let some: Vec<_> = slow.iter_mut().map(|coming| coming.read(1000)).collect();
+    wait::until_true("what was read ahead to be let go of", || {
+        memory(&serving) < before + (6 << 20)
+    });
+    for (mut coming, some) in slow.into_iter().zip(some) {
+        let rest = coming.read(whole.len() - some.len());
+        lines::assert_same("slow", &whole, &[some, rest].concat());
+        assert_eq!(coming.rest().unwrap(), 0);
+    }
 }
 
 #[test]

@@ -113,6 +113,32 @@ fn cursors_go_on_both_ways_on_any_server() {
 }
 
 #[test]
+fn lines_that_match_have_their_numbers_among_all() {
+    let sandbox = side_by_side();
+    let all = names(&sandbox.records("run-1"));
+    let serving = Serving::new(&sandbox);
+    let check = |lines: &[Value], path: &str| {
+        assert!(lines.len() > 20, "{path}: {}", lines.len());
+        for line in lines {
+            let number = line["number"].as_u64().unwrap() as usize;
+            assert_eq!(Some(all[number].1), line["seq"].as_u64(), "{path}: {line}");
+        }
+    };
+    for path in ["logs?grep=00$", "logs?grep=00$&start=newest&limit=100", "lines?grep=00$"] {
+        let found = serving.get(&format!("runs/run-1/{path}")).json();
+        assert_eq!(found["exact"], true, "{path}");
+        let lines = items(&found);
+        for (line, name) in lines.iter().zip(names(&lines)) {
+            assert_eq!(all[line["number"].as_u64().unwrap() as usize], name, "{path}");
+        }
+        check(&lines, path);
+    }
+    let found = serving.get("runs/run-1/search?grep=00$").json();
+    assert_eq!(found["exact"], true);
+    check(found["positions"].as_array().unwrap(), "search");
+}
+
+#[test]
 fn a_line_and_a_time_are_places_too() {
     let sandbox = side_by_side();
     let records = sandbox.records("run-1");

@@ -52,6 +52,8 @@ pub(super) struct Logs {
     /// Goes on behind them, also with what comes later: the value of `after`; none if all has been read and
     /// nothing more will come.
     pub(super) after: Option<String>,
+    /// All numbers are exact; else some are about right, and `writer` and `seq` say which lines they are.
+    pub(super) exact: bool,
     /// What is selected, and how it stands.
     pub(super) streams: Vec<Stream>,
     /// What is missing or damaged.
@@ -68,6 +70,8 @@ pub(super) struct Window {
     pub(super) total: u64,
     /// Nothing more will come.
     pub(super) complete: bool,
+    /// All numbers are exact; else some are about right, and `writer` and `seq` say which lines they are.
+    pub(super) exact: bool,
     /// Oldest first.
     #[schema(value_type = Vec<Line>)]
     pub(super) items: Vec<Box<RawValue>>,
@@ -107,6 +111,8 @@ pub(super) struct Found {
     pub(super) scanned_bytes: u64,
     /// Where they are, oldest first; at most `limit` of them.
     pub(super) positions: Vec<Position>,
+    /// All numbers are exact; else some are about right, and `writer` and `seq` say which lines they are.
+    pub(super) exact: bool,
     /// Goes on behind the last position, or behind what was looked at: the value of `after`.
     pub(super) after: Option<String>,
     /// What is missing or damaged.

@@ -24,6 +24,11 @@ impl Open for Writers {
             from_chunk: plan.mark.unwrap_or(0),
             follow: plan.follow,
             ahead: reader.ahead(plan.about, &plan.filter),
+            lines: match plan.about {
+                // Who wants few lines holds few, unless they are few among many.
+                Some(lines) if !plan.filter.has_conditions() => lines,
+                _ => u64::MAX,
+            },
             filter: plan.filter,
             end: reader.known_end(stream),
         };

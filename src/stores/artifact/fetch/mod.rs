@@ -29,7 +29,7 @@ pub(super) use client::{Client, short};
 pub(super) use decode::text as decode_frame;
 
 use super::config::{Config, Location};
-use super::object::{self, End};
+use super::object::{self, End, FrameInfo, Index};
 use super::{Codec, OpenError, layout};
 use crate::read::filter::Filter;
 use crate::read::sources::Sources;
@@ -237,6 +237,7 @@ impl Reader {
             None => plan::listed(&prefix, &self.client.list(&prefix).await?, 0),
         };
         let mut pieces = Vec::new();
+        let mut offset = Some(0);
         for object in objects {
             let guess = object.info.as_ref().map(|info| info.index_len);
             let (path, size, codec) = (&object.path, object.size, object.codec);
@@ -246,16 +247,10 @@ impl Reader {
                 self.client.segment_index(path, size, guess, codec).await
             };
             match index {
-                Ok(index) => pieces.extend(index.frames.iter().map(|frame| Piece {
-                    first_seq: frame.first_seq,
-                    lines: frame.lines,
-                    first_time: frame.first_time,
-                    last_time: frame.last_time,
-                    levels: frame.levels,
-                })),
+                Ok(index) => pieces.extend(pieces_of(&index, &mut offset)),
                 Err(IndexError::Read(error)) => return Err(error),
                 // Whoever reads its lines is told.
-                Err(_) => {}
+                Err(_) => offset = None,
             }
         }
         Ok(pieces)
@@ -286,6 +281,27 @@ impl Reader {
         runs.truncate(limit);
         Ok(runs)
     }
+}
+
+/// The frames of an object. Bytes are counted by chunk, so where one begins is known of the first of each.
+fn pieces_of(index: &Index, offset: &mut Option<u64>) -> Vec<Piece> {
+    let mut chunks = index.chunks.iter().peekable();
+    let piece = |frame: &FrameInfo| {
+        let chunk = chunks.next_if(|chunk| chunk.first_seq == frame.first_seq);
+        let before = chunk.and(*offset);
+        if let (Some(offset), Some(chunk)) = (offset.as_mut(), chunk) {
+            *offset += chunk.raw_bytes;
+        }
+        Piece {
+            first_seq: frame.first_seq,
+            lines: frame.lines,
+            offset: before,
+            first_time: frame.first_time,
+            last_time: frame.last_time,
+            levels: frame.levels,
+        }
+    };
+    index.frames.iter().map(piece).collect()
 }
 
 /// The chunks in a folder, a segment before its live chunks: object, codec, numbers.

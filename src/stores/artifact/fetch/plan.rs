@@ -121,12 +121,14 @@ pub(super) fn frames(index: &Index, filter: &Filter, mut hit_until: u64) -> Vec<
     wanted
 }
 
-/// Frames next to each other, read by one request of about `bytes`.
-pub(super) fn batches(frames: Vec<FrameInfo>, bytes: u64) -> Vec<Vec<FrameInfo>> {
+/// Frames next to each other, read by one request of about `bytes`, and about `lines` at the most.
+pub(super) fn batches(frames: Vec<FrameInfo>, bytes: u64, lines: u64) -> Vec<Vec<FrameInfo>> {
     let mut batches: Vec<Vec<FrameInfo>> = Vec::new();
     for frame in frames {
         match batches.last_mut() {
-            Some(batch) if fits(batch, &frame, bytes) => batch.push(frame),
+            Some(batch) if fits(batch, &frame, bytes) && counted(batch) < lines => {
+                batch.push(frame);
+            }
             _ => batches.push(vec![frame]),
         }
     }
@@ -136,6 +138,10 @@ pub(super) fn batches(frames: Vec<FrameInfo>, bytes: u64) -> Vec<Vec<FrameInfo>>
 fn fits(batch: &[FrameInfo], frame: &FrameInfo, bytes: u64) -> bool {
     let Some(range) = span(batch) else { return true };
     range.end == frame.offset && frame.offset + frame.len - range.start <= bytes
+}
+
+fn counted(batch: &[FrameInfo]) -> u64 {
+    batch.iter().map(|frame| frame.lines).sum()
 }
 
 /// The bytes of the object that a batch lies in.
@@ -220,11 +226,13 @@ mod tests {
     #[test]
     fn neighbours_are_read_together() {
         let frames = vec![frame(0, 0), frame(1, 0), frame(2, 0), frame(4, 0)];
-        let sizes =
-            |bytes| -> Vec<usize> { batches(frames.clone(), bytes).iter().map(Vec::len).collect() };
-        assert_eq!(sizes(1), [1, 1, 1, 1]);
-        assert_eq!(sizes(20), [2, 1, 1]);
-        assert_eq!(sizes(1000), [3, 1]);
+        let sizes = |bytes, lines| -> Vec<usize> {
+            batches(frames.clone(), bytes, lines).iter().map(Vec::len).collect()
+        };
+        assert_eq!(sizes(1, u64::MAX), [1, 1, 1, 1]);
+        assert_eq!(sizes(20, u64::MAX), [2, 1, 1]);
+        assert_eq!(sizes(1000, u64::MAX), [3, 1]);
+        assert_eq!(sizes(1000, 2001), [2, 1, 1]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::read::store::{Direction, ReadError, Stream};
 /// more bytes take memory.
 const REMOTE_BATCH: u64 = 2 << 20;
 /// The same where a request is a system call.
-const LOCAL_BATCH: u64 = 256 << 10;
+const LOCAL_BATCH: u64 = 64 << 10;
 /// Numbers of lines are counted from here when they are counted down.
 const COUNT_DOWN_FROM: u64 = 1 << 62;
 /// A chunk that is not there has perhaps become part of a segment: so often that is looked for.
@@ -55,6 +55,8 @@ pub(super) struct Plan {
     pub(super) follow: bool,
     /// Batches under way.
     pub(super) ahead: usize,
+    /// Lines of a batch, about.
+    pub(super) lines: u64,
 }
 
 /// One writer being read.
@@ -274,7 +276,7 @@ impl Source {
         }
         let frames = plan::frames(&index, &filter, object.hit_until);
         let bytes = if self.client.local { LOCAL_BATCH } else { REMOTE_BATCH };
-        let mut batches = plan::batches(frames, bytes);
+        let mut batches = plan::batches(frames, bytes, self.plan.lines);
         if self.plan.direction == Direction::Backward {
             batches.reverse();
         }
