@@ -64,7 +64,6 @@ impl Inputs {
                 }
             }
             (Some(index), Some(exit)) => {
-                self.release(index, intake);
                 intake.end(index, exit, Take::Everything, told);
                 state.over.insert(path.to_owned());
             }
@@ -81,7 +80,7 @@ impl Inputs {
         match open_fifo(path, state.input.mode, pipe_bytes) {
             Ok(descriptor) => {
                 state.error = None;
-                self.service.keep(&descriptor);
+                self.service.keep(&descriptor, &state.input.name);
                 Some(descriptor)
             }
             Err(error) => {
@@ -160,7 +159,6 @@ impl Inputs {
                 && there.contains_key(&exit_record(&path))
                 && let Some(exit) = read_exit(&path)
             {
-                self.release(*index, intake);
                 if let Some(place) = intake.end(*index, exit, Take::Everything, told) {
                     self.positions.put(place);
                 }
@@ -272,7 +270,7 @@ impl Inputs {
         });
         let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
         stream.comes_from(path, &ledger, continues);
-        Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
+        Some(Self::start(state, stream, source, Some(path.to_owned()), intake))
     }
 }
 

@@ -127,6 +127,11 @@ impl Stream {
         self.known.own = metadata;
     }
 
+    /// Whose lines they are, as far as it is known before there are any.
+    pub(super) fn whose(&self, common: &Common) -> Metadata {
+        self.known.metadata(&common.stack.metadata)
+    }
+
     /// Whether bytes may be given to it: a block waits for room otherwise.
     pub(super) fn is_ready(&self) -> bool {
         self.waiting.is_none()

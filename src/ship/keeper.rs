@@ -92,15 +92,15 @@ impl Keeper {
         if !self.stores.is_empty() && self.stores.iter().all(is_finished) {
             return;
         }
-        self.store(&checkpoint);
+        self.store(&mut checkpoint);
     }
 
     /// Writes what is known, whatever it is.
     pub fn write(&self) {
-        self.store(&self.checkpoint());
+        self.store(&mut self.checkpoint());
     }
 
-    fn store(&self, checkpoint: &Checkpoint<Mark>) {
+    fn store(&self, checkpoint: &mut Checkpoint<Mark>) {
         let Some(dir) = &self.dir else { return };
         let acked = self.acknowledged(checkpoint);
         let durability = if acked.saturating_sub(self.released()) >= self.step {
