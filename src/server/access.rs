@@ -162,6 +162,11 @@ impl Access {
         Ok(())
     }
 
+    /// Whether there are tokens: the page has to send one.
+    pub(super) fn has_tokens(&self) -> bool {
+        !self.known.read().unwrap_or_else(PoisonError::into_inner).tokens.is_empty()
+    }
+
     /// Who asks, or why they get no answer.
     pub(super) fn check(
         &self,

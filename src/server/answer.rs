@@ -4,10 +4,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use serde::Serialize;
 
-/// What a browser may do with anything from here.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'";
+/// What a browser may do with anything from here: look at it. The page brings a policy of its own.
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// An answer in JSON. What logs say may change at any time: nobody keeps it.
 pub(super) fn json(value: &impl Serialize) -> Response<Body> {
@@ -26,8 +25,9 @@ pub(super) fn of(content_type: &'static str, body: Body) -> Response<Body> {
 
 /// What every answer has.
 pub(super) fn harden(headers: &mut HeaderMap) {
+    let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),

@@ -13,6 +13,7 @@
 //! | `hub` | the reading that all followers of the same lines share |
 //! | `model`, `ansi`, `section` | what a line looks like in JSON |
 //! | `problem`, `answer`, `sse` | what goes out, whatever is in it |
+//! | `page`, `pack` | the page: its files, and one document of them |
 //!
 //! # Invariants
 //!
@@ -35,6 +36,7 @@ mod lines;
 mod logs;
 mod model;
 mod openapi;
+mod pack;
 mod page;
 mod problem;
 mod query;
@@ -242,12 +244,15 @@ fn router(app: Arc<App>) -> Router {
         });
     Router::new()
         .nest("/api/v1", api)
-        .fallback(async |method: Method, uri: Uri, headers: HeaderMap| {
-            if method != Method::GET && method != Method::HEAD {
-                return Err(Problem::method("GET"));
-            }
-            page::get(uri.path().trim_start_matches('/'), &headers)
-        })
+        .fallback(
+            async |State(app): State<Arc<App>>, method: Method, uri: Uri, headers: HeaderMap| {
+                if method != Method::GET && method != Method::HEAD {
+                    return Err(Problem::method("GET"));
+                }
+                let name = uri.path().trim_start_matches('/');
+                page::get(name, &headers, app.access.has_tokens())
+            },
+        )
         .layer(middleware::from_fn_with_state(Arc::clone(&app), admit))
         .with_state(app)
         .layer(middleware::from_fn(harden))

@@ -38,6 +38,45 @@ await check("lines appear by themselves, and the last is in sight", async () => 
   await picture(page, "following-light");
 });
 
+await check("who is at a field by key stays there, and what is selected of the header stays so", async () => {
+  const level = page.getByRole("combobox", { name: "Level", exact: true });
+  await level.focus();
+  await page.keyboard.press("ArrowDown");
+  await until("another level", () => page.url(), (address) => address.includes("level=debug"));
+  await shown(page);
+  assert.ok(await level.evaluate((one) => one === document.activeElement));
+  await page.keyboard.press("ArrowUp");
+  await until("all levels", () => page.url(), (address) => !address.includes("level="));
+  await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
+  const clock = page.getByRole("treeitem").first().locator(".took");
+  const before = await clock.textContent();
+  await page.locator("#header h1").selectText();
+  await until("a second to go by", () => clock.textContent(), (now) => now !== before);
+  assert.equal(await page.evaluate(() => String(document.getSelection())), "train");
+  await page.locator("#log").focus();
+  await page.evaluate(() => document.getSelection().empty());
+});
+
+await check("a step that begins meanwhile stands beside the others, each with its label", async () => {
+  let isMore = false;
+  const other = await open(`/?run=${run}&step=*`, {
+    before: (one) => one.route(`**/api/v1/runs/${run}`, async (route) => {
+      const answer = await route.fetch();
+      const json = await answer.json();
+      const more = structuredClone(json.steps[0]);
+      more.step_id = "evaluate";
+      for (const stream of more.attempts[0].streams) Object.assign(stream, { step_id: "evaluate", writer: "00000000-0000-4000-8000-000000000000" });
+      await route.fulfill({ json: isMore ? { ...json, steps: [...json.steps, more] } : json });
+    }),
+  });
+  const last = ({ text }) => text.endsWith(`printed ${printed - 1}`);
+  assert.equal((await row(other, "the last line", last)).label, undefined);
+  isMore = true;
+  await row(other, "a label", (one) => last(one) && one.label === "train");
+  await other.getByRole("treeitem", { name: /evaluate/ }).waitFor();
+  await other.context().close();
+});
+
 await check("scrolled up, it stays, and says how many lines wait", async () => {
   await page.mouse.move(700, 500);
   await page.mouse.wheel(0, -1500);

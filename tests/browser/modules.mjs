@@ -4,7 +4,8 @@
 
 import { assert, check, done, open } from "./support.mjs";
 
-const page = await open("/");
+// The page runs what is in it, and nothing else; its modules by themselves are read around that.
+const page = await open("/", { bypass: true });
 /** Runs a function in the page, with a module of it. */
 const inPage = (name, act, argument) => page.evaluate(`(async () => (${act})(await import(${JSON.stringify(new URL(name, page.url()).href)}), ${JSON.stringify(argument ?? null)}))()`);
 
@@ -105,6 +106,33 @@ await check("a section ends where its own end is, or the next of its kind", asyn
   const marks = [[0, "start"], [3, "start"], [5, "end"], [9, "end"], [10, "next"], [12, "start"], [20, "next"]].map(([row, kind]) => ({ row, kind }));
   const extents = await inPage("sections.js", ({ extent }, given) => [0, 3, 10, 12, 20].map((row) => extent(given, row, 30)), marks);
   assert.deepEqual(extents, [{ from: 1, to: 10 }, { from: 4, to: 6 }, { from: 11, to: 20 }, { from: 13, to: 30 }, { from: 21, to: 30 }]);
+});
+
+await check("an element that is filled again keeps the focus where it was", async () => {
+  const words = await inPage("dom.js", ({ el, fill }) => {
+    const box = el("div");
+    document.body.append(box);
+    const draw = () => fill(box, el("button", {}, "one"), el("button", {}, "two"));
+    draw();
+    box.querySelectorAll("button")[1].focus();
+    draw();
+    const { textContent } = document.activeElement;
+    box.remove();
+    return textContent;
+  });
+  assert.equal(words, "two");
+});
+
+await check("several steps have ended as the worst of them", async () => {
+  const all = await inPage("header.js", ({ together }) => {
+    const step = (status, started, ended) => ({ status, started: `2026-01-01T00:00:0${started}Z`, ended: ended && `2026-01-01T00:00:0${ended}Z` });
+    return [
+      together([step("succeeded", 3, 4), step("succeeded", 1, 2)]),
+      together([step("succeeded", 1, 2), step("running", 3, undefined)]),
+      together([step("running", 3, undefined), step("failed", 1, 2)]),
+    ].map(({ status, started, ended }) => `${status} ${started.slice(17, 19)} ${ended?.slice(17, 19)}`);
+  });
+  assert.deepEqual(all, ["succeeded 01 04", "running 01 undefined", "failed 01 undefined"]);
 });
 
 await check("streams are told apart by as little as does it", async () => {

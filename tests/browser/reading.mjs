@@ -3,7 +3,7 @@
  * sections, times, links to lines, copies, keys. Given: the run.
  */
 
-import { assert, assertAccessible, assertWhole, base, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertAccessible, assertFits, assertWhole, base, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run] = given;
 const page = await open(`/?run=${run}`, { clipboard: true });
@@ -77,7 +77,7 @@ await check("colours of the terminal are shown, and no code of theirs", async ()
   const look = (text) => page.locator(".row .text span", { hasText: text }).first().evaluate((span) => ({ color: getComputedStyle(span).color, weight: getComputedStyle(span).fontWeight }));
   await page.locator(".row", { hasText: "256 colours" }).first().waitFor();
   const green = await look("Compiling");
-  assert.equal(green.weight, "700");
+  assert.equal(green.weight, "600");
   assert.notEqual(green.color, (await look("warning")).color);
   assert.ok(!(await rows(page)).some(({ text }) => text.includes("[0m") || text.includes("\u001b")));
   assert.equal(await page.locator(".row a", { hasText: "the report" }).getAttribute("href"), "https://example.org/report");
@@ -114,6 +114,12 @@ await check("t goes through the times: UTC, local, since the start, since the li
   assert.match(page.url(), /time=delta/);
   await page.keyboard.press("t");
   await until("no times", () => rows(page), (all) => all[0].time === undefined);
+  await page.keyboard.press("e");
+  await row(page, "a traceback", ({ text }) => text.startsWith("Traceback"));
+  await page.keyboard.press("t");
+  const all = await until("times", () => rows(page), (found) => found.every(({ time }) => time !== undefined));
+  assert.ok(!all.some(({ text }) => text.includes("upload(epoch)")), "what is folded stays folded");
+  for (let turn = 0; turn < 4; turn += 1) await page.keyboard.press("t");
 });
 
 await check("w wraps long lines, or lets them run on", async () => {
@@ -222,6 +228,33 @@ await check("it fits a small window, and the tree opens over it", async () => {
   await small.getByRole("treeitem", { name: /prepare/ }).click();
   await row(small, "the other step", ({ text }) => text.includes("images"));
   await small.context().close();
+});
+
+await check("it fits a telephone", async () => {
+  for (const [name, path] of [["failed", `/?run=${run}&step=train`], ["runs", "/"]]) {
+    const small = await open(path, { size: [390, 800] });
+    if (name === "runs") await small.getByRole("link", { name: new RegExp(run) }).waitFor();
+    else await shown(small);
+    await assertFits(small);
+    await assertAccessible(small, `${name} on a telephone`);
+    await picture(small, `telephone-${name}-light`);
+    await small.context().close();
+  }
+});
+
+await check("an address that is not one, and a browser that keeps nothing, stop nothing", async () => {
+  const refuse = () => {
+    for (const name of ["localStorage", "sessionStorage"]) {
+      Object.defineProperty(globalThis, name, { get() { throw new DOMException("refused", "SecurityError"); } });
+    }
+  };
+  const other = await open(`/?run=${run}&step=train&time=%zz&attempt=none#%zz`, { before: (one) => one.addInitScript(refuse), expected: ["400 (Bad Request)"] });
+  await other.getByRole("alert").waitFor();
+  await other.getByRole("treeitem", { name: /prepare/ }).click();
+  await shown(other);
+  await other.getByRole("button", { name: /^Theme/ }).click();
+  await until("the theme to be another", () => other.evaluate(() => document.documentElement.dataset.theme), (theme) => theme === "light");
+  await other.context().close();
 });
 
 await done();

@@ -3,7 +3,7 @@
  * held. Given: a run of 300,000 lines as tests/support/lines.rs numbers them.
  */
 
-import { assert, assertWhole, check, done, given, open, row, rows, shown, until } from "./support.mjs";
+import { assert, assertWhole, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run] = given;
 const TOTAL = 300_000;
@@ -73,6 +73,19 @@ for (const wrap of [0, 1]) {
 }
 
 const page = await open(`/?run=${run}`, { clipboard: true });
+
+await check("a server that goes away is said to be away, and lines come when it is there again", async () => {
+  const other = await open(`/?run=${run}`, { expected: ["ERR_INTERNET_DISCONNECTED", "Failed to load resource"] });
+  await shown(other);
+  await other.context().setOffline(true);
+  await other.keyboard.press("G");
+  await other.getByRole("alert").getByText("The server cannot be reached").waitFor();
+  await picture(other, "away-light");
+  await other.context().setOffline(false);
+  await row(other, "the last line", ({ number, waiting }) => number === 300_000 && !waiting);
+  await other.getByRole("alert").waitFor({ state: "hidden" });
+  await other.context().close();
+});
 
 await check("a selection goes on over rows that leave the page, and is copied whole", async () => {
   await shown(page);

@@ -65,6 +65,12 @@ await check("only lines that match, from where the reader is, further both ways"
   const all = await until("only matches", () => rows(page), (found) => found.length > 5 && found.every(({ text, waiting }) => waiting || text.includes("WARNING")));
   assert.ok(all.every(({ marks }) => marks.includes("WARNING")));
   await picture(page, "filter-light");
+  // More can be typed while what was typed leaves fewer lines.
+  await search.press("End");
+  await search.pressSequentially(" trainer");
+  await until("fewer", () => rows(page), (found) => found.length > 5 && found.every(({ marks, waiting }) => waiting || marks.includes("WARNING trainer") || marks.length === 0));
+  assert.ok(await search.evaluate((field) => field === document.activeElement));
+  await page.locator("#log").focus();
   await page.keyboard.press("m");
   await until("all lines", () => rows(page), (found) => found.some(({ text }) => text.includes("INFO")));
   await search.fill("");

@@ -28,6 +28,17 @@ await check("a step that printed nothing says so", async () => {
   await page.context().close();
 });
 
+await check("a step that is not there is said not to be", async () => {
+  const page = await open(`/?run=${silent}&step=nowhere`);
+  await page.getByText("There is no such log in this run").waitFor();
+  await page.locator("#header").getByText("not in this run").waitFor();
+  await assertAccessible(page, "no such step");
+  await picture(page, "no-such-step-light");
+  await page.getByRole("treeitem", { name: /train/ }).click();
+  await page.getByText("It printed nothing").waitFor();
+  await page.context().close();
+});
+
 await check("lines that were lost are said to be, and where", async () => {
   const page = await open(`/?run=${gaps}`, { theme: "dark" });
   await shown(page);

@@ -42,9 +42,9 @@ export async function done() {
   await browser.close();
 }
 
-/** A page at an address of the server. */
-export async function open(path, { theme = "light", size = [1440, 900], expected = [], clipboard = false } = {}) {
-  const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: theme, timezoneId: "Europe/Berlin", locale: "en-GB", acceptDownloads: true });
+/** A page at an address of the server; `before` is done to it before it goes there. */
+export async function open(path, { theme = "light", size = [1440, 900], expected = [], clipboard = false, bypass = false, before } = {}) {
+  const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: theme, timezoneId: "Europe/Berlin", locale: "en-GB", acceptDownloads: true, bypassCSP: bypass });
   if (clipboard) await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT);
@@ -55,6 +55,7 @@ export async function open(path, { theme = "light", size = [1440, 900], expected
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complain(`console: ${message.text()}`));
   page.on("dialog", (dialog) => complain(`dialog: ${dialog.message()}`));
   page.on("request", (request) => request.url().startsWith(base) || request.url().startsWith("blob:") || complain(`request outside: ${request.url()}`));
+  await before?.(page);
   await page.goto(base + path);
   return page;
 }
@@ -119,6 +120,16 @@ export function assertWhole(page) {
   // Rows are put in their places just before a frame is painted; a script may look earlier.
   const fits = (one, next) => !next || Math.abs(one.top + one.height - next.top) < 1.5;
   return until("rows below each other", () => rows(page), (found) => found.length > 0 && found.every((one, at) => !one.waiting && fits(one, found[at + 1])));
+}
+
+/** Nothing stands out of the window at its side, or is cut off by it. */
+export async function assertFits(page) {
+  const out = await page.evaluate(() => [...document.querySelectorAll("#top *, #header *, #banners *, #bar *, #runs *, #empty *")].filter((element) => {
+    const { left, right, width } = element.getBoundingClientRect();
+    // What only a screen reader sees is cut off on purpose; closed menus have no size.
+    return width > 1 && element.checkVisibility() && (left < -0.5 || right > innerWidth + 0.5);
+  }).map((element) => element.outerHTML.slice(0, 120)));
+  assert.deepEqual(out, []);
 }
 
 /** A picture for people, kept with the results of the tests. */

@@ -3,7 +3,7 @@
  * how each ended. Given: the run.
  */
 
-import { assert, assertAccessible, assertWhole, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertAccessible, assertWhole, base, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run] = given;
 const page = await open("/");
@@ -17,6 +17,24 @@ await check("runs are listed with how they stand, and can be found by name", asy
   await page.getByRole("searchbox", { name: "Find a run" }).fill(run.slice(1));
   await page.getByRole("link", { name: new RegExp(run) }).click();
   await page.getByRole("tree").waitFor();
+});
+
+await check("the list of runs goes on by itself: new ones come, and those that run end", async () => {
+  const answers = [{ items: [] }];
+  const other = await open("/", {
+    before: (one) => one.route("**/api/v1/runs?*", async (route) => {
+      const answer = answers.shift();
+      if (answer) await route.fulfill({ json: answer });
+      else await route.continue();
+    }),
+  });
+  await other.getByText("There are no runs in this log store yet").waitFor();
+  await assertAccessible(other, "no runs");
+  await picture(other, "no-runs-light");
+  await other.getByRole("link", { name: new RegExp(`${run}.*failed`) }).waitFor();
+  await other.getByRole("searchbox", { name: "Find a run" }).fill("no such run");
+  await other.getByText("No run in this list has that in its name").waitFor();
+  await other.context().close();
 });
 
 const item = (name) => page.getByRole("treeitem", { name });
@@ -65,6 +83,14 @@ await check("several steps are read together, in the order of time, each with it
   await shown(page);
   await assertWhole(page);
   await picture(page, "merged-end-light");
+});
+
+await check("what is said of two steps together is of those two", async () => {
+  await page.goto(`${base}/?run=${run}&step=prepare&step=killed`);
+  await page.locator("#header").getByRole("heading", { name: "prepare + killed" }).waitFor();
+  await page.locator("#header .ending.failed").waitFor();
+  await page.goto(`${base}/?run=${run}&step=prepare&step=nowhere`);
+  await page.locator("#header .ending.succeeded").waitFor();
 });
 
 await check("the tree is used by keys", async () => {

@@ -334,10 +334,15 @@ fn the_page_comes_with_what_a_browser_needs_to_be_careful() {
     lines::assert_same("the page", &page.body, &unpacked);
     let same = serving.ask("GET /", &[("if-none-match", &tag)]);
     assert_eq!((same.status, same.body.len()), (304, 0));
-    for answer in [page, serving.get("runs"), serving.get("runs/nope")] {
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-"), "{policy}");
+    assert!(policy.contains("connect-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    let others = [serving.get("runs"), serving.get("runs/nope"), serving.ask("GET /main.js", &[])];
+    for answer in &others {
         let policy = answer.header("content-security-policy").unwrap();
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
-        assert!(!policy.contains("unsafe"));
+        assert!(policy.starts_with("default-src 'none'; base-uri"), "{policy}");
+    }
+    for answer in others.into_iter().chain([page]) {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
         assert_eq!(answer.header("access-control-allow-origin"), None);

@@ -3,11 +3,15 @@
  * cannot send a token. The one place that knows paths' prefix and the token. Keeps no answers.
  */
 
+import { keep, kept } from "./storage.js";
+
 /** @typedef {Record<string, string | number | boolean | null | undefined | string[]>} Parameters */
 
 /** Beside the page, so that both can stand behind a path of a proxy. */
 const PREFIX = `${location.pathname.replace(/[^/]*$/, "")}api/v1`;
 const TOKEN = "steplog.token";
+/** The server says in the document whether it has tokens: to look for one takes time that most need not wait. */
+const HAS_TOKENS = document.documentElement.hasAttribute("data-tokens");
 
 /** An answer that is an error, in the server's words. */
 export class Problem extends Error {
@@ -25,17 +29,26 @@ export class Problem extends Error {
 function takeToken() {
   const match = /^#token=([^&]+)/.exec(location.hash);
   if (!match?.[1]) return;
-  sessionStorage.setItem(TOKEN, decodeURIComponent(match[1]));
+  setToken(decoded(match[1]));
   history.replaceState(history.state, "", location.pathname + location.search);
 }
 
 /** @param {string} token */
 export function setToken(token) {
-  sessionStorage.setItem(TOKEN, token);
+  keep("session", TOKEN, token);
 }
 
 export function hasToken() {
-  return sessionStorage.getItem(TOKEN) !== null;
+  return HAS_TOKENS && kept("session", TOKEN) !== null;
+}
+
+/** What `%` stands for; as it is, if that is nothing. @param {string} text */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /**
@@ -62,14 +75,14 @@ export function runPath(run) {
  * @param {{ signal?: AbortSignal | undefined, accept?: string, headers?: Record<string, string> }} [options]
  */
 export async function request(address, { signal, accept = "application/json", headers = {} } = {}) {
-  const token = sessionStorage.getItem(TOKEN);
+  const token = HAS_TOKENS ? kept("session", TOKEN) : null;
   const all = { accept, ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) };
   let response;
   try {
     response = await fetch(address, { headers: all, ...(signal ? { signal } : {}) });
   } catch (error) {
     if (isAbort(error)) throw error;
-    throw new Problem(0, "The server cannot be reached", "", "Is `steplog serve` still running? The page tries again when you do something.");
+    throw new Problem(0, "The server cannot be reached", "", "Is it still running? The page tries again.");
   }
   if (response.ok) return response;
   throw await problem(response);
@@ -84,23 +97,36 @@ export async function request(address, { signal, accept = "application/json", he
  */
 export async function get(path, parameters, signal) {
   const address = url(path, parameters);
-  const asked = early?.address === address ? early.response : undefined;
-  if (asked) early = undefined;
-  const response = (await asked) ?? (await request(address, { signal }));
-  return /** @type {T} */ (await response.json());
+  const asked = ahead.get(address);
+  ahead.delete(address);
+  // What went wrong is found out when it is asked for again.
+  const answer = (await asked?.catch(() => undefined)) ?? (await ask(address, signal));
+  return /** @type {T} */ (answer);
 }
 
-/** The run that the address names: asked for while other modules are still being loaded. @returns {{ address: string, response: Promise<Response | undefined> } | undefined} */
-function askEarly() {
-  const run = new URLSearchParams(location.search).get("run");
-  if (!run) return undefined;
-  const address = url(runPath(run));
-  // What goes wrong is found out when it is asked for again.
-  return { address, response: request(address).catch(() => undefined) };
+/** Answers that were asked for before they were needed, each for one `get`. @type {Map<string, Promise<unknown>>} */
+const ahead = new Map();
+
+/**
+ * Asks for what `get` will be asked for.
+ * @template T
+ * @param {string} path
+ * @param {Parameters} [parameters]
+ * @returns {Promise<T>}
+ */
+export function askAhead(path, parameters) {
+  const address = url(path, parameters);
+  const answer = ask(address, undefined);
+  ahead.set(address, answer);
+  return /** @type {Promise<T>} */ (answer);
+}
+
+/** @param {string} address @param {AbortSignal | undefined} signal @returns {Promise<unknown>} */
+async function ask(address, signal) {
+  return (await request(address, { signal })).json();
 }
 
 takeToken();
-let early = askEarly();
 
 /** @param {unknown} error */
 export function isAbort(error) {

@@ -35,6 +35,7 @@ export class Strip {
   }
 
   #frame = 0;
+  #drawn = false;
 
   /** @param {Partial<Pick<Strip, "density" | "matches" | "total" | "first" | "last">>} change */
   set(change) {
@@ -48,6 +49,9 @@ export class Strip {
 
   draw() {
     const { canvas, density } = this;
+    // A canvas takes its time to begin: not before there is something to draw.
+    if (!density && this.matches.length === 0 && !this.#drawn) return;
+    this.#drawn = true;
     const scale = devicePixelRatio;
     const width = Math.round(canvas.clientWidth * scale);
     const height = Math.round(canvas.clientHeight * scale);
@@ -65,8 +69,8 @@ export class Strip {
       context.fillRect(width * 0.62, (number / Math.max(1, this.total)) * height - scale, width * 0.38, 2 * scale);
     }
     if (this.total > 0) {
-      const top = (this.first / this.total) * height;
       const size = Math.max(3 * scale, ((this.last + 1 - this.first) / this.total) * height);
+      const top = Math.min(height - size, (this.first / this.total) * height);
       context.fillStyle = colour("--strip-here");
       context.fillRect(0, top, width, size);
       context.strokeStyle = colour("--strip-edge");
@@ -119,7 +123,8 @@ export class Strip {
     const bucket = buckets[at];
     if (!bucket) return;
     const next = buckets[at + 1]?.time ?? this.density?.to ?? bucket.time;
-    const words = [`line ${count(number + 1)}`, bucket.time.slice(0, 19).replace("T", " "), `${counted(bucket.lines, "line")} in ${duration(Math.max(0, millis(next) - millis(bucket.time)))}`];
+    const took = Math.round(millis(next) - millis(bucket.time));
+    const words = [`line ${count(number + 1)}`, bucket.time.slice(0, 19).replace("T", " "), `${counted(bucket.lines, "line")}${took > 0 ? ` in ${duration(took)}` : ""}`];
     if (bucket.errors) words.push(counted(bucket.errors, "error"));
     if (bucket.warnings) words.push(counted(bucket.warnings, "warning"));
     this.hint.textContent = words.join("\n");

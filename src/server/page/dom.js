@@ -32,13 +32,20 @@ export function el(tag, attributes = {}, ...children) {
 }
 
 /**
- * Replaces what an element holds.
+ * Replaces what an element holds. Who is at one of its buttons or links by key stays there.
  * @param {Element} element
  * @param {...Child} children
  */
 export function fill(element, ...children) {
+  const focused = element.contains(document.activeElement) ? used(element).findIndex((one) => one === document.activeElement) : -1;
   element.replaceChildren();
   add(element, children);
+  if (focused >= 0) used(element)[focused]?.focus({ preventScroll: true });
+}
+
+/** @param {Element} element @returns {HTMLElement[]} */
+function used(element) {
+  return [.../** @type {NodeListOf<HTMLElement>} */ (element.querySelectorAll("a, button"))];
 }
 
 /**

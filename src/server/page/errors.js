@@ -1,24 +1,15 @@
 /**
- * Errors of the whole log: the first, and from each to the next. A search for a level, where the lines of one
+ * Errors of the whole log, from each to the next. A search for a level, where the lines of one
  * traceback count once. Draws nothing and moves nothing.
  */
 
-import { get, runPath } from "./api.js";
 import { Search } from "./search.js";
 import { conditionsOf, selectionOf } from "./selection.js";
 import { count } from "./words.js";
 
 /** @typedef {import("./types.js").Run} Run */
-/** @typedef {import("./types.js").Line} Line */
 /** @typedef {import("./types.js").Position} Position */
 /** @typedef {import("./state.js").View} View */
-
-/** The oldest. @param {Run} run @param {View} view @returns {Promise<Line | undefined>} */
-export async function firstError(run, view) {
-  /** @type {import("./types.js").Page} */
-  const page = await get(`${runPath(run.pipeline_run_id)}/logs`, { ...selectionOf(run, view), level: "error", limit: 1 });
-  return page.items[0];
-}
 
 export class Errors {
   /** @param {(error: unknown) => void} failed */

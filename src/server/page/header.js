@@ -21,7 +21,8 @@ export function header(run, chosen, names, now, seen, act) {
   const isAll = names.includes(ALL) || chosen.steps.length !== 1;
   const [step] = chosen.steps;
   const attempt = chosen.attempts.length === 1 ? chosen.attempts[0] : undefined;
-  const about = !isAll && step ? (attempt ?? step) : { status: run.status, started: run.started, ended: run.ended };
+  if (chosen.steps.length === 0) return [titleOf("waiting", names.join(" + "), el("span", { class: "ending" }, chosen.open ? "not started yet" : "not in this run"))];
+  const about = names.includes(ALL) ? run : !isAll && step ? (attempt ?? step) : together(chosen.steps);
   const title = isAll ? (names.includes(ALL) ? run.pipeline_run_id : names.join(" + ")) : (step?.step_id ?? "");
   const words = attempt && !isAll ? howItEnded(attempt.status, attempt.exit, attempt.reason) : statusWords(about.status);
   const facts = [
@@ -33,9 +34,25 @@ export function header(run, chosen, names, now, seen, act) {
   if (!isAll && step && step.attempts.length > 1 && attempt) facts.push(el("span", {}, `attempt ${attempt.attempt} of ${step.attempts.length}`));
   const first = chosen.streams.find((stream) => stream.first_error !== undefined);
   return [
-    el("div", { class: "title" }, icon(/** @type {import("./dom.js").Icon} */ (about.status), about.status), el("h1", {}, title), el("div", { class: "facts" }, ...facts)),
+    titleOf(about.status, title, ...facts),
     first?.first_error !== undefined && firstError(first.first_error, act.firstError),
   ];
+}
+
+/** @param {string} status @param {string} title @param {...import("./dom.js").Child} facts */
+function titleOf(status, title, ...facts) {
+  return el("div", { class: "title" }, icon(/** @type {import("./dom.js").Icon} */ (status), status), el("h1", {}, title), el("div", { class: "facts" }, ...facts));
+}
+
+/** The worst first. */
+const STATUSES = ["failed", "interrupted", "incomplete", "unfinished", "running"];
+
+/** Several steps as one. @param {import("./types.js").Step[]} steps @returns {{ status: string, started: string, ended: string | undefined }} */
+export function together(steps) {
+  const status = STATUSES.find((one) => steps.some((step) => step.status === one)) ?? "succeeded";
+  const started = steps.map((step) => step.started).sort()[0] ?? "";
+  const ended = steps.every((step) => step.ended) ? steps.map((step) => step.ended ?? "").sort().at(-1) : undefined;
+  return { status, started, ended };
 }
 
 /** `exit code 1`, `killed by SIGKILL`, `out of memory`. @param {string} status @param {Exit | undefined} exit @param {string | undefined} reason */

@@ -5,6 +5,7 @@
  */
 
 import { get, isAbort, runPath } from "./api.js";
+import { split } from "./place.js";
 
 /** Lines of a window; one request. */
 const WINDOW = 500;
@@ -19,6 +20,7 @@ const AGAIN = 3000;
 
 /** @typedef {import("./types.js").Line} Line */
 /** @typedef {import("./types.js").Window} Window */
+/** @typedef {{ start?: number, around?: string }} Where A number, negative from the end; or `writer:seq`. */
 
 /**
  * Who is told of lines.
@@ -33,7 +35,7 @@ const AGAIN = 3000;
 export class Numbered {
   /** @param {string} run @param {import("./api.js").Parameters} query @param {Listener} listener */
   constructor(run, query, listener) {
-    this.path = `${runPath(run)}/lines`;
+    this.path = linesPath(run);
     this.query = query;
     this.listener = listener;
     this.total = 0;
@@ -51,10 +53,19 @@ export class Numbered {
   /** @type {Map<number, number>} */
   #failed = new Map();
   #closed = false;
+  /** What is in sight. @type {[number, number]} */
+  #wanted = [0, 0];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #again;
 
   /** The line of a row, if it is here. @param {number} row @returns {Line | undefined} */
   at(row) {
     return this.#windows.get(Math.floor(row / WINDOW))?.[row % WINDOW];
+  }
+
+  /** Rows whose lines may be here: from, and up to but not including. @returns {[number, number][]} */
+  pieces() {
+    return [...this.#windows.keys()].map((window) => [window * WINDOW, Math.min(this.total, (window + 1) * WINDOW)]);
   }
 
   /** All lines are there. */
@@ -73,14 +84,15 @@ export class Numbered {
 
   /**
    * Fetches lines from a number, or around a place, and says at which row they are.
-   * @param {{ start?: number, around?: string, at?: string }} where
+   * @param {Where} where
    * @returns {Promise<number>}
    */
   async open(where) {
-    const answer = await this.#fetch({ ...where, count: WINDOW });
+    const answer = await this.#fetch(windowAt(where));
+    // What stands before the place is read with it; nothing is told before both are here, so nothing else is seen.
+    const before = where.around && answer.before ? await this.#fetch({ cursor: answer.before, count: -AHEAD }) : undefined;
     this.#take(answer);
-    // What stands before the place is read with it.
-    if ((where.around ?? where.at) && answer.before) this.#take(await this.#fetch({ cursor: answer.before, count: -AHEAD }));
+    if (before) this.#take(before);
     if (where.around) {
       const [writer = "", seq = ""] = split(where.around);
       return this.rowOf(writer, Number(seq)) ?? answer.start;
@@ -91,6 +103,7 @@ export class Numbered {
   /** These rows are in sight. @param {number} first @param {number} last */
   want(first, last) {
     if (this.total === 0 || this.#closed) return;
+    this.#wanted = [first, last];
     const from = Math.floor(Math.max(0, first - AHEAD) / WINDOW);
     const to = Math.floor(Math.min(this.total - 1, last + AHEAD) / WINDOW);
     for (const [number, flight] of this.#flights) {
@@ -120,6 +133,7 @@ export class Numbered {
 
   close() {
     this.#closed = true;
+    clearTimeout(this.#again);
     for (const flight of this.#flights.values()) flight.abort();
   }
 
@@ -148,6 +162,8 @@ export class Numbered {
     } catch (error) {
       if (isAbort(error) || this.#closed) return;
       this.#failed.set(number, performance.now());
+      clearTimeout(this.#again);
+      this.#again = setTimeout(() => this.want(...this.#wanted), AGAIN + 1);
       this.listener.failed(error);
     } finally {
       if (this.#flights.get(number) === flight) this.#flights.delete(number);
@@ -223,10 +239,14 @@ export class Numbered {
   }
 }
 
-/** `writer:seq`. @param {string} place @returns {[string, string]} */
-export function split(place) {
-  const colon = place.lastIndexOf(":");
-  return [place.slice(0, colon), place.slice(colon + 1)];
+/** @param {string} run */
+export function linesPath(run) {
+  return `${runPath(run)}/lines`;
+}
+
+/** What is asked for first. @param {Where} where @returns {import("./api.js").Parameters} */
+export function windowAt(where) {
+  return { ...where, count: WINDOW };
 }
 
 /** @param {number} from @param {number} to */

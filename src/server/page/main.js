@@ -3,7 +3,9 @@
  * in a module of its own; here is only who tells whom.
  */
 
+import { askForToken, sentence, whyAbsent } from "./absent.js";
 import { get, isAbort, Problem, runPath, setToken } from "./api.js";
+import { Bar } from "./bar.js";
 import { Strip } from "./density.js";
 import { byId, el, fill, icon } from "./dom.js";
 import { download } from "./download.js";
@@ -17,15 +19,15 @@ import { link, State } from "./state.js";
 import { applyTheme, theme, turnTheme } from "./theme.js";
 import { TIME_MODES, TIME_NAMES } from "./time.js";
 import { Tree } from "./tree.js";
-import { count, isOpen } from "./words.js";
+import { isOpen } from "./words.js";
 
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {import("./state.js").View} View */
 
 /** Milliseconds between looks at a run that goes on, and at one that is not there yet. */
 const LOOK_AGAIN = 4000;
-/** Milliseconds without a key until a search begins. */
-const TYPED = 250;
+/** Milliseconds after which the page is shown also without the answer to what it shows. */
+const SHOWN_AFTER = 150;
 /** Buckets of the strip. */
 const BUCKETS = 400;
 
@@ -42,20 +44,20 @@ let turn = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let again;
 
+/** What each key does. @type {import("./keyboard.js").Key[]} */
+const keys = [];
+
 const page = document.body;
-const searchField = /** @type {HTMLInputElement} */ (byId("search"));
-const levelField = /** @type {HTMLSelectElement} */ (byId("level"));
-const streamField = /** @type {HTMLSelectElement} */ (byId("iostream"));
-const timeField = /** @type {HTMLSelectElement} */ (byId("time"));
 const helpDialog = /** @type {HTMLDialogElement} */ (byId("help"));
 
 const log = new Log(byId("log"), byId("lines"), {
   view: (change) => state.change(change),
   search: drawSearch,
   place: drawPlace,
-  following: drawFollowing,
+  following: () => bar.drawFollowing(),
   streams: () => void refresh(),
   ended: () => void refresh(),
+  reached,
   failed,
   troubled: (found) => {
     for (const { what } of found) troubles.add(what);
@@ -64,20 +66,25 @@ const log = new Log(byId("log"), byId("lines"), {
   say,
   whole: (line) => void save({ writer: line.writer, seq: String(line.seq) }, "raw"),
 });
+const bar = new Bar(state, log, (what, form) => {
+  if (run) void save(what === "all" ? { attempt: "all" } : { ...selectionOf(run, state.view), ...conditionsOf(state.view) }, form);
+});
 const tree = new Tree(byId("tree"), (change) => {
   page.classList.remove("with-tree");
   state.change(change, { entry: true });
 });
 const runs = new Runs(byId("runs"), (name) => link({ ...state.view, ...nothing(), run: name }), (name) => state.change({ ...nothing(), run: name }, { entry: true }), failed);
-const strip = new Strip(/** @type {HTMLCanvasElement} */ (byId("strip")), byId("strip-hint"), (share) => log.goToRow(Math.floor(share * strip.total)));
+const strip = new Strip(/** @type {HTMLCanvasElement} */ (byId("strip")), byId("strip-hint"), (share) => log.places.goToRow(Math.floor(share * strip.total)));
 
+// The first frame waits a moment for the run, so that the question for its lines is not kept waiting by the frame.
+setTimeout(() => page.classList.remove("starting"), SHOWN_AFTER);
 state.subscribe((view, before) => void viewed(view, before));
 wire();
 void viewed(state.view, undefined);
 
 /** The view has changed: what does that mean? @param {View} view @param {View | undefined} before */
 async function viewed(view, before) {
-  drawBar(view);
+  bar.draw(view);
   const differs = (/** @type {(keyof View)[]} */ ...names) => !before || names.some((name) => String(view[name]) !== String(before[name]));
   if (differs("run")) return openRun(view);
   if (!run) return;
@@ -105,6 +112,7 @@ async function openRun(view, { again: isAgain = false } = {}) {
   if (!isAgain) fill(byId("empty"));
   drawBanners();
   if (view.run === "") {
+    page.classList.remove("starting");
     document.title = "Runs · steplog";
     await runs.show();
     return;
@@ -116,8 +124,9 @@ async function openRun(view, { again: isAgain = false } = {}) {
     const found = await get(runPath(view.run));
     if (mine !== turn) return;
     run = found;
-    page.classList.remove("no-run");
+    page.classList.remove("no-run", "starting");
   } catch (error) {
+    page.classList.remove("starting");
     if (mine === turn) notThere(error, view);
     return;
   }
@@ -135,8 +144,15 @@ async function openLog(view, keep) {
   drawHeader();
   drawTree();
   fill(byId("empty"));
-  if (!tree.byKey || !byId("tree").contains(document.activeElement)) byId("log").focus({ preventScroll: true });
   lookAgain();
+  const chosen = choose(run, view);
+  if (chosen.streams.length === 0) {
+    // The server has nothing to say of it; it is opened when there is something.
+    log.close();
+    page.classList.add("is-empty");
+    bar.drawFollowing();
+    return fill(byId("empty"), ...whyEmpty(run, chosen, false, () => {}));
+  }
   page.classList.add("is-loading");
   try {
     await log.open(run, view, { keep });
@@ -147,9 +163,17 @@ async function openLog(view, keep) {
     if (mine === turn) page.classList.remove("is-loading");
   }
   if (mine !== turn) return;
+  takeFocus();
   drawPlace();
-  drawFollowing();
+  bar.drawFollowing();
   if (!isFiltered(view)) void drawStrip(view, mine);
+}
+
+/** The log takes the keys, unless somebody is at something else by key. Lays out the page: not before the lines are there to be laid out with it. */
+function takeFocus() {
+  const here = document.activeElement;
+  const isElsewhere = here && here !== page && here.checkVisibility() && (tree.byKey || !byId("tree").contains(here));
+  if (!isElsewhere) byId("log").focus({ preventScroll: true });
 }
 
 /** The run again: it goes on. */
@@ -163,13 +187,13 @@ async function refresh() {
     const hadNothing = choose(run, state.view).streams.length === 0;
     const chosenBefore = chooseSteps(run, state.view).join("\n");
     run = found;
-    // The server is there again.
-    if (problem?.status === 0) problem = undefined;
-    drawHeader();
+    reached();
+    drawAgain();
     drawTree();
     // What is followed stays, even if another step would be chosen by now.
     if (hadNothing && choose(run, state.view).streams.length > 0) return void openLog(state.view, false);
     if (state.view.steps.length === 0 && chooseSteps(run, state.view).join("\n") !== chosenBefore) state.view.steps = chosenBefore.split("\n");
+    log.renew(run, state.view);
     if (state.view.line === "" && !isFiltered(state.view)) void drawStrip(state.view, mine);
   } catch (error) {
     if (mine === turn && !isAbort(error)) failed(error);
@@ -203,36 +227,20 @@ async function drawStrip(view, mine) {
 function notThere(error, view) {
   if (isAbort(error)) return;
   if (!(error instanceof Problem)) return failed(error);
-  const empty = byId("empty");
-  if (error.status === 401) return askForToken(empty);
+  if (error.status === 401) return wantToken();
   page.classList.add("no-run");
-  if (error.status === 404) {
-    fill(empty, el("h1", {}, `There is no run ${view.run} here`), el("p", {}, "It may not have begun yet, or nothing of it has arrived: this page looks again by itself."), el("p", {}, backToRuns()));
-  } else {
-    fill(empty, el("h1", {}, sentence(error.title)), error.detail && el("p", {}, sentence(error.detail)), error.next && el("p", {}, sentence(error.next)), el("p", {}, backToRuns()));
-  }
+  fill(byId("empty"), ...whyAbsent(error, view.run, backToRuns()));
   if (error.status !== 404) return;
   again = setTimeout(() => view.run === state.view.run && void openRun(state.view, { again: true }), LOOK_AGAIN);
 }
 
-/** Words of the server as a sentence. @param {string} words */
-function sentence(words) {
-  return words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?…]$/.test(words) ? "" : ".");
-}
-
-/** @param {HTMLElement} empty */
-function askForToken(empty) {
-  const field = el("input", { type: "password", class: "find", name: "token", autocomplete: "current-password", "aria-label": "Token" });
-  const form = el("form", {}, field, el("button", { class: "button", type: "submit" }, "Open"));
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    setToken(field.value.trim());
-    void openRun(state.view);
-  });
+function wantToken() {
   page.classList.remove("at-runs");
   page.classList.add("no-run");
-  fill(empty, el("h1", {}, "This server wants a token"), el("p", {}, "Whoever started it has one. It is kept until this tab is closed."), form);
-  field.focus();
+  askForToken(byId("empty"), (token) => {
+    setToken(token);
+    void openRun(state.view);
+  });
 }
 
 function backToRuns() {
@@ -250,9 +258,16 @@ function failed(error) {
   problem = error instanceof Problem ? error : new Problem(0, "The page failed", String(error), "");
   if (problem.status === 401) {
     log.close();
-    return askForToken(byId("empty"));
+    return wantToken();
   }
   if (!(error instanceof Problem)) console.error(error);
+  drawBanners();
+}
+
+/** The server is there again, if it was not. */
+function reached() {
+  if (problem?.status !== 0) return;
+  problem = undefined;
   drawBanners();
 }
 
@@ -261,13 +276,20 @@ function drawHeader() {
   const chosen = choose(run, state.view);
   const names = chooseSteps(run, state.view);
   fill(byId("header"), ...header(run, chosen, names, Date.now(), isFiltered(state.view) ? 0 : (log.source?.total ?? 0), {
-    firstError: () => void log.goToFirstError(),
+    firstError: () => void log.places.goToFirstError(),
     level: (level) => state.change({ level: state.view.level === level ? "" : level }),
   }));
   const step = chosen.steps.length === 1 ? chosen.steps[0] : undefined;
   const mark = { succeeded: "✓ ", failed: "✗ ", running: "▶ " }[/** @type {"failed"} */ (step?.status ?? run.status)] ?? "";
   document.title = `${mark}${step ? `${step.step_id} · ` : ""}${run.pipeline_run_id} · steplog`;
   drawBanners();
+}
+
+/** The header as it is by now, unless somebody is about to copy from it. */
+function drawAgain() {
+  const selection = document.getSelection();
+  if (selection && !selection.isCollapsed && byId("header").contains(selection.anchorNode)) return drawBanners();
+  drawHeader();
 }
 
 function drawBanners() {
@@ -298,39 +320,8 @@ function drawPlace() {
 }
 
 function drawSearch() {
-  const { search } = log;
-  const field = byId("count");
-  const { positions, at, matches, busy, complete, asked } = search;
-  strip.set({ matches: positions });
-  byId("search-box").classList.toggle("busy", busy);
-  for (const id of ["next", "previous"]) /** @type {HTMLButtonElement} */ (byId(id)).disabled = positions.length === 0;
-  if (!asked) return void (field.textContent = "");
-  const all = `${count(matches)}${complete || busy ? "" : "+"}`;
-  field.textContent = busy && at < 0 ? (matches === 0 ? "searching…" : `${all} so far`) : matches === 0 ? "no match" : at < 0 ? `${all} ${matches === 1 ? "match" : "matches"}` : `${count(at + 1)} / ${all}`;
-}
-
-function drawFollowing() {
-  const { live, viewport, unseen } = log;
-  const button = /** @type {HTMLButtonElement} */ (byId("follow"));
-  button.hidden = live === "off";
-  button.setAttribute("aria-pressed", String(viewport.pinned));
-  button.classList.toggle("broken", live === "broken");
-  byId("follow-word").textContent = live === "broken" ? "Reconnecting" : viewport.pinned ? "Following" : "Paused";
-  const more = byId("new-lines");
-  more.hidden = live === "off" || viewport.pinned || unseen === 0;
-  byId("new-lines-word").textContent = `${count(unseen)} new ${unseen === 1 ? "line" : "lines"}`;
-}
-
-/** Fields of the bar show the view. @param {View} view */
-function drawBar(view) {
-  if (document.activeElement !== searchField) searchField.value = view.query;
-  levelField.value = view.level;
-  streamField.value = view.iostream;
-  timeField.value = view.time;
-  for (const name of /** @type {const} */ (["wrap", "regex", "matchCase", "filter", "progress", "unfolded"])) {
-    const button = byId(name);
-    button.setAttribute(button.role === "switch" ? "aria-checked" : "aria-pressed", String(view[name]));
-  }
+  strip.set({ matches: log.places.search.positions });
+  bar.drawSearch();
 }
 
 /** @param {import("./api.js").Parameters} query @param {import("./download.js").Form} form */
@@ -376,7 +367,7 @@ function drawTheme() {
 }
 
 async function copyLink() {
-  const place = log.place;
+  const place = log.places.place;
   if (!place) return;
   const address = new URL(link({ ...state.view, steps: run ? chooseSteps(run, state.view) : [], line: state.view.line || place }), location.href);
   await navigator.clipboard.writeText(address.href);
@@ -384,7 +375,6 @@ async function copyLink() {
 }
 
 function wire() {
-  for (const mode of TIME_MODES) timeField.append(el("option", { value: mode }, TIME_NAMES[mode]));
   drawTheme();
   /** @param {string} id @param {() => void} act */
   const on = (id, act) => byId(id).addEventListener("click", act);
@@ -395,94 +385,44 @@ function wire() {
     turnTheme();
     drawTheme();
   });
-  on("show-help", () => helpDialog.showModal());
-  on("next", () => void log.nextMatch(1));
-  on("previous", () => void log.nextMatch(-1));
-  on("follow", () => log.toggleFollowing());
-  on("new-lines", () => log.goToBottom());
-  for (const name of /** @type {const} */ (["wrap", "regex", "matchCase", "filter", "progress", "unfolded"])) {
-    on(name, () => state.change({ [name]: !state.view[name] }));
-  }
-  levelField.addEventListener("change", () => state.change({ level: levelField.value }));
-  streamField.addEventListener("change", () => state.change({ iostream: streamField.value }));
-  timeField.addEventListener("change", () => state.change({ time: TIME_MODES.find((mode) => mode === timeField.value) ?? "off" }));
-  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-download]"))) {
-    button.addEventListener("click", () => {
-      if (!run) return;
-      const [what, form] = (button.dataset["download"] ?? "").split(" ");
-      const all = { attempt: "all" };
-      const view = { ...selectionOf(run, state.view), ...conditionsOf(state.view) };
-      void save(what === "all" ? all : view, /** @type {import("./download.js").Form} */ (form));
-    });
-  }
-  for (const menu of document.querySelectorAll("details.menu")) {
-    addEventListener("pointerdown", (event) => {
-      if (!menu.contains(/** @type {Node} */ (event.target))) menu.removeAttribute("open");
-    });
-    menu.addEventListener("keydown", (event) => {
-      if (/** @type {KeyboardEvent} */ (event).key === "Escape") menu.removeAttribute("open");
-    });
-  }
-  wireSearch();
+  on("show-help", turnHelp);
   wireKeys();
   setInterval(() => {
     if (!run || document.hidden || !isOpen(run.status)) return;
-    drawHeader();
+    drawAgain();
     tree.tick(Date.now());
   }, 1000);
 }
 
-function wireSearch() {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let typed;
-  const apply = () => {
-    clearTimeout(typed);
-    if (searchField.value === state.view.query) return false;
-    log.current = "";
-    state.change({ query: searchField.value, ...(searchField.value ? {} : { filter: false }), line: "" });
-    return true;
-  };
-  searchField.addEventListener("input", () => {
-    clearTimeout(typed);
-    typed = setTimeout(apply, TYPED);
-  });
-  searchField.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") {
-      event.preventDefault();
-      if (!apply()) void log.nextMatch(event.shiftKey ? -1 : 1);
-    } else if (event.key === "Escape") {
-      event.preventDefault();
-      event.stopPropagation();
-      if (searchField.value) {
-        searchField.value = "";
-        apply();
-      } else byId("log").focus();
-    } else if (event.key === "ArrowDown") byId("log").focus();
-  });
+/** Opens or closes the help. */
+function turnHelp() {
+  if (helpDialog.open) return helpDialog.close();
+  if (!helpDialog.firstChild) fillHelp(helpDialog, keys);
+  helpDialog.showModal();
+  // The button at its end has the focus; to be read it begins at its beginning.
+  helpDialog.scrollTop = 0;
 }
 
 function wireKeys() {
-  /** @type {import("./keyboard.js").Key[]} */
-  const table = [
-    { keys: ["/"], what: "search the whole log", act: () => { searchField.focus(); searchField.select(); } },
-    { keys: ["n", "N"], what: "next match, match before", act: (key) => void log.nextMatch(key === "n" ? 1 : -1) },
-    { keys: ["e", "E"], what: "next error, error before", act: (key) => void log.nextError(key === "e" ? 1 : -1) },
-    { keys: ["g", "G"], what: "first line, last line", act: (key) => (key === "g" ? log.goToTop() : log.goToBottom()) },
-    { keys: ["Home", "End"], what: "the same", act: (key) => (key === "Home" ? log.goToTop() : log.goToBottom()) },
+  keys.push(
+    { keys: ["/"], what: "search the whole log", act: () => bar.focusSearch() },
+    { keys: ["n", "N"], what: "next match, match before", act: (key) => void log.places.nextMatch(key === "n" ? 1 : -1) },
+    { keys: ["e", "E"], what: "next error, error before", act: (key) => void log.places.nextError(key === "e" ? 1 : -1) },
+    { keys: ["g", "G"], what: "first line, last line", act: (key) => (key === "g" ? log.places.goToTop() : log.places.goToBottom()) },
+    { keys: ["Home", "End"], what: "the same", act: (key) => (key === "Home" ? log.places.goToTop() : log.places.goToBottom()) },
     { keys: ["j", "k"], what: "a line down, a line up", act: (key) => log.viewport.scrollBy(key === "j" ? 20 : -20) },
-    { keys: ["]", "["], what: "next section, section before", act: (key) => void log.nextSection(key === "]" ? 1 : -1) },
-    { keys: ["f"], what: "follow, or pause", act: () => log.toggleFollowing() },
+    { keys: ["]", "["], what: "next section, section before", act: (key) => void log.places.nextSection(key === "]" ? 1 : -1) },
+    { keys: ["f"], what: "follow, or pause", act: () => log.live.toggle() },
     { keys: ["m"], what: "only lines that match, or all", act: () => state.view.query && state.change({ filter: !state.view.filter }) },
     { keys: ["w"], what: "wrap long lines, or not", act: () => state.change({ wrap: !state.view.wrap }) },
     { keys: ["t"], what: "times: none, UTC, local, since the start, since the line before", act: turnTime },
     { keys: ["x"], what: "unfold tracebacks, or fold them", act: () => state.change({ unfolded: !state.view.unfolded }) },
     { keys: ["p"], what: "all states of progress bars", act: () => state.change({ progress: !state.view.progress }) },
     { keys: ["y"], what: "copy a link to this line", act: () => void copyLink() },
-    { keys: ["?"], what: "this help", act: () => (helpDialog.open ? helpDialog.close() : helpDialog.showModal()) },
+    { keys: ["?"], what: "this help", act: turnHelp },
     { keys: ["Escape"], what: "back to the log", act: escape },
-  ];
-  listen(table);
-  fillHelp(helpDialog, table);
+  );
+  listen(keys);
 }
 
 function escape() {

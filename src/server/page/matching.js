@@ -5,7 +5,7 @@
  */
 
 import { get, isAbort, runPath } from "./api.js";
-import { split } from "./lines.js";
+import { split } from "./place.js";
 
 /** Lines of one request. */
 const PAGE = 500;
@@ -52,6 +52,11 @@ export class Matching {
   /** @param {number} row @returns {Line | undefined} */
   at(row) {
     return this.lines[row];
+  }
+
+  /** @returns {[number, number][]} */
+  pieces() {
+    return [[0, this.lines.length]];
   }
 
   get atEnd() {

@@ -4,6 +4,7 @@
  */
 
 import { el, icon } from "./dom.js";
+import { placeOf } from "./place.js";
 import { show } from "./text.js";
 import { stamp, wholeTime } from "./time.js";
 import { count, gapWords } from "./words.js";
@@ -48,15 +49,10 @@ const LEVELS = /** @type {const} */ ({
   CRITICAL: ["C", "Critical"],
 });
 
-/** `writer:seq`: the line's name for ever. @param {Line} line */
-export function placeOf(line) {
-  return `${line.writer}:${line.seq}`;
-}
-
 /** A row whose line has not come yet. @param {number} row @param {number} total */
 export function emptyRow(row, total) {
   return el("div", { class: "row waiting", role: "listitem", "aria-posinset": row + 1, "aria-setsize": total },
-    el("span", { class: "number" }, count(row + 1)),
+    el("span", { class: "number" }, String(row + 1)),
     el("span", { class: "text" }, el("span", { class: "for-reader" }, "loading")));
 }
 

@@ -10,6 +10,8 @@ import { count, ofLevels, statusWords } from "./words.js";
 
 /** Runs of one request. */
 const PAGE = 50;
+/** Milliseconds between looks at what is new. */
+const LOOK_AGAIN = 4000;
 
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {import("./types.js").RunSummary} RunSummary */
@@ -30,57 +32,84 @@ export class Runs {
   #flights = new AbortController();
   /** @type {Map<string, Run>} */
   #known = new Map();
+  /** Runs that have been in sight. @type {Set<string>} */
+  #seen = new Set();
+
+  /** The rows, by the names of their runs. @type {Map<string, HTMLElement>} */
+  #rows = new Map();
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #again;
 
   async show() {
     this.close();
     this.#flights = new AbortController();
+    this.#rows.clear();
     const list = el("div", { class: "runs", role: "list", "aria-label": "Runs" });
     const find = el("input", { type: "search", class: "find", placeholder: "Find a run by its name, or open it with Enter", "aria-label": "Find a run" });
-    find.addEventListener("input", () => narrow(list, find.value));
+    const none = el("p", { class: "nothing", hidden: true }, "No run in this list has that in its name. Enter opens the run of exactly that name.");
+    find.addEventListener("input", () => narrow(list, none, find.value));
     find.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && find.value.trim()) this.open(find.value.trim());
     });
-    fill(this.element, el("h1", {}, "Runs"), find, list);
-    await this.#more(list, undefined);
+    fill(this.element, el("h1", {}, "Runs"), find, list, none);
+    const shown = () => narrow(list, none, find.value);
+    const flights = this.#flights;
+    if (!(await this.#more(list, undefined, shown)) || flights.signal.aborted) return;
+    this.#again = setInterval(() => !document.hidden && void this.#look(list).then(shown), LOOK_AGAIN);
   }
 
   close() {
+    clearInterval(this.#again);
     this.#flights.abort();
     this.#watch.disconnect();
   }
 
-  /** @param {HTMLElement} list @param {string | undefined} before */
-  async #more(list, before) {
+  /** What has begun since, and how those that run stand by now. @param {HTMLElement} list */
+  async #look(list) {
+    try {
+      /** @type {{ items: RunSummary[] }} */
+      const { items } = await get("/runs", { limit: PAGE }, this.#flights.signal);
+      if (this.#rows.size === 0 && items.length > 0) return void this.show();
+      for (const run of items.filter((one) => !this.#rows.has(one.pipeline_run_id)).reverse()) list.prepend(this.#add(run));
+      for (const [name, row] of this.#rows) if (this.#seen.has(name) && !this.#known.has(name)) void this.#detail(row);
+    } catch {
+      // What is there stays; it is looked at again.
+    }
+  }
+
+  /** @param {HTMLElement} list @param {string | undefined} before @param {() => void} shown @returns {Promise<boolean>} Whether they came. */
+  async #more(list, before, shown) {
     try {
       /** @type {{ items: RunSummary[], before?: string | null }} */
       const page = await get("/runs", { limit: PAGE, before }, this.#flights.signal);
       if (page.items.length === 0 && before === undefined) {
         list.replaceWith(el("p", { class: "nothing" }, "There are no runs in this log store yet. ", el("code", {}, "steplog run -- COMMAND"), " makes one."));
-        return;
+        return true;
       }
-      for (const run of page.items) {
-        const row = this.#row(run);
-        list.append(row);
-        this.#watch.observe(row);
-      }
+      for (const run of page.items) if (!this.#rows.has(run.pipeline_run_id)) list.append(this.#add(run));
+      shown();
       const cursor = page.before;
-      if (!cursor) return;
+      if (!cursor) return true;
       const more = el("button", { type: "button", class: "button" }, "Older runs");
       more.addEventListener("click", () => {
         more.remove();
-        void this.#more(list, cursor);
+        void this.#more(list, cursor, shown);
       });
       this.element.append(more);
+      return true;
     } catch (error) {
       if (!isAbort(error)) this.failed(error);
+      return false;
     }
   }
 
-  /** @param {RunSummary} run */
-  #row(run) {
+  /** A row, whose run is asked for when it comes into sight. @param {RunSummary} run */
+  #add(run) {
     const row = el("div", { role: "listitem" });
     row.dataset["run"] = run.pipeline_run_id;
     fill(row, this.#link(run, undefined));
+    this.#rows.set(run.pipeline_run_id, row);
+    this.#watch.observe(row);
     return row;
   }
 
@@ -107,6 +136,7 @@ export class Runs {
   async #detail(row) {
     this.#watch.unobserve(row);
     const name = row.dataset["run"] ?? "";
+    this.#seen.add(name);
     try {
       /** @type {Run} */
       const run = this.#known.get(name) ?? (await get(runPath(name), {}, this.#flights.signal));
@@ -118,10 +148,13 @@ export class Runs {
   }
 }
 
-/** @param {HTMLElement} list @param {string} text */
-function narrow(list, text) {
+/** Leaves those that have the words in their name. @param {HTMLElement} list @param {HTMLElement} none @param {string} text */
+function narrow(list, none, text) {
   const wanted = text.trim().toLowerCase();
   for (const row of /** @type {Iterable<HTMLElement>} */ (list.children)) {
     row.hidden = wanted !== "" && !(row.dataset["run"] ?? "").toLowerCase().includes(wanted);
   }
+  const rows = [...list.children].map((row) => /** @type {HTMLElement} */ (row));
+  none.hidden = rows.length === 0 || rows.some((row) => !row.hidden);
+  list.hidden = rows.every((row) => row.hidden);
 }

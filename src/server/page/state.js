@@ -3,6 +3,8 @@
  * same. Choices of taste (theme, wrap, times) are remembered for the next visit too. Draws nothing.
  */
 
+import { decoded } from "./api.js";
+import { keep, kept } from "./storage.js";
 import { TIME_MODES } from "./time.js";
 
 /** @typedef {import("./time.js").TimeMode} TimeMode */
@@ -121,9 +123,14 @@ export function link(view) {
 
 /** The view of the address, and of what is remembered. @returns {View} */
 function read() {
+  return viewOfAddress(remembered());
+}
+
+/** The view of the address. @param {Partial<View>} [taste] What it does not say. @returns {View} */
+export function viewOfAddress(taste = {}) {
   const query = new URLSearchParams(location.search);
   /** @type {View} */
-  const view = { ...DEFAULTS, ...remembered() };
+  const view = { ...DEFAULTS, ...taste };
   /** @param {keyof View} name */
   const text = (name) => query.get(NAMES[name]) ?? "";
   /** @param {"regex" | "matchCase" | "filter" | "wrap" | "progress" | "unfolded"} name */
@@ -137,7 +144,7 @@ function read() {
   for (const name of /** @type {const} */ (["regex", "matchCase", "filter", "wrap", "progress", "unfolded"])) flag(name);
   const time = TIME_MODES.find((mode) => mode === text("time"));
   if (time) view.time = time;
-  const hash = decodeURIComponent(location.hash.slice(1));
+  const hash = decoded(location.hash.slice(1));
   view.line = /^[0-9a-f-]{36}:\d+(-\d+)?$/i.test(hash) ? hash : "";
   return view;
 }
@@ -145,11 +152,11 @@ function read() {
 /** @returns {Partial<View>} */
 function remembered() {
   try {
-    const kept = JSON.parse(localStorage.getItem(REMEMBERED) ?? "{}");
+    const taste = JSON.parse(kept("local", REMEMBERED) ?? "{}");
     const view = /** @type {Partial<View>} */ ({});
-    if (TIME_MODES.includes(kept.time)) view.time = kept.time;
+    if (TIME_MODES.includes(taste.time)) view.time = taste.time;
     for (const name of /** @type {const} */ (["wrap", "progress", "unfolded"])) {
-      if (typeof kept[name] === "boolean") view[name] = kept[name];
+      if (typeof taste[name] === "boolean") view[name] = taste[name];
     }
     return view;
   } catch {
@@ -159,8 +166,8 @@ function remembered() {
 
 /** @param {View} view */
 function remember(view) {
-  const kept = Object.fromEntries(TASTE.map((name) => [name, view[name]]));
-  localStorage.setItem(REMEMBERED, JSON.stringify(kept));
+  const taste = Object.fromEntries(TASTE.map((name) => [name, view[name]]));
+  keep("local", REMEMBERED, JSON.stringify(taste));
 }
 
 /** @param {unknown} left @param {unknown} right */

@@ -2,6 +2,8 @@
  * Light, dark, or as the system has it: an attribute of the document that theme.css looks at.
  */
 
+import { keep, kept } from "./storage.js";
+
 const KEY = "steplog.theme";
 /** @typedef {"auto" | "light" | "dark"} Theme */
 /** @type {Theme[]} */
@@ -9,7 +11,7 @@ const THEMES = ["auto", "light", "dark"];
 
 /** @returns {Theme} */
 export function theme() {
-  return THEMES.find((one) => one === localStorage.getItem(KEY)) ?? "auto";
+  return THEMES.find((one) => one === kept("local", KEY)) ?? "auto";
 }
 
 export function applyTheme() {
@@ -19,7 +21,7 @@ export function applyTheme() {
 /** The next one. @returns {Theme} */
 export function turnTheme() {
   const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length] ?? "auto";
-  localStorage.setItem(KEY, next);
+  keep("local", KEY, next);
   applyTheme();
   return next;
 }

@@ -43,16 +43,16 @@ export function stamp(mode, time, start, previous) {
 export function wholeTime(time) {
   const at = millis(time);
   if (Number.isNaN(at)) return time;
-  return `${time}\n${new Date(at).toLocaleString()} local`;
+  const date = new Date(at);
+  return `${time}\n${day(date)} ${clock(date)} local`;
 }
 
-/** Day and minute, local, as lists of runs show it. @param {string} time */
+/** `2026-11-25 17:05`: day and minute, local. @param {string} time */
 export function dayAndMinute(time) {
   const at = millis(time);
   if (Number.isNaN(at)) return time;
   const date = new Date(at);
-  const day = date.toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
-  return `${day}, ${pad(date.getHours())}:${pad(date.getMinutes())}`;
+  return `${day(date)} ${pad(date.getHours())}:${pad(date.getMinutes())}`;
 }
 
 /** `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 07 min`, `3 d 4 h`. @param {number} ms */
@@ -82,6 +82,11 @@ function elapsed(ms) {
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${sign}${minutes}:${pad(seconds % 60)}.${fraction}`;
   return `${sign}${Math.floor(minutes / 60)}:${pad(minutes % 60)}:${pad(seconds % 60)}.${fraction}`;
+}
+
+/** @param {Date} date */
+function day(date) {
+  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
 }
 
 /** @param {Date} date */

@@ -43,7 +43,6 @@ export class Viewport {
     /** Stay at the end when rows are added. */
     this.pinned = false;
     this.position = 0;
-    this.height = scroller.clientHeight;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#resized()).observe(scroller);
   }
@@ -53,6 +52,8 @@ export class Viewport {
   /** The bar, as last seen or set. */
   #lastTop = 0;
   #canvasHeight = -1;
+  /** @type {number | undefined} */
+  #height;
   #width = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #rest;
@@ -61,8 +62,15 @@ export class Viewport {
   /** The row that was gone to: it stays where it is while others around it turn out higher or lower. */
   #target = -1;
 
+  /** Of what is in sight. Read when it is needed: to read it lays out the page. */
+  get height() {
+    this.#height ??= this.scroller.clientHeight;
+    return this.#height;
+  }
+
   /** How far the bar can go. */
   get #room() {
+    if (this.heights.total === 0) return 0;
     return Math.max(0, Math.min(this.heights.total, MOST_PIXELS) - this.height);
   }
 
@@ -86,6 +94,7 @@ export class Viewport {
   }
 
   get #furthest() {
+    if (this.heights.total === 0) return 0;
     return Math.max(0, this.heights.total - this.height);
   }
 
@@ -110,11 +119,11 @@ export class Viewport {
     this.refresh();
   }
 
-  /** Begins anew with other rows. @param {number} count @param {number} usual */
-  reset(count, usual) {
+  /** Begins anew with other rows. @param {number} count */
+  reset(count) {
     for (const placed of this.#placed.values()) placed.element.remove();
     this.#placed.clear();
-    this.heights = new Heights(usual);
+    this.heights = new Heights(this.heights.usual);
     this.heights.resize(count);
     this.position = 0;
     this.#target = -1;
@@ -260,7 +269,7 @@ export class Viewport {
     const { clientHeight, clientWidth } = this.scroller;
     const wasAtEnd = this.pinned;
     const anchor = this.#anchor();
-    this.height = clientHeight;
+    this.#height = clientHeight;
     if (this.measuring && clientWidth !== this.#width) {
       for (const placed of this.#placed.values()) placed.measured = false;
     }
@@ -296,7 +305,10 @@ export class Viewport {
   /** @returns {boolean} Whether heights turned out to be others. */
   #drawOnce() {
     const count = this.heights.count;
-    const spare = this.height;
+    // After a leap what is in sight comes first, what is near it with the next frame.
+    const leapt = !this.#placed.has(this.heights.at(this.position));
+    if (leapt && this.heights.total > 0) this.refresh();
+    const spare = leapt ? 0 : this.height;
     const from = this.heights.at(this.position - spare);
     const end = this.position + this.height + spare;
     this.position = Math.max(0, Math.min(this.position, this.#furthest));

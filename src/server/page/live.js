@@ -1,0 +1,90 @@
+/**
+ * Following: what is written while the log is open comes below its end, in sight or counted. Joins follow.js,
+ * which has the connection, to the log; draws nothing.
+ */
+
+import { Problem } from "./api.js";
+import { Follow } from "./follow.js";
+import { Matching } from "./matching.js";
+import { conditionsOf, selectionOf } from "./selection.js";
+
+/** @typedef {import("./types.js").Line} Line */
+
+export class Live {
+  /** @param {import("./log.js").Log} log */
+  constructor(log) {
+    this.log = log;
+    /** @type {"off" | "on" | "broken"} */
+    this.state = "off";
+    /** Lines that came below what is in sight. */
+    this.unseen = 0;
+  }
+
+  /** @type {Follow | undefined} */
+  #follow;
+
+  /** From where the source ends. @param {import("./log.js").Source} source @param {import("./selection.js").Chosen} chosen */
+  async start(source, chosen) {
+    const { log } = this;
+    const { opening, run, view } = log;
+    if (!run || !view) return;
+    if (source instanceof Matching && !source.atEnd) return;
+    if (source.end === undefined && !(source instanceof Matching)) await source.open({ start: -500 });
+    if (opening !== log.opening) return;
+    this.state = "on";
+    this.#follow = new Follow(run.pipeline_run_id, { ...selectionOf(run, view), ...conditionsOf(view) }, {
+      lines: (lines) => this.#came(lines),
+      streams: (streams) => log.told.streams(streams),
+      trouble: (trouble) => log.told.troubled([trouble]),
+      connected: (connected, error) => {
+        this.state = connected ? "on" : "broken";
+        // A connection that broke is taken up again; only what the server says needs words.
+        if (error instanceof Problem && error.status > 0) log.told.failed(error);
+        log.told.following();
+      },
+      ended: () => {
+        this.state = "off";
+        log.told.following();
+        log.told.ended();
+      },
+    });
+    log.told.following();
+    void this.#follow.run(source.end);
+    if (chosen.streams.length === 0) log.viewport.pinned = true;
+  }
+
+  close() {
+    this.#follow?.close();
+    this.#follow = undefined;
+    this.unseen = 0;
+    this.state = "off";
+  }
+
+  /** Follows, or pauses. */
+  toggle() {
+    const { log } = this;
+    if (this.state === "off") return log.told.say("Nothing more comes: this log has ended");
+    if (!log.viewport.pinned) return log.places.goToBottom();
+    log.viewport.pinned = false;
+    this.moved(false);
+  }
+
+  /** Something else is in sight; at the end, all has been seen. @param {boolean} byReader */
+  moved(byReader) {
+    const { told, viewport } = this.log;
+    if (byReader) viewport.pinned = this.state !== "off" && viewport.atEnd;
+    if (viewport.atEnd) this.unseen = 0;
+    told.following();
+    told.place();
+  }
+
+  /** @param {Line[]} lines */
+  #came(lines) {
+    const { source, told, viewport } = this.log;
+    if (!source || lines.length === 0) return;
+    source.append(lines);
+    if (!viewport.pinned) this.unseen += lines.length;
+    told.following();
+    told.place();
+  }
+}
