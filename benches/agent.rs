@@ -24,7 +24,7 @@ const LINES: usize = 100;
 const WRITES: usize = 10;
 /// The folder of FIFOs or files.
 const INPUT: &str = "[[inputs]]\nname = 'steps'\nkind = 'steps'\npath = '{sandbox}/steps'\n\
-                     metadata = { pipeline_run_id = 'many' }\n[agent]\nscan_interval = '1s'\n";
+                     metadata = { pipeline_run_id = 'many' }\n[agent]\nscan_interval = '1s'\ndeadline = '1m'\n";
 
 pub(crate) struct Agent<'a> {
     sandbox: &'a Sandbox,

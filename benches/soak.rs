@@ -119,11 +119,12 @@ fn open(path: &PathBuf, is_fifo: bool) -> File {
 }
 
 fn sandbox(address: Option<SocketAddr>) -> Sandbox {
-    let stack = match address {
-        Some(address) => STACK.replace("ADDRESS", &address.to_string()),
-        None => LOCAL.to_owned(),
+    let (stack, deadline) = match address {
+        Some(address) => (STACK.replace("ADDRESS", &address.to_string()), ""),
+        // A store that is there has taken everything when the agent has ended.
+        None => (LOCAL.to_owned(), "deadline = '1m'\n"),
     };
-    let sandbox = Sandbox::with_stack(&format!("{stack}{INPUTS}"));
+    let sandbox = Sandbox::with_stack(&format!("{stack}{INPUTS}{deadline}"));
     fs::create_dir(sandbox.path("pipes")).unwrap();
     fs::create_dir(sandbox.path("files")).unwrap();
     sandbox

@@ -7,7 +7,8 @@
 # Leaves FOLDER/steplog_VERSION-REVISION_ARCHITECTURE.deb; the version is the binary's own. Built on the oldest
 # Debian that it is for, the package asks for that one's C library. Needs dpkg-dev.
 #
-# A script and not cargo-deb: all it takes is laying out files, and cargo-deb is a longer build than steplog's own.
+# A script and not cargo-deb: that lays out files that are there already, so completions, manual pages and changelogs,
+# most of what is here, would need a script before it all the same; and it would be one more program to build.
 set -euo pipefail
 umask 022
 

@@ -32,7 +32,7 @@
 //! **Reload** (SIGHUP, `steplog agent --reload`): the stack file is read again. Inputs that are the same are not
 //! touched, others end or open. New streams and new deliveries use the new settings.
 //!
-//! **Stop** (TERM, INT): what is there is read, writers end, and the courier has `[ship] deadline` to deliver;
+//! **Stop** (TERM, INT): what is there is read, writers end, and the courier has `[agent] deadline` to deliver;
 //! a second signal ends that wait. What is left stays in the spools for whoever comes next.
 //!
 //! | what dies | what follows |
@@ -298,7 +298,7 @@ impl Agent {
             }
             let events = self.intake.turn(until)?;
             if self.handle(events) {
-                break Some(self.intake.common.stack.ship.deadline);
+                break Some(self.intake.common.stack.agent.deadline);
             }
             let now = Instant::now();
             for slot in &mut self.clients {
@@ -441,6 +441,7 @@ impl Agent {
 
     /// Reads what is there, ends all writers, and has everything delivered: within `deadline`, if there is one.
     fn stop(mut self, deadline: Option<Duration>) -> Outcome {
+        let until = deadline.map(|deadline| Instant::now() + deadline);
         self.inputs.service.stopping();
         self.answer_web();
         if let Some(telemetry) = &self.telemetry {
@@ -464,15 +465,18 @@ impl Agent {
         drop((control, inputs));
         intake.finisher.wait();
         let drained = courier.drained();
-        let until = deadline.map(|deadline| Instant::now() + deadline);
+        let left = |why: &str| log.info(&format!("{why}; the rest stays in the spools"));
         let outcome = loop {
             select! {
                 recv(drained) -> _ => break Outcome::Delivered,
                 default(Duration::from_millis(50)) => {}
             }
-            let told = signals.take().any(|signal| signal != Signal::HUP);
-            if told || until.is_some_and(|until| Instant::now() >= until) {
-                log.info("not everything is delivered; the rest stays in the spools");
+            if signals.take().any(|signal| signal != Signal::HUP) {
+                left("told to end at once");
+                break Outcome::Left;
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                left("not everything is delivered within [agent] deadline");
                 break Outcome::Left;
             }
         };

@@ -25,6 +25,9 @@ pub struct Settings {
     pub scan_interval: Duration,
     /// Between looks for runs that are older than their store keeps them.
     pub gc_interval: Duration,
+    /// How long it goes on delivering when it is told to end. What is left stays in the spools, and FIFOs are not
+    /// read meanwhile: short, unless the folder of the spools goes too.
+    pub deadline: Duration,
     /// Where it says how it is doing.
     pub http: Option<Endpoint>,
     /// How its own lines look.
@@ -39,6 +42,7 @@ impl Default for Settings {
             max_inputs: 10_000,
             scan_interval: Duration::from_secs(5),
             gc_interval: Duration::from_hours(6),
+            deadline: Duration::from_secs(5),
             http: None,
             log_format: LogFormat::default(),
         }

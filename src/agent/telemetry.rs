@@ -12,9 +12,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use crossbeam_channel::bounded;
 use opentelemetry::metrics::{AsyncInstrument, MeterProvider as _};
 use opentelemetry::trace::{
     Span as _, SpanKind, Status as SpanStatus, Tracer as _, TracerProvider as _,
@@ -132,9 +134,15 @@ impl Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        // What cannot be sent in time is lost: it is not the agent's work that is.
-        drop(self.tracers.shutdown_with_timeout(LAST));
-        drop(self.meters.shutdown_with_timeout(LAST));
+        // What cannot be sent in time is lost: it is not the agent's work that is. Not on this thread: those of the
+        // SDK that send metrics wait for 5 s, whatever they are told.
+        let (over, ended) = bounded(2);
+        let (tracers, meters, also) = (self.tracers.clone(), self.meters.clone(), over.clone());
+        let builder = || thread::Builder::new().name("telemetry-end".to_owned());
+        drop(builder().spawn(move || over.send(tracers.shutdown_with_timeout(LAST).is_ok())));
+        drop(builder().spawn(move || also.send(meters.shutdown_with_timeout(LAST).is_ok())));
+        let until = Instant::now() + LAST;
+        while ended.recv_deadline(until).is_ok() {}
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -27,7 +27,7 @@ pub(super) const FAILED: u8 = 1;
 ///
 /// Reads what `[[inputs]]` of the stack file name and what `steplog attach` adds, and delivers all spools
 /// of its folder, also those of steps that are wrapped with `steplog run --via agent`. TERM and INT: what
-/// is there is read, and delivered within `[ship] deadline`. HUP: the stack file is read again.
+/// is there is read, and delivered within `[agent] deadline`. HUP: the stack file is read again.
 ///
 /// Exit codes: 0 everything is delivered; 1 something is left in a spool, or it could not start; 2 usage, or
 /// the stack file is wrong.

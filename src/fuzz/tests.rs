@@ -94,6 +94,42 @@ fn stack_file() {
     fuzz("stack_file");
 }
 
+/// The packages of a lock file: name, version, and what each depends on.
+fn locked(path: &str) -> Vec<(String, String, String)> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let package = |entry: &str| {
+        let of = |key: &str| {
+            let line = entry.lines().find_map(|line| line.strip_prefix(key));
+            line.unwrap().trim_matches('"').to_owned()
+        };
+        let needs = entry.split("dependencies = [").nth(1).unwrap_or_default();
+        (of("name = "), of("version = "), needs.to_owned())
+    };
+    text.split("[[package]]\n").skip(1).map(package).collect()
+}
+
+/// Nothing builds the fuzzers by the way: without this their lock file is soon too old to be used.
+#[test]
+fn the_fuzzers_are_built_of_what_is_shipped() {
+    const ADVICE: &str = "run `cargo update --workspace` in fuzz/";
+    let (shipped, fuzzed) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"));
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest = fs::read_to_string(manifest).unwrap();
+    let section = manifest.split("\n[dependencies]\n").nth(1).unwrap();
+    let (_, _, needs) = fuzzed.iter().find(|(name, ..)| name == "steplog").unwrap();
+    for line in section.split("\n[").next().unwrap().lines().filter(|line| !line.is_empty()) {
+        let (name, _) = line.split_once(" = ").unwrap();
+        let is_there =
+            needs.contains(&format!("\"{name}\"")) || needs.contains(&format!("\"{name} "));
+        assert!(is_there, "fuzz/Cargo.lock lacks {name}: {ADVICE}");
+    }
+    for (name, version, _) in &fuzzed {
+        let is_theirs = ["arbitrary", "libfuzzer-sys", "steplog-fuzz"].contains(&name.as_str());
+        let is_shipped = shipped.iter().any(|(other, its, _)| other == name && its == version);
+        assert!(is_theirs || is_shipped, "{name} {version} is not in Cargo.lock: {ADVICE}");
+    }
+}
+
 /// A target without a test would never run here.
 #[test]
 fn every_target_has_a_test_and_a_program() {

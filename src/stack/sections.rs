@@ -236,6 +236,7 @@ fn agent(mut reader: Reader<'_, '_, '_>, settings: &mut agent::Settings) {
     reader.count("max_inputs", 1..=1_000_000, &mut settings.max_inputs);
     reader.duration("scan_interval", 100 * MILLISECOND..=HOUR, &mut settings.scan_interval);
     reader.duration("gc_interval", 1000 * MILLISECOND..=30 * DAY, &mut settings.gc_interval);
+    reader.duration("deadline", Duration::ZERO..=DAY, &mut settings.deadline);
     settings.http = HTTP.read(&mut reader, "127.0.0.1:9464", None);
     let formats = agent::LogFormat::ALL;
     reader.choice("log_format", &formats, &mut settings.log_format);

@@ -1,6 +1,8 @@
 //! Deliveries of many spools: whose turn it is, stores that are down, and what goes when it is old.
 
 use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use super::{QUICK, Running, arrives, fifo, open_fifo, write_all};
 use crate::support::sandbox::{LOCAL, Sandbox};
@@ -50,9 +52,42 @@ dir = "{sandbox}/spool"
 [agent]
 deliveries = 2
 scan_interval = "100ms"
-[ship]
 deadline = "100ms"
 "#;
+
+#[test]
+fn the_end_is_bounded_where_neither_a_store_nor_a_collector_answers_and_loses_nothing() {
+    // Whoever connects is not answered, ever.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let sandbox = Sandbox::new();
+    let both = "artifact_store = \"here\"\nlog_stores = [\"sent\"]";
+    sandbox.write_stack(&format!(
+        "{}[log_stores.sent]\nflavor = \"http\"\nendpoint = \"http://{address}/\"\n\
+         [agent]\ndeadline = \"200ms\"\n{}",
+        LOCAL.replace("artifact_store = \"here\"", both),
+        fifo("pipe"),
+    ));
+    let agent = Running::start_with(&sandbox, |command| {
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}"));
+    });
+    fs::write(sandbox.path("pipe"), "hello\n").unwrap();
+    agent.has_read("pipe", 6);
+    let asked = Instant::now();
+    let output = agent.stop().expect(1);
+    let took = asked.elapsed();
+    let said = output.errors();
+    assert!(
+        said.contains("not everything is delivered within [agent] deadline; the rest stays"),
+        "{said}"
+    );
+    // One try at a store, `[ship] timeout`, takes 30 s, and so does `[ship] deadline`.
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_eq!(sandbox.spooled().len(), 1);
+    sandbox.write_stack(LOCAL);
+    sandbox.call(["ship", "--all"]).expect(0);
+    assert_eq!(sandbox.raw("pipe"), b"hello\n");
+}
 
 #[test]
 fn a_store_that_is_down_starves_no_other() {

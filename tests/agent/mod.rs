@@ -24,8 +24,8 @@ use crate::support::lines::assert_same;
 use crate::support::sandbox::{LOCAL, Output, Sandbox, collect};
 use crate::support::wait;
 
-/// Quick looks and tries, and small groups of lines.
-const QUICK: &str = "[agent]\nscan_interval = \"100ms\"\n\
+/// Quick looks and tries; to the end it has all the time that a loaded machine may need.
+const QUICK: &str = "[agent]\nscan_interval = \"100ms\"\ndeadline = \"60s\"\n\
                      [ship]\nretry_initial = \"5ms\"\nretry_max = \"50ms\"\n";
 
 /// A sandbox with these inputs.

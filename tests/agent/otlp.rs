@@ -169,7 +169,7 @@ fn a_full_spool_asks_the_client_to_wait_and_takes_nothing() {
     let stack = format!(
         "active = \"s\"\n[stacks.s]\nartifact_store = \"a\"\n[artifact_stores.a]\nflavor = \"local\"\n\
          path = \"{{sandbox}}/file/store\"\n[spool]\ndir = \"{{sandbox}}/spool\"\nmax_bytes = \"256 KiB\"\n\
-         when_full = \"block\"\n[ship]\ndeadline = \"0s\"\n[agent]\nscan_interval = \"100ms\"\n{}",
+         when_full = \"block\"\n[agent]\ndeadline = \"0s\"\nscan_interval = \"100ms\"\n{}",
         input(port, "")
     );
     std::fs::write(sandbox.path("file"), "").unwrap();
