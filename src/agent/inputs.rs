@@ -26,15 +26,15 @@ use super::intake::{Event, Intake, Token};
 use super::log::Log;
 use super::otlp::Batch;
 use super::own::Own;
-use super::position::Positions;
+use super::position::{Positions, Written};
 use super::service::Service;
 use super::source::{self, Connection, EXIT_RECORD, Head, Source};
 use super::status::{InputStatus, StreamStatus};
 use super::stream::Stream;
 use super::{Input, Kind, Metadata, Settings};
-use crate::capture::file::{BadTemplate, Globs, Take, Template, Watch};
+use crate::capture::file::{self, BadTemplate, Globs, Take, Template, Watch};
 use crate::listen::{Peer, bind_unix};
-use crate::record::Exit;
+use crate::record::{Exit, Nanos};
 use crate::redact;
 
 /// See the module.
@@ -68,6 +68,10 @@ pub(super) struct State {
     pub(super) globs: Option<Globs>,
     /// Standard input has been opened.
     pub(super) opened: bool,
+    /// When its files were looked for last.
+    pub(super) looked: Option<Nanos>,
+    /// Files that are known and were renamed while no agent was there have been looked for.
+    pub(super) recovered: bool,
 }
 
 struct Listener {
@@ -129,11 +133,19 @@ impl Inputs {
             over: HashSet::new(),
             globs: None,
             opened: false,
+            looked: self.positions.looks.earlier(&input.name, &input.path),
+            recovered: false,
             input,
         };
         match state.input.kind {
             Kind::File | Kind::Cri => match globs(&state.input, self.settings.max_inputs) {
-                Ok(globs) => state.globs = Some(globs),
+                Ok(mut globs) => {
+                    for Written { path, position, .. } in self.positions.of(&state.input.name) {
+                        let file::Identity { device, inode, .. } = position.file;
+                        globs.remember(device, inode, path.into());
+                    }
+                    state.globs = Some(globs);
+                }
                 Err(error) => state.error = Some(error.to_string()),
             },
             Kind::Socket => match bind_unix(Path::new(&state.input.path), state.input.mode) {
@@ -181,6 +193,7 @@ impl Inputs {
     /// Looks for what has come and what has ended.
     pub(super) fn scan(&mut self, intake: &mut Intake, told: &mut Vec<Event>) {
         let (mut folders, mut names) = (BTreeSet::new(), BTreeSet::new());
+        let (begun, mut looked) = (Nanos::now(), Vec::new());
         let open = by_input(intake);
         for name in self.names() {
             let Some(mut state) = self.all.remove(&name) else { continue };
@@ -207,7 +220,14 @@ impl Inputs {
                 }
                 Kind::Socket | Kind::Otlp => {}
             }
+            if matches!(state.input.kind, Kind::File | Kind::Cri | Kind::Steps) {
+                state.looked = Some(begun);
+                looked.push((name.clone(), state.input.path.clone()));
+            }
             self.all.insert(name, state);
+        }
+        if let Err(error) = self.positions.looks.keep(looked, begun) {
+            self.log.limited(&format!("when files were looked for last cannot be kept: {error}"));
         }
         for (watch, folders) in [(&mut self.watch, folders), (&mut self.names, names)] {
             if let Some(watch) = watch {

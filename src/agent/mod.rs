@@ -60,6 +60,7 @@ mod inputs;
 mod intake;
 mod log;
 mod log_format;
+mod looks;
 mod metrics;
 mod otlp;
 mod own;

@@ -3,8 +3,9 @@
 //! The second half of [`Inputs`], apart for its size: a look at standard input, a FIFO, a folder of
 //! steps, the files of a template.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs::{self, FileType};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
@@ -13,11 +14,13 @@ use std::time::Instant;
 use super::identity::{Known, filled};
 use super::inputs::{Inputs, State};
 use super::intake::{Event, Intake, all_was_read};
-use super::position::Last;
+use super::position::{Last, Written};
 use super::source::{EXIT_RECORD, Followed, Source, exit_record, open_fifo, open_stdin, read_exit};
 use super::stream::Stream;
 use super::{Kind, Metadata};
-use crate::capture::file::{self, Follower, Format, Ledger, Start, Take};
+use crate::capture::file::{
+    self, Captures, Follower, Format, Globs, Start, Take, base_of, rotated_bases,
+};
 use crate::record::IoStream;
 
 impl Inputs {
@@ -131,6 +134,14 @@ impl Inputs {
             if !is_step(name) || !(kind.is_fifo() || kind.is_file()) || state.over.contains(path) {
                 continue;
             }
+            // Read with the file that it was.
+            let base = base_of(name.as_ref()).map(|base| path.with_file_name(base));
+            let is_file = |base: &PathBuf| {
+                open.contains_key(base) || there.get(base).is_some_and(FileType::is_file)
+            };
+            if kind.is_file() && base.as_ref().is_some_and(is_file) {
+                continue;
+            }
             let path = path.clone();
             if !open.contains_key(&path) {
                 if intake.len() >= self.settings.max_inputs {
@@ -177,8 +188,10 @@ impl Inputs {
         intake: &mut Intake,
         told: &mut Vec<Event>,
     ) -> BTreeSet<PathBuf> {
+        let recovered = std::mem::replace(&mut state.recovered, true);
         let Some(globs) = &mut state.globs else { return BTreeSet::new() };
         let mut scan = globs.scan();
+        let renamed = if recovered { Vec::new() } else { self.renamed(&state.input.name, globs) };
         scan.files.retain(|found| !self.own.is(found));
         let root = globs.root().map(Path::to_owned);
         for (path, why) in &scan.refused {
@@ -199,6 +212,11 @@ impl Inputs {
             let exit = all_was_read("the file was removed");
             intake.end(index, exit, Take::Everything, told);
         }
+        for (path, captures) in renamed {
+            if !there.contains(&path) {
+                self.follow_found(state, &path, captures, root.as_deref(), intake);
+            }
+        }
         for found in scan.files {
             if let Some(index) = intake.file(&found.path) {
                 // Hints may have been lost.
@@ -212,13 +230,45 @@ impl Inputs {
                 self.too_many(state);
                 break;
             }
-            let own = Metadata::from(found.captures);
-            let env_file = state.input.env_file.as_ref().map(|path| filled(path, &own));
-            let what = found.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            let known = self.known(&state.input, own, env_file.as_deref().map(Path::new), what);
-            self.follow(state, &found.path, known, root.as_deref(), intake);
+            self.follow_found(state, &found.path, found.captures, root.as_deref(), intake);
         }
         scan.folders
+    }
+
+    /// Paths that were followed by an earlier agent and have rotated files, whose rest may not have been read: also
+    /// if they name nothing now.
+    fn renamed(&self, input: &str, globs: &Globs) -> Vec<(PathBuf, Captures)> {
+        let mut bases: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
+        let mut found = Vec::new();
+        for Written { path, .. } in self.positions.of(input) {
+            let path = PathBuf::from(path);
+            if let (Some(folder), Some(name)) = (path.parent(), path.file_name())
+                && let Some(captures) = globs.captures(&path)
+            {
+                let bases = bases.entry(folder.to_owned());
+                // A folder that is gone has no files.
+                let bases = bases.or_insert_with(|| rotated_bases(folder).unwrap_or_default());
+                if bases.contains(name) {
+                    found.push((path, captures));
+                }
+            }
+        }
+        found
+    }
+
+    fn follow_found(
+        &mut self,
+        state: &mut State,
+        path: &Path,
+        captures: Captures,
+        root: Option<&Path>,
+        intake: &mut Intake,
+    ) {
+        let own = Metadata::from(captures);
+        let env_file = state.input.env_file.as_ref().map(|path| filled(path, &own));
+        let what = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let known = self.known(&state.input, own, env_file.as_deref().map(Path::new), what);
+        self.follow(state, path, known, root, intake);
     }
 
     /// Follows a file, from where it was left.
@@ -235,7 +285,8 @@ impl Inputs {
                 Kind::Cri => Format::CRI,
                 _ => Format::Plain(IoStream::Stdout),
             },
-            start: Start::Beginning,
+            // Of a file that is new since the last look, so is what was rotated meanwhile.
+            start: state.looked.map_or(Start::Beginning, Start::Since),
             root: root.map(Path::to_owned),
             ..file::Settings::default()
         };
@@ -265,13 +316,9 @@ impl Inputs {
             missing: false,
             before: last.as_ref().map(|last| last.writer),
         };
-        let continues = followed.before;
         let source = Source::File(Box::new(followed));
-        let ledger = last.map_or_else(Ledger::default, |last| {
-            Ledger::resume(&last.written.position, last.following)
-        });
         let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
-        stream.comes_from(path, &ledger, continues);
+        stream.comes_from(path, last);
         Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
     }
 }

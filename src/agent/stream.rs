@@ -54,6 +54,8 @@ pub(super) struct Stream {
     waiting: Option<Waiting>,
     /// The writer before, of the same file or of what was quiet for too long.
     continues: Option<WriterId>,
+    /// Bytes that were lost before there was a writer.
+    lost: Option<u64>,
     /// Where in a file the bytes come from.
     from: Option<Box<From>>,
     /// What went wrong last, and has not been said.
@@ -79,7 +81,7 @@ struct Waiting {
 struct From {
     path: String,
     ledger: Ledger,
-    /// The last position that was given to the spool, and what came after it.
+    /// The last position that was given to a spool, and what came after it.
     last: Option<(Written, u64)>,
 }
 
@@ -103,6 +105,7 @@ impl Stream {
             started: now,
             waiting: None,
             continues: None,
+            lost: None,
             from: None,
             trouble: None,
             fault_told: false,
@@ -111,10 +114,14 @@ impl Stream {
     }
 
     /// Says that bytes are those of a file, and how much of it another writer has already.
-    pub(super) fn comes_from(&mut self, path: &Path, ledger: &Ledger, continues: Option<WriterId>) {
-        self.continues = continues;
+    pub(super) fn comes_from(&mut self, path: &Path, last: Option<Last>) {
+        self.continues = last.as_ref().map(|last| last.writer);
         let path = path.to_string_lossy().into_owned();
-        self.from = Some(Box::new(From { path, ledger: *ledger, last: None }));
+        let ledger = last.as_ref().map_or_else(Ledger::default, |last| {
+            Ledger::resume(&last.written.position, last.following)
+        });
+        let last = last.map(|last| (last.written, last.following));
+        self.from = Some(Box::new(From { path, ledger, last }));
     }
 
     /// Who writes has these secrets, which it may print. Nobody else's lines are touched by that.
@@ -323,7 +330,10 @@ impl Stream {
             stack: Some(stack.name.clone()),
             stack_file: stack.file.clone(),
         };
-        let writer = SpoolWriter::create(&stack.spool, &meta)?;
+        let mut writer = SpoolWriter::create(&stack.spool, &meta)?;
+        if let Some(bytes) = self.lost.take() {
+            writer.lost(bytes);
+        }
         Ok(Open { writer, identity })
     }
 
@@ -416,8 +426,9 @@ impl Stream {
     ) {
         self.flush(common, scratch, now);
         let missing = self.from.as_mut().map_or(gap.bytes, |from| from.ledger.gap(gap));
-        if let Some(Open { writer, .. }) = &mut self.open {
-            writer.lost(missing);
+        match &mut self.open {
+            Some(Open { writer, .. }) => writer.lost(missing),
+            None => *self.lost.get_or_insert_default() += missing,
         }
     }
 
@@ -437,7 +448,7 @@ impl Stream {
     /// Where its file was left.
     pub(super) fn place(&self) -> Option<Last> {
         let (written, following) = self.from.as_ref()?.last.clone()?;
-        let writer = self.open.as_ref().map_or_else(WriterId::new, |open| open.identity.id);
+        let writer = self.open.as_ref().map(|open| open.identity.id).or(self.continues)?;
         Some(Last { written, following, writer })
     }
 

@@ -83,6 +83,7 @@ pub use buffer::Buffer;
 pub use follower::Follower;
 pub use globs::{Found, Globs, Refused, Scan};
 pub use position::{Identity, Ledger, Place, Position, Print};
+pub use rotation::{base_of, rotated_bases};
 pub use template::{BadTemplate, BadValue, Captures, Template};
 pub use watch::Watch;
 
@@ -134,6 +135,8 @@ impl Format {
 pub enum Start {
     /// With the oldest rotated file that is there.
     Oldest,
+    /// With the oldest rotated file that was written to since then, which is when all there was had been found.
+    Since(Nanos),
     /// With the first byte of the file that the path names.
     Beginning,
     /// With what is written from now on.
@@ -221,6 +224,8 @@ pub enum Loss {
     Vanished,
     /// A compressed file is damaged.
     Damaged,
+    /// A rotated file may not be opened.
+    Denied,
 }
 
 impl Loss {
@@ -232,6 +237,7 @@ impl Loss {
                 "the file is gone or truncated, and no rotated one has what was in it"
             }
             Self::Damaged => "the compressed file is damaged",
+            Self::Denied => "a rotated file may not be read: give the agent the right to, also for files to come",
         }
     }
 }
