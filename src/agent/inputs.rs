@@ -260,8 +260,8 @@ impl Inputs {
             let name = listener.input.clone();
             let Some(mut state) = self.all.remove(&name) else { return };
             let connected = streams(intake, &name).len();
-            if intake.len() >= self.settings.max_inputs {
-                self.too_many(&mut state);
+            if !self.has_room(&state.input, intake) {
+                self.too_many(&mut state, intake);
             } else if connected >= state.input.max_connections {
                 let why = format!("{connected} are connected already (max_connections)");
                 self.failed(&mut state, &why);
@@ -327,10 +327,9 @@ impl Inputs {
     /// Records have come: puts them into their streams' spools.
     pub(super) fn bring(&mut self, input: &str, batches: &[Batch], intake: &mut Intake) -> Verdict {
         let Some(state) = self.all.get(input) else { return Verdict::Ending };
-        let most = self.settings.max_inputs;
         for batch in batches {
             let index = self.brought.stream(input, &batch.metadata, intake).or_else(|| {
-                if intake.len() >= most {
+                if !self.has_room(&state.input, intake) {
                     return None;
                 }
                 let own = batch.metadata.clone();
@@ -432,9 +431,42 @@ impl Inputs {
         }
     }
 
-    pub(super) fn too_many(&self, state: &mut State) {
-        let most = self.settings.max_inputs;
-        self.failed(state, &format_args!("there are {most} streams already ([agent] max_inputs)"));
+    /// Whether this input may have one more stream. What is kept for the others, while they have less, it may not
+    /// take.
+    pub(super) fn has_room(&self, input: &Input, intake: &Intake) -> bool {
+        let (most, open) = (self.settings.max_inputs, intake.len());
+        if open >= most || intake.len_of(&input.name) < self.kept_for(input) {
+            return open < most;
+        }
+        let others = self.all.values().filter(|other| other.input.name != input.name);
+        let lacking = |other: &State| {
+            self.kept_for(&other.input).saturating_sub(intake.len_of(&other.input.name))
+        };
+        open + others.map(lacking).sum::<usize>() < most
+    }
+
+    /// Streams that an input can always have: a hundredth of all, of all inputs together not more than half.
+    fn kept_for(&self, input: &Input) -> usize {
+        match input.kind {
+            Kind::Fifo | Kind::Stdin => 1,
+            _ => {
+                let most = self.settings.max_inputs;
+                (most / 100).min(most / (2 * (self.all.len() + 1))).max(1)
+            }
+        }
+    }
+
+    pub(super) fn too_many(&self, state: &mut State, intake: &Intake) {
+        let (most, open) = (self.settings.max_inputs, intake.len());
+        let (largest, count) = intake.largest().unwrap_or_default();
+        self.failed(
+            state,
+            &format_args!(
+                "no room for more streams: {open} are open and {} are kept for other inputs ([agent] max_inputs is \
+                 {most}); input {largest} has {count}: narrow its path, or raise max_inputs",
+                most.saturating_sub(open)
+            ),
+        );
     }
 
     pub(super) fn failed(&self, state: &mut State, error: &dyn std::fmt::Display) {

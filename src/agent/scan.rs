@@ -76,8 +76,8 @@ impl Inputs {
     }
 
     fn open_fifo(&mut self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
-        if intake.len() >= self.settings.max_inputs {
-            self.too_many(state);
+        if !self.has_room(&state.input, intake) {
+            self.too_many(state, intake);
             return None;
         }
         let pipe_bytes = intake.common.stack.capture.pipe_bytes;
@@ -144,8 +144,8 @@ impl Inputs {
             }
             let path = path.clone();
             if !open.contains_key(&path) {
-                if intake.len() >= self.settings.max_inputs {
-                    self.too_many(state);
+                if !self.has_room(&state.input, intake) {
+                    self.too_many(state, intake);
                     continue;
                 }
                 let step = step_name(name).to_owned();
@@ -197,10 +197,18 @@ impl Inputs {
         for (path, why) in &scan.refused {
             self.log.limited(&format!("{}: {why}", path.display()));
         }
+        state.error = None;
         if scan.over_limit > 0 {
-            self.too_many(state);
+            self.too_many(state, intake);
         }
         let there: HashSet<&PathBuf> = scan.files.iter().map(|found| &found.path).collect();
+        for index in open {
+            let path = intake.slot(*index).and_then(|slot| slot.path.as_ref());
+            if path.is_some_and(|path| !there.contains(path)) {
+                // It was renamed or deleted, and its time runs.
+                intake.read(*index, told);
+            }
+        }
         let is_gone = |index: &usize| {
             intake.slot(*index).is_some_and(|slot| {
                 let missing = matches!(&slot.source, Source::File(file) if file.missing);
@@ -217,18 +225,20 @@ impl Inputs {
                 self.follow_found(state, &path, captures, root.as_deref(), intake);
             }
         }
+        let mut full = false;
         for found in scan.files {
             if let Some(index) = intake.file(&found.path) {
                 // Hints may have been lost.
                 intake.read(index, told);
                 continue;
             }
-            if state.over.contains(&found.path) {
+            if full || state.over.contains(&found.path) {
                 continue;
             }
-            if intake.len() >= self.settings.max_inputs {
-                self.too_many(state);
-                break;
+            if !self.has_room(&state.input, intake) {
+                self.too_many(state, intake);
+                full = true;
+                continue;
             }
             self.follow_found(state, &found.path, found.captures, root.as_deref(), intake);
         }

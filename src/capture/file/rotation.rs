@@ -237,6 +237,7 @@ mod tests {
         for (base, name, expected) in [
             ("x.log", "x.log", None),
             ("x.log", "x.log.1", count(1)),
+            ("x.log", "x.log.1000", count(1000)),
             ("x.log", "x.log.12.gz", Some((Style::Suffix, Mark::Count(12), true))),
             ("x.log", "x.log.gz", Some((Style::Suffix, Mark::Count(0), true))),
             ("x.log", "x.log-20261125", date(Style::Suffix, "20261125", false)),

@@ -220,3 +220,25 @@ fn is(opened: &mut Opened, file: &Identity) -> io::Result<bool> {
     }
     opened.content.is(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Between opening the path and listing the folder, what was opened may be renamed twice.
+    #[test]
+    fn what_is_newer_than_the_opened_file_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        for (name, text) in [("x.log.3", "one"), ("x.log.2", "two"), ("x.log.1", "three")] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        fs::write(&path, "four").unwrap();
+        let opened = look(&folder.path().join("x.log.2")).unwrap();
+        let found = newer(&path, None, After::None, opened).unwrap();
+        let names: Vec<_> = found.iter().map(|one| one.path.file_name().unwrap()).collect();
+        assert_eq!(names, ["x.log.3"]);
+    }
+}
