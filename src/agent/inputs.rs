@@ -203,7 +203,11 @@ impl Inputs {
                 Kind::Fifo => {
                     let path = PathBuf::from(&state.input.path);
                     names.extend(path.parent().map(Path::to_owned));
-                    self.scan_fifo(&mut state, &path, open.first().copied(), intake, told);
+                    let there = |index: &&usize| {
+                        intake.slot(**index).is_some_and(|slot| slot.path.is_some())
+                    };
+                    let open = open.iter().find(there).copied();
+                    self.scan_fifo(&mut state, &path, open, intake, told);
                 }
                 Kind::Steps => {
                     let is_file = |index: &usize| {

@@ -15,7 +15,9 @@ use super::identity::{Known, filled};
 use super::inputs::{Inputs, State};
 use super::intake::{Event, Intake, all_was_read};
 use super::position::{Last, Written};
-use super::source::{EXIT_RECORD, Followed, Source, exit_record, open_fifo, open_stdin, read_exit};
+use super::source::{
+    EXIT_RECORD, Followed, Source, exit_record, is_at, open_fifo, open_stdin, read_exit,
+};
 use super::stream::Stream;
 use super::{Kind, Metadata};
 use crate::capture::file::{
@@ -48,6 +50,15 @@ impl Inputs {
         told: &mut Vec<Event>,
     ) {
         let exit = read_exit(path);
+        // With a record of its end it is over, whatever became of it.
+        let open = match (open, &exit) {
+            (Some(index), None) if self.has_left(index, path, intake) => {
+                self.release(index, intake);
+                intake.part(index, told);
+                None
+            }
+            _ => open,
+        };
         match (open, exit) {
             (None, None) => {
                 state.over.clear();
@@ -73,6 +84,12 @@ impl Inputs {
             }
             (None | Some(_), _) => {}
         }
+    }
+
+    /// Whether a stream's FIFO is not at its path any more.
+    fn has_left(&self, index: usize, path: &Path, intake: &Intake) -> bool {
+        let source = intake.slot(index).map(|slot| &slot.source);
+        matches!(source, Some(Source::Fifo(fifo)) if !is_at(fifo, path))
     }
 
     fn open_fifo(&mut self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
@@ -129,6 +146,16 @@ impl Inputs {
             .flatten()
             .filter_map(|entry| Some((entry.path(), entry.file_type().ok()?)))
             .collect();
+        let left = open.iter().map(|(path, index)| (path.clone(), *index));
+        let left = left.filter(|(path, index)| self.has_left(*index, path, intake));
+        for (path, index) in left.collect::<Vec<_>>() {
+            self.release(index, intake);
+            open.remove(&path);
+            match read_exit(&path) {
+                Some(exit) => drop(intake.end(index, exit, Take::Everything, told)),
+                None => intake.part(index, told),
+            }
+        }
         for (path, kind) in &there {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if !is_step(name) || !(kind.is_fifo() || kind.is_file()) || state.over.contains(path) {

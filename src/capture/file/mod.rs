@@ -24,8 +24,10 @@
 //! | what | found out by | then |
 //! |---|---|---|
 //! | grows | size or modification time | read on |
-//! | renamed, a new one in its place | the path has another inode | read to its end; [`Settings::linger`] later to its end again, for who still has it open; then the files rotated since, oldest first; then the new one |
+//! | renamed, a new one in its place | the path has another inode | read to its end; [`Settings::linger`] later, or once the new one is rotated too, to its end again, for who still has it open; then the files rotated since, oldest first; then the new one |
 //! | renamed several times between two looks | the file's own place among its siblings | the siblings after it are read in order |
+//! | made and renamed between two looks | nothing is known of the path, and siblings were written to since the last look | they are read in order: [`Start::Since`] |
+//! | renamed, and the next one may not be opened | its permissions | a gap of its size |
 //! | copied and truncated | it is shorter, or the last bytes read are not there any more | the copy is found by what is in it and read on to its end, then the file from 0. Without a copy: a gap of what was known to be unread |
 //! | truncated, and its writer goes on at its old offset | the same | the hole at the beginning is skipped and counted |
 //! | rewritten in place, to any size | the same | from 0 |
