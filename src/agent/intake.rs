@@ -24,7 +24,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use super::finisher::Finisher;
 use super::log::Log;
 use super::otlp::Batch;
-use super::source::{Followed, Source, without_writer};
+use super::source::{Followed, Source};
 use super::stream::{Common, Stream};
 use crate::capture::file::{Buffer, Take};
 use crate::record::Exit;
@@ -324,23 +324,6 @@ impl Intake {
             std::thread::sleep(PACE.saturating_sub(self.paced.elapsed()));
             self.paced = Instant::now();
         }
-    }
-
-    /// A FIFO is not at its path any more: its stream ends when those have gone who still write to it.
-    pub(super) fn part(&mut self, index: usize, told: &mut Vec<Event>) {
-        let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) else { return };
-        slot.path = None;
-        if let Source::Fifo(fifo) = &slot.source {
-            match without_writer(fifo) {
-                Ok(fifo) => {
-                    self.set_watched(index, &mut slot, false);
-                    slot.source = Source::Fifo(fifo);
-                }
-                Err(error) => self.log.warn(&format!("{}: {error}", slot.stream.label)),
-            }
-        }
-        self.settle(index, slot, Instant::now());
-        self.read(index, told);
     }
 
     /// There may be something to read.

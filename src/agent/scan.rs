@@ -77,7 +77,7 @@ impl Inputs {
                     self.scan_fifo(state, path, Some(index), intake, told);
                 }
             }
-            (Some(index), Some(exit)) => {
+            (Some(index), Some(exit)) if intake.drain(index) => {
                 self.release(index, intake);
                 intake.end(index, exit, Take::Everything, told);
                 state.over.insert(path.to_owned());
@@ -197,6 +197,7 @@ impl Inputs {
             if let Some(index) = open.get(&path)
                 && there.contains_key(&exit_record(&path))
                 && let Some(exit) = read_exit(&path)
+                && intake.drain(*index)
             {
                 self.release(*index, intake);
                 if let Some(place) = intake.end(*index, exit, Take::Everything, told) {

@@ -188,6 +188,33 @@ fn a_program_rotates_its_log_more_often_than_the_agent_looks() {
 }
 
 #[test]
+fn a_rotated_file_in_a_folder_of_steps_is_no_step() {
+    let sandbox = sandbox(
+        "[[inputs]]\nname = \"steps\"\nkind = \"steps\"\npath = \"{sandbox}/steps\"\n\
+         metadata = { pipeline_run_id = \"r\" }\n",
+    );
+    fs::create_dir(sandbox.path("steps")).unwrap();
+    let path = sandbox.path("steps/train.log");
+    let agent = Running::start(&sandbox);
+    let mut expected = String::new();
+    for text in ["one\n", "two\n", "three\n"] {
+        fs::write(&path, text).unwrap();
+        expected.push_str(text);
+        arrives(&sandbox, "r", expected.as_bytes());
+        if path.with_extension("log.1").exists() {
+            fs::rename(path.with_extension("log.1"), path.with_extension("log.2")).unwrap();
+        }
+        fs::rename(&path, path.with_extension("log.1")).unwrap();
+    }
+    fs::write(sandbox.path("steps/train.log.exit.json"), "{\"code\": 0}").unwrap();
+    fs::write(&path, "four\n").unwrap();
+    expected.push_str("four\n");
+    arrives(&sandbox, "r", expected.as_bytes());
+    agent.stop().expect(0);
+    assert_eq!(sandbox.raw("r"), expected.as_bytes());
+}
+
+#[test]
 fn a_file_is_not_read_again_when_it_is_detached_twice() {
     let sandbox = sandbox("");
     fs::write(sandbox.path("x.log"), "one\n").unwrap();

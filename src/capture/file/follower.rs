@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memchr::memrchr;
 use nix::errno::Errno;
@@ -104,6 +104,11 @@ impl Follower {
     /// The path that is followed.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Nobody writes any more: no renamed file is waited for.
+    pub fn hurry(&mut self) {
+        self.settings.linger = Duration::ZERO;
     }
 
     /// What has happened so far.
