@@ -429,7 +429,7 @@ impl Inputs {
             Ok(text) => Some(variables(&String::from_utf8_lossy(&text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                self.log.limited(&format!("{} is not used: {error}", path.display()));
+                self.log.limited(&format!("{} is not used: {error}", file::shown(path)));
                 None
             }
         }

@@ -21,7 +21,7 @@ use super::source::{
 use super::stream::Stream;
 use super::{Kind, Metadata};
 use crate::capture::file::{
-    self, Captures, Follower, Format, Globs, Start, Take, base_of, rotated_bases,
+    self, Captures, Follower, Format, Globs, Start, Take, base_of, rotated_bases, shown,
 };
 use crate::record::IoStream;
 
@@ -105,7 +105,7 @@ impl Inputs {
                 Some(descriptor)
             }
             Err(error) => {
-                self.failed(state, &format_args!("{}: {error}", path.display()));
+                self.failed(state, &format_args!("{}: {error}", shown(path)));
                 None
             }
         }
@@ -118,7 +118,7 @@ impl Inputs {
         descriptor: OwnedFd,
         intake: &mut Intake,
     ) -> usize {
-        let label = path.display().to_string();
+        let label = shown(path);
         let source = Source::Fifo(descriptor);
         Self::open(state, label, known, source, Some(path.to_owned()), intake)
     }
@@ -178,7 +178,7 @@ impl Inputs {
                 let step = step_name(name).to_owned();
                 let own = Metadata { step_id: Some(step.clone()), ..Metadata::default() };
                 if let Err(why) = own.check() {
-                    self.log.limited(&format!("{}: {why}", path.display()));
+                    self.log.limited(&format!("{}: {why}", shown(&path)));
                     state.over.insert(path);
                     continue;
                 }
@@ -186,7 +186,7 @@ impl Inputs {
                 let known = self.known(&state.input, own, Some(&env_file), &step);
                 let index = if kind.is_fifo() {
                     let Some(descriptor) = self.open_fifo(state, &path, intake) else { continue };
-                    let label = path.display().to_string();
+                    let label = shown(&path);
                     let source = Source::Fifo(descriptor);
                     Some(Self::open(state, label, known, source, Some(path.clone()), intake))
                 } else {
@@ -223,7 +223,7 @@ impl Inputs {
         scan.files.retain(|found| !self.own.is(found));
         let root = globs.root().map(Path::to_owned);
         for (path, why) in &scan.refused {
-            self.log.limited(&format!("{}: {why}", path.display()));
+            self.log.limited(&format!("{}: {why}", shown(path)));
         }
         state.error = None;
         if scan.over_limit > 0 {
@@ -345,8 +345,8 @@ impl Inputs {
                 return None;
             }
         };
-        let label = path.display().to_string();
-        known.attributes.insert("log.file.path".to_owned(), label.clone());
+        let label = shown(path);
+        known.attributes.insert("log.file.path".to_owned(), path.display().to_string());
         let followed = Followed {
             follower,
             generation: 0,

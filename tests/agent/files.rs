@@ -215,6 +215,28 @@ fn a_rotated_file_in_a_folder_of_steps_is_no_step() {
 }
 
 #[test]
+fn a_step_that_has_ended_is_read_to_its_end_though_the_spool_is_full() {
+    let sandbox = sandbox(
+        "[[inputs]]\nname = \"steps\"\nkind = \"steps\"\npath = \"{sandbox}/steps\"\n\
+         metadata = { pipeline_run_id = \"r\" }\n",
+    );
+    let stack = fs::read_to_string(sandbox.path("config/steplog/stack.toml")).unwrap();
+    let small = "max_bytes = \"1 MiB\"\nwhen_full = \"block\"\n[agent]\n";
+    sandbox.write_stack(&stack.replace("[agent]\n", small));
+    fs::create_dir(sandbox.path("steps")).unwrap();
+    let expected: String =
+        (0..80_000).map(|number| lines::numbered_line(number) + "\n").collect();
+    fs::write(sandbox.path("steps/train.log"), &expected).unwrap();
+    fs::write(sandbox.path("steps/train.log.exit.json"), "{\"code\": 3}").unwrap();
+    let agent = Running::start(&sandbox);
+    arrives(&sandbox, "r", expected.as_bytes());
+    wait::until_true("the end of the step", || {
+        sandbox.call(["ls", "r"]).expect(0).text().contains("failed (3)")
+    });
+    agent.stop().expect(0);
+}
+
+#[test]
 fn a_file_is_not_read_again_when_it_is_detached_twice() {
     let sandbox = sandbox("");
     fs::write(sandbox.path("x.log"), "one\n").unwrap();

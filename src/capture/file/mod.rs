@@ -78,7 +78,7 @@ mod model;
 mod tests;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use buffer::Buffer;
@@ -279,11 +279,24 @@ pub struct Counts {
     pub lost: u64,
 }
 
+/// A path in a message: whoever names a file may put control characters in it, and lines of their own.
+pub fn shown(path: &Path) -> String {
+    let mut shown = String::new();
+    for char in path.display().to_string().chars() {
+        if char.is_control() {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}
+
 /// Why a file could not be followed now. The next read tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// It cannot be opened.
-    #[error("failed to open {}", path.display())]
+    #[error("failed to open {}", shown(path))]
     Open {
         /// The file.
         path: PathBuf,
@@ -291,7 +304,7 @@ pub enum FollowError {
         source: io::Error,
     },
     /// It cannot be read or looked at.
-    #[error("failed to read {}", path.display())]
+    #[error("failed to read {}", shown(path))]
     Read {
         /// The file.
         path: PathBuf,

@@ -673,6 +673,11 @@ fn a_position_is_one_short_line_of_json() {
 }
 
 #[test]
+fn a_name_makes_no_lines_of_its_own_in_a_message() {
+    assert_eq!(shown(Path::new("/a/b\n\u{1b}[0m ä.log")), "/a/b\\n\\u{1b}[0m ä.log");
+}
+
+#[test]
 fn only_regular_files_below_the_root_are_read() {
     let mut story = story();
     let outside = tempfile::NamedTempFile::new().unwrap();
