@@ -146,6 +146,12 @@ impl Inputs {
             .flatten()
             .filter_map(|entry| Some((entry.path(), entry.file_type().ok()?)))
             .collect();
+        for index in open.values() {
+            if matches!(intake.slot(*index).map(|slot| &slot.source), Some(Source::File(_))) {
+                // Hints may have been lost, and the time of a renamed one runs.
+                intake.read(*index, told);
+            }
+        }
         let left = open.iter().map(|(path, index)| (path.clone(), *index));
         let left = left.filter(|(path, index)| self.has_left(*index, path, intake));
         for (path, index) in left.collect::<Vec<_>>() {
@@ -240,7 +246,8 @@ impl Inputs {
         let is_gone = |index: &usize| {
             intake.slot(*index).is_some_and(|slot| {
                 let missing = matches!(&slot.source, Source::File(file) if file.missing);
-                missing && slot.path.as_ref().is_some_and(|path| !there.contains(path))
+                let is_read = missing && slot.stream.is_ready();
+                is_read && slot.path.as_ref().is_some_and(|path| !there.contains(path))
             })
         };
         let gone: Vec<usize> = open.iter().copied().filter(is_gone).collect();
