@@ -162,6 +162,15 @@ impl Inputs {
                 None => intake.part(index, told),
             }
         }
+        // A file was removed when its step had ended.
+        for (path, index) in open.iter().filter(|(path, _)| !there.contains_key(*path)) {
+            if there.contains_key(&exit_record(path))
+                && let Some(exit) = read_exit(path)
+                && intake.drain(*index)
+            {
+                intake.end(*index, exit, Take::Everything, told);
+            }
+        }
         for (path, kind) in &there {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if !is_step(name) || !(kind.is_fifo() || kind.is_file()) || state.over.contains(path) {

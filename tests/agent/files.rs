@@ -210,8 +210,17 @@ fn a_rotated_file_in_a_folder_of_steps_is_no_step() {
     fs::write(&path, "four\n").unwrap();
     expected.push_str("four\n");
     arrives(&sandbox, "r", expected.as_bytes());
+    // Removed before it was looked at again.
+    let other = sandbox.path("steps/test.log");
+    fs::write(&other, "a line\n").unwrap();
+    agent.has_read("steps", expected.len() as u64 + 7);
+    fs::remove_file(&other).unwrap();
+    fs::write(sandbox.path("steps/test.log.exit.json"), "{\"code\": 3}").unwrap();
+    wait::until_true("the end of the step", || {
+        sandbox.call(["ls", "r"]).expect(0).text().contains("failed (3)")
+    });
     agent.stop().expect(0);
-    assert_eq!(sandbox.raw("r"), expected.as_bytes());
+    assert_eq!(sandbox.raw("r/train"), expected.as_bytes());
 }
 
 #[test]
