@@ -65,6 +65,7 @@ mod metrics;
 mod otlp;
 mod own;
 mod position;
+mod room;
 mod scan;
 mod service;
 mod source;
