@@ -78,7 +78,7 @@ impl Agent {
         }
     }
 
-    fn attach(&mut self, input: Input) -> Result<String, String> {
+    fn attach(&mut self, mut input: Input) -> Result<String, String> {
         if self.inputs.get(&input.name).is_some() {
             return Err(format!("there is an input {:?} already", input.name));
         }
@@ -90,16 +90,21 @@ impl Agent {
             return Err(format!("{:?} is not a name", input.name));
         }
         input.metadata.check()?;
+        if let Some(process) = input.process {
+            // Once it has ended nobody could say it.
+            input.metadata = self.inputs.whose(&input, process, &self.intake.common);
+        }
         let name = input.name.clone();
         let folder = self.root().join(ATTACHED);
         let file = folder.join(format!("{name}.json"));
         let json = serde_json::to_vec(&input).map_err(|error| error.to_string())?;
-        self.inputs.add(input, true, &self.intake);
+        self.inputs.add(input, true, &mut self.intake);
         self.scan();
         let status = self.inputs.status(&self.intake, |_, _| (0, 0.0));
         let wrong = status.into_iter().find(|it| it.name == name).and_then(|it| it.error);
         if let Some(wrong) = wrong {
             self.inputs.remove(&name, "it could not be opened", &mut self.intake);
+            self.inputs.let_go();
             return Err(wrong);
         }
         // So that it is attached again after a restart.
@@ -121,11 +126,26 @@ impl Agent {
             return Err(format!("there is no input {name:?}; {help}"));
         };
         self.inputs.remove(name, "detached", &mut self.intake);
+        self.inputs.let_go();
         if attached {
-            drop(fs::remove_file(self.root().join(ATTACHED).join(format!("{name}.json"))));
+            self.forget(name);
             return Ok(format!("{name} is detached"));
         }
         Ok(format!("{name} is detached; the stack file names it, so a reload brings it back"))
+    }
+
+    /// The next agent does not attach it again.
+    fn forget(&self, name: &str) {
+        drop(fs::remove_file(self.root().join(ATTACHED).join(format!("{name}.json"))));
+    }
+
+    /// Inputs end with the processes that they are of.
+    pub(super) fn forget_processes(&mut self) {
+        for name in self.inputs.end_with_processes(&mut self.intake) {
+            self.inputs.let_go();
+            self.forget(&name);
+            self.log.info(&format!("{name} is detached: its process has ended"));
+        }
     }
 
     pub(super) fn reload(&mut self) -> Result<String, String> {
@@ -173,7 +193,7 @@ impl Agent {
         }
         for input in &stack.inputs {
             if self.inputs.get(&input.name).is_none() {
-                self.inputs.add(input.clone(), false, &self.intake);
+                self.inputs.add(input.clone(), false, &mut self.intake);
                 opened += 1;
             }
         }
@@ -182,6 +202,7 @@ impl Agent {
         }
         self.inputs.brought.reloaded();
         self.scan();
+        self.inputs.let_go();
         let note = format!("reloaded: {opened} inputs opened, {ended} ended");
         self.log.info(&note);
         Ok(note)

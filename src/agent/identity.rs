@@ -59,6 +59,18 @@ impl Known {
         environment.remove(crate::capture::identity::PARENT_WRITER);
         identify(named, table, &environment, &self.what).writer
     }
+
+    /// The same, as something that whoever goes on with the stream may say of it.
+    pub(super) fn metadata(&self, table: &Table) -> Metadata {
+        let Writer { origin, attributes, .. } = self.writer(table);
+        Metadata {
+            pipeline_run_id: Some(origin.pipeline_run_id),
+            step_id: Some(origin.step_id),
+            attempt: Some(origin.attempt),
+            source: Some(origin.source),
+            attributes: attributes.into_iter().collect(),
+        }
+    }
 }
 
 impl From<Captures> for Metadata {

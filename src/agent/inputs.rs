@@ -14,33 +14,34 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::os::unix::net::UnixListener;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::brought::{Brought, label};
-use super::identity::{Known, environ, variables};
+use super::identity::{Known, variables};
 use super::inbox::Verdict;
 use super::intake::{Event, Intake, Token};
 use super::log::Log;
 use super::otlp::Batch;
 use super::own::Own;
 use super::position::{Positions, Written};
-use super::service::Service;
-use super::source::{self, Connection, EXIT_RECORD, Head, Source};
+use super::process::{Process, Watched};
+use super::service::{Service, listens_at, unread};
+use super::sockets::Listener;
+use super::source::{self, EXIT_RECORD, Source};
 use super::status::{InputStatus, StreamStatus};
-use super::stream::Stream;
+use super::stream::{Common, Stream};
 use super::{Input, Kind, Metadata, Settings};
 use crate::capture::file::{self, BadTemplate, Globs, Take, Template, Watch};
-use crate::listen::{Peer, bind_unix};
 use crate::record::{Exit, Nanos};
 use crate::redact;
 
 /// See the module.
 pub(super) struct Inputs {
     pub(super) all: BTreeMap<String, State>,
-    listeners: Vec<Option<Listener>>,
+    pub(super) listeners: Vec<Option<Listener>>,
     /// Of folders with files: also of what is written to them.
     watch: Option<Watch>,
     /// Of folders with FIFOs, in which only names matter: each write to a FIFO would be a hint.
@@ -50,7 +51,7 @@ pub(super) struct Inputs {
     pub(super) service: Service,
     pub(super) own: Own,
     /// That variables cannot be seen has been said.
-    blind: bool,
+    pub(super) blind: bool,
     /// The agent's own variables: what nobody else says.
     environment: Arc<BTreeMap<String, String>>,
     pub(super) settings: Settings,
@@ -72,11 +73,10 @@ pub(super) struct State {
     pub(super) looked: Option<Nanos>,
     /// Files that are known and were renamed while no agent was there have been looked for.
     pub(super) recovered: bool,
-}
-
-struct Listener {
-    input: String,
-    listener: UnixListener,
+    /// Who writes it.
+    watched: Option<Watched>,
+    /// What that process may print and nobody may see.
+    secrets: Vec<Vec<u8>>,
 }
 
 impl Inputs {
@@ -92,7 +92,6 @@ impl Inputs {
         // Without hints there are looks.
         let (watch, names) = (Watch::new().ok(), Watch::of_names().ok());
         for watch in [&watch, &names].into_iter().flatten() {
-            use std::os::fd::AsFd as _;
             intake.watch(Token::Watch, watch.as_fd())?;
         }
         let (all, listeners) = (BTreeMap::new(), Vec::new());
@@ -125,7 +124,7 @@ impl Inputs {
     }
 
     /// Adds an input; it is opened by the next [`scan`](Self::scan).
-    pub(super) fn add(&mut self, input: Input, attached: bool, intake: &Intake) {
+    pub(super) fn add(&mut self, input: Input, attached: bool, intake: &mut Intake) {
         let mut state = State {
             attached,
             error: None,
@@ -135,6 +134,8 @@ impl Inputs {
             opened: false,
             looked: self.positions.looks.earlier(&input.name, &input.path),
             recovered: false,
+            watched: None,
+            secrets: Vec::new(),
             input,
         };
         match state.input.kind {
@@ -148,7 +149,7 @@ impl Inputs {
                 }
                 Err(error) => state.error = Some(error.to_string()),
             },
-            Kind::Socket => match bind_unix(Path::new(&state.input.path), state.input.mode) {
+            Kind::Socket => match self.bind(&state.input) {
                 Ok(listener) => self.listen(&state.input.name, listener, intake),
                 Err(error) => state.error = Some(error.to_string()),
             },
@@ -158,35 +159,125 @@ impl Inputs {
         if let Some(error) = &state.error {
             self.log.warn(&format!("input {}: {}: {error}", state.input.name, state.input.path));
         }
+        if let Some(process) = state.input.process {
+            self.watch_process(&mut state, process, intake);
+        }
+        if state.input.kind == Kind::Socket {
+            self.take_over(&mut state, intake);
+        }
         self.all.insert(state.input.name.clone(), state);
     }
 
-    fn listen(&mut self, input: &str, listener: UnixListener, intake: &Intake) {
-        use std::os::fd::AsFd as _;
-        let number = self.listeners.len();
-        if let Err(error) = intake.watch(Token::Listener(number), listener.as_fd()) {
-            self.log.warn(&format!("input {input}: {error}"));
-        }
-        self.listeners.push(Some(Listener { input: input.to_owned(), listener }));
+    /// Ends an input with all its streams. What it had is for [`add`](Self::add) to take over, until
+    /// [`let_go`](Self::let_go).
+    pub(super) fn remove(&mut self, name: &str, reason: &str, intake: &mut Intake) {
+        let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
+        self.end(name, &exit, Take::Lines, intake);
     }
 
-    /// Ends an input with all its streams.
-    pub(super) fn remove(&mut self, name: &str, reason: &str, intake: &mut Intake) {
-        let Some(state) = self.all.remove(name) else { return };
+    fn end(&mut self, name: &str, exit: &Exit, take: Take, intake: &mut Intake) {
+        if self.all.remove(name).is_none() {
+            return;
+        }
         for slot in &mut self.listeners {
-            if slot.as_ref().is_some_and(|listener| listener.input == name) {
-                *slot = None;
-                drop(fs::remove_file(&state.input.path));
+            if let Some(Listener { listener, .. }) = slot.take_if(|it| it.input == name) {
+                intake.unwatch(listener.as_fd());
+                self.service.give_back(name, listener.into(), None);
             }
         }
         self.brought.close(name);
-        let mut told = Vec::new();
         for index in streams(intake, name) {
-            let exit = Exit { reason: Some(reason.to_owned()), ..Exit::default() };
-            self.release(index, intake);
-            if let Some(place) = intake.end(index, exit, Take::Lines, &mut told) {
+            let metadata = intake.slot(index).and_then(|slot| match &slot.source {
+                Source::Connection(connection) => {
+                    let read = connection.head.as_ref().is_none_or(|head| !head.is_empty());
+                    read.then(|| slot.stream.whose(&intake.common))
+                }
+                _ => None,
+            });
+            let mut told = Vec::new();
+            if let Some(place) = intake.end(index, exit.clone(), take, &mut told) {
                 self.positions.put(place);
             }
+            for event in told {
+                if let Event::Ended { descriptor: Some(descriptor), .. } = event {
+                    self.service.give_back(name, descriptor, metadata.clone());
+                }
+            }
+        }
+    }
+
+    /// Whose lines an input has that a process writes: as the input says, or its variables do.
+    pub(super) fn whose(&mut self, input: &Input, process: Process, common: &Common) -> Metadata {
+        let mut known = self.known(input, Metadata::default(), None, &input.name);
+        known.said = self.environ(process.pid, None);
+        known.attributes.insert("process.pid".to_owned(), process.pid.to_string());
+        known.metadata(&common.stack.metadata)
+    }
+
+    /// Its end will be that of this input.
+    fn watch_process(&mut self, state: &mut State, process: Process, intake: &Intake) {
+        let watched = match Watched::new(process) {
+            Ok(watched) => watched,
+            Err(error) => {
+                return self.failed(state, &format_args!("watch {}: {error}", process.pid));
+            }
+        };
+        if let Some(descriptor) = watched.descriptor() {
+            if let Err(error) = intake.watch(Token::Process(process.pid), descriptor) {
+                return self.failed(state, &error);
+            }
+            let variables = self.environ(process.pid, None);
+            let names = &intake.common.stack.redact.env;
+            state.secrets = redact::secrets_from_env(names, variables.into_iter());
+        }
+        state.watched = Some(watched);
+    }
+
+    /// A process has ended.
+    pub(super) fn process_ends(&mut self, pid: i32, intake: &Intake) {
+        for watched in self.all.values_mut().filter_map(|state| state.watched.as_mut()) {
+            if watched.process.pid == pid
+                && let Some(descriptor) = watched.descriptor()
+            {
+                intake.unwatch(descriptor);
+                watched.ends(Instant::now());
+            }
+        }
+    }
+
+    /// Ends the inputs whose processes have ended, as those have; returns their names. What they wrote is
+    /// read to its end.
+    pub(super) fn end_with_processes(&mut self, intake: &mut Intake) -> Vec<String> {
+        let now = Instant::now();
+        let exit = |state: &State| state.watched.as_ref().and_then(|watched| watched.exit(now));
+        let over = self.all.iter().filter_map(|(name, state)| Some((name.clone(), exit(state)?)));
+        let over: Vec<(String, Exit)> = over.collect();
+        for (name, exit) in &over {
+            self.end(name, exit, Take::Everything, intake);
+        }
+        over.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Whether a process has ended of which it is not known how.
+    pub(super) fn waits_for_processes(&self) -> bool {
+        self.all.values().any(|state| state.watched.as_ref().is_some_and(Watched::has_ended))
+    }
+
+    /// What ended inputs had and no other has taken.
+    pub(super) fn let_go(&mut self) {
+        let mut lost = 0;
+        for descriptor in self.service.settle() {
+            lost += unread(&descriptor);
+            let Some(path) = listens_at(&descriptor) else { continue };
+            let is_used = |state: &State| {
+                state.input.kind == Kind::Socket && Path::new(&state.input.path) == path
+            };
+            if !self.all.values().any(is_used) {
+                drop(fs::remove_file(path));
+            }
+        }
+        if lost > 0 {
+            self.log.error(&format!("{lost} bytes are lost that no input reads any more"));
         }
     }
 
@@ -256,78 +347,6 @@ impl Inputs {
         scan
     }
 
-    /// Everybody who has connected to a socket.
-    pub(super) fn accept(&mut self, number: usize, intake: &mut Intake) {
-        loop {
-            let Some(Some(listener)) = self.listeners.get(number) else { return };
-            let Ok((stream, _)) = listener.listener.accept() else { return };
-            let name = listener.input.clone();
-            let Some(mut state) = self.all.remove(&name) else { return };
-            let connected = streams(intake, &name).len();
-            if !self.has_room(&state.input, intake) {
-                self.too_many(&mut state, intake);
-            } else if connected >= state.input.max_connections {
-                let why = format!("{connected} are connected already (max_connections)");
-                self.failed(&mut state, &why);
-            } else if stream.set_nonblocking(true).is_ok()
-                && let Ok(Peer::Process { pid, uid, .. }) = Peer::of(&stream)
-            {
-                let mut known = self.known(&state.input, Metadata::default(), None, &name);
-                let variables = self.environ(pid, uid);
-                // What is secret there may be printed by who has it.
-                let names = &intake.common.stack.redact.env;
-                let secrets = redact::secrets_from_env(names, variables.clone().into_iter());
-                known.said = variables;
-                known.attributes.insert("process.pid".to_owned(), pid.to_string());
-                let label = format!("{} pid {pid} uid {uid}", state.input.path);
-                let connection = Connection { descriptor: stream.into(), head: Some(Vec::new()) };
-                let source = Source::Connection(connection);
-                state.error = None;
-                let index = Self::open(&mut state, label, known, source, None, intake);
-                intake.has_secrets(index, secrets);
-            }
-            self.all.insert(name, state);
-        }
-    }
-
-    /// The variables of who has connected; none if they may not be seen, which is said once.
-    fn environ(&mut self, pid: i32, uid: u32) -> BTreeMap<String, String> {
-        match source::environ(pid) {
-            Ok(variables) => environ(&variables),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                if !std::mem::replace(&mut self.blind, true) {
-                    self.log.warn(&format!(
-                        "the variables of other users' processes cannot be seen, of user {uid}'s for one: what \
-                         their connections say in their first line is used (CAP_SYS_PTRACE would show them)"
-                    ));
-                }
-                BTreeMap::new()
-            }
-            // It has gone.
-            Err(_) => BTreeMap::new(),
-        }
-    }
-
-    /// A connection's first bytes have come.
-    pub(super) fn header(&mut self, index: usize, intake: &mut Intake) {
-        match intake.head(index) {
-            Head::Undecided => return,
-            Head::Header(metadata) => {
-                if let Some(slot) = intake.slot_mut(index) {
-                    slot.stream.is_said(metadata);
-                }
-            }
-            Head::Plain(None) => {}
-            Head::Plain(Some(why)) => {
-                if let Some(slot) = intake.slot_mut(index) {
-                    let label = &slot.stream.label;
-                    self.log.limited(&format!("{label}: its first line is not used: {why}"));
-                }
-            }
-        }
-        intake.go_on(index);
-    }
-
     /// Records have come: puts them into their streams' spools.
     pub(super) fn bring(&mut self, input: &str, batches: &[Batch], intake: &mut Intake) -> Verdict {
         let Some(state) = self.all.get(input) else { return Verdict::Ending };
@@ -350,13 +369,6 @@ impl Inputs {
             }
         }
         Verdict::Taken
-    }
-
-    /// A FIFO's stream ends: nobody needs to keep it open.
-    pub(super) fn release(&mut self, index: usize, intake: &Intake) {
-        if let Some(Source::Fifo(fifo)) = intake.slot(index).map(|slot| &slot.source) {
-            self.service.release(fifo);
-        }
     }
 
     /// A stream has ended.
@@ -403,7 +415,21 @@ impl Inputs {
         intake: &mut Intake,
     ) -> usize {
         let stream = Stream::new(&state.input.name, label, known, Instant::now());
-        intake.add(stream, source, path, state.input.ends_after_idle)
+        Self::start(state, stream, source, path, intake)
+    }
+
+    pub(super) fn start(
+        state: &State,
+        stream: Stream,
+        source: Source,
+        path: Option<PathBuf>,
+        intake: &mut Intake,
+    ) -> usize {
+        let index = intake.add(stream, source, path, state.input.ends_after_idle);
+        if !state.secrets.is_empty() {
+            intake.has_secrets(index, state.secrets.clone());
+        }
+        index
     }
 
     /// What is known of a stream.
@@ -472,6 +498,7 @@ impl Inputs {
             name: state.input.name.clone(),
             kind: state.input.kind.as_str().to_owned(),
             path: state.input.path.clone(),
+            pid: state.input.process.map(|process| process.pid),
             attached: state.attached,
             error: state.error.clone(),
             ended: state.ended,
@@ -487,7 +514,7 @@ impl Inputs {
     }
 }
 
-fn streams(intake: &Intake, input: &str) -> Vec<usize> {
+pub(super) fn streams(intake: &Intake, input: &str) -> Vec<usize> {
     let own = intake.slots().filter(|(_, slot)| slot.stream.input == input);
     own.map(|(index, _)| index).collect()
 }

@@ -14,7 +14,7 @@ mod read;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,8 @@ pub(super) enum Token {
     Web,
     Client(usize),
     Listener(usize),
+    /// A process, by its number.
+    Process(i32),
     Stream(usize),
 }
 
@@ -69,8 +71,8 @@ pub(super) struct Slot {
 pub(super) enum Event {
     /// A descriptor that is not a stream's is ready.
     Ready(Token),
-    /// Nothing more will come from this stream, which has been ended.
-    Ended { input: String, path: Option<PathBuf> },
+    /// Nothing more will come from this stream, which has been ended. What it was read from is open still.
+    Ended { input: String, path: Option<PathBuf>, descriptor: Option<OwnedFd> },
     /// A connection has said whose lines these are.
     Header { slot: usize },
 }
@@ -109,6 +111,7 @@ impl Token {
             Self::Listener(number) => (4, number),
             Self::Stream(number) => (5, number),
             Self::Web => (6, 0),
+            Self::Process(pid) => (7, pid.unsigned_abs() as usize),
         };
         kind << 48 | number as u64
     }
@@ -122,6 +125,7 @@ impl Token {
             3 => Self::Client(number),
             4 => Self::Listener(number),
             6 => Self::Web,
+            7 => Self::Process(number as i32),
             _ => Self::Stream(number),
         }
     }
@@ -396,7 +400,8 @@ impl Intake {
                 if let Source::File(followed) = &mut slot.source {
                     followed.before = writer;
                 }
-                told.push(Event::Ended { input: slot.stream.input.clone(), path: None });
+                let input = slot.stream.input.clone();
+                told.push(Event::Ended { input, path: None, descriptor: None });
             }
             let partial = match &slot.source {
                 Source::File(followed) => followed.partial_since,
@@ -448,9 +453,10 @@ impl Intake {
         if let (Source::File(_), Some(path)) = (&slot.source, &slot.path) {
             self.files.remove(path);
         }
-        self.free(index, &slot.stream.input);
-        let (input, path) = (slot.stream.input.clone(), slot.path.clone());
-        told.push(Event::Ended { input, path });
+        let Slot { stream, source, path, .. } = slot;
+        self.free(index, &stream.input);
+        let descriptor = source.into_descriptor();
+        told.push(Event::Ended { input: stream.input, path, descriptor });
     }
 
     /// Reads what is there and ends the stream; returns where its file was left.

@@ -65,9 +65,11 @@ mod metrics;
 mod otlp;
 mod own;
 mod position;
+mod process;
 mod room;
 mod scan;
 mod service;
+mod sockets;
 mod source;
 mod status;
 mod stream;
@@ -87,6 +89,7 @@ use crossbeam_channel::select;
 pub use control::{Answer, AskError, Request, ask, is_there};
 pub use log::{Out, Said};
 pub use log_format::LogFormat;
+pub use process::Process;
 pub(crate) use settings::max_connections;
 pub use settings::{Input, Kind, Metadata, Otlp, Settings};
 pub use status::{DeliveryStatus, InputStatus, SpoolStatus, Status, StoreStatus, StreamStatus};
@@ -121,6 +124,9 @@ const LOCK: &str = ".agent.lock";
 
 /// How long whoever has sent records may take to read the last answer.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Between looks how a process has ended.
+const PROCESS_LOOK: Duration = Duration::from_millis(50);
 
 /// Between looks whether everything is over.
 const DONE_LOOK: Duration = Duration::from_millis(200);
@@ -235,7 +241,7 @@ impl Agent {
         let stack = Arc::new(start.stack);
         let (redactor, host) = (start.redactor, start.host);
         let common = Common { stack: Arc::clone(&stack), redactor, host, hint, earlier };
-        let intake = Intake::new(common, finisher, log.clone())?;
+        let mut intake = Intake::new(common, finisher, log.clone())?;
         intake.watch(Token::Signals, signals.descriptor())?;
         intake.watch(Token::Control, control.descriptor())?;
         let mut given = Given::take(&start.environment);
@@ -249,11 +255,11 @@ impl Agent {
             log.warn(&why);
         }
         for input in &stack.inputs {
-            inputs.add(input.clone(), false, &intake);
+            inputs.add(input.clone(), false, &mut intake);
         }
         for input in commands::attached(&root, &log) {
             if inputs.get(&input.name).is_none() {
-                inputs.add(input, true, &intake);
+                inputs.add(input, true, &mut intake);
             }
         }
         let now = Instant::now();
@@ -276,11 +282,7 @@ impl Agent {
             telemetry,
         };
         agent.scan();
-        let lost = agent.inputs.service.settle();
-        if lost > 0 {
-            let what = "bytes of FIFOs that no input names any more are lost";
-            agent.log.error(&format!("{lost} {what}"));
-        }
+        agent.inputs.let_go();
         Ok(agent)
     }
 
@@ -350,9 +352,16 @@ impl Agent {
                         let asks = self.inbox.take();
                         self.hear_all(asks);
                     }
+                    Event::Ready(Token::Process(pid)) => {
+                        self.inputs.process_ends(pid, &self.intake);
+                        self.scan_at = Instant::now();
+                    }
                     Event::Ready(Token::Stream(_)) => {}
                     Event::Header { slot } => self.inputs.header(slot, &mut self.intake),
-                    Event::Ended { input, path } => {
+                    Event::Ended { input, path, descriptor } => {
+                        if let Some(descriptor) = descriptor {
+                            self.inputs.service.release(&descriptor);
+                        }
                         self.inputs.ended(&input, path, &mut self.intake);
                     }
                 }
@@ -400,7 +409,12 @@ impl Agent {
     fn scan(&mut self) {
         let mut told = Vec::new();
         self.inputs.scan(&mut self.intake, &mut told);
-        self.scan_at = Instant::now() + self.intake.common.stack.agent.scan_interval;
+        let mut until = self.intake.common.stack.agent.scan_interval;
+        self.forget_processes();
+        if self.inputs.waits_for_processes() {
+            until = until.min(PROCESS_LOOK);
+        }
+        self.scan_at = Instant::now() + until;
         // A look cannot bring a signal.
         self.handle(told);
     }

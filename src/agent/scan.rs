@@ -53,8 +53,7 @@ impl Inputs {
         // With a record of its end it is over, whatever became of it.
         let open = match (open, &exit) {
             (Some(index), None) if self.has_left(index, path, intake) => {
-                self.release(index, intake);
-                intake.part(index, told);
+                self.part(index, intake, told);
                 None
             }
             _ => open,
@@ -78,7 +77,6 @@ impl Inputs {
                 }
             }
             (Some(index), Some(exit)) if intake.drain(index) => {
-                self.release(index, intake);
                 intake.end(index, exit, Take::Everything, told);
                 state.over.insert(path.to_owned());
             }
@@ -92,6 +90,13 @@ impl Inputs {
         matches!(source, Some(Source::Fifo(fifo)) if !is_at(fifo, path))
     }
 
+    fn part(&mut self, index: usize, intake: &mut Intake, told: &mut Vec<Event>) {
+        if let Some(Source::Fifo(fifo)) = intake.slot(index).map(|slot| &slot.source) {
+            self.service.release(fifo);
+        }
+        intake.part(index, told);
+    }
+
     fn open_fifo(&mut self, state: &mut State, path: &Path, intake: &Intake) -> Option<OwnedFd> {
         if !self.has_room(&state.input, intake) {
             self.too_many(state, intake);
@@ -101,7 +106,7 @@ impl Inputs {
         match open_fifo(path, state.input.mode, pipe_bytes) {
             Ok(descriptor) => {
                 state.error = None;
-                self.service.keep(&descriptor);
+                self.service.keep(&descriptor, &state.input.name);
                 Some(descriptor)
             }
             Err(error) => {
@@ -155,11 +160,10 @@ impl Inputs {
         let left = open.iter().map(|(path, index)| (path.clone(), *index));
         let left = left.filter(|(path, index)| self.has_left(*index, path, intake));
         for (path, index) in left.collect::<Vec<_>>() {
-            self.release(index, intake);
             open.remove(&path);
             match read_exit(&path) {
                 Some(exit) => drop(intake.end(index, exit, Take::Everything, told)),
-                None => intake.part(index, told),
+                None => self.part(index, intake, told),
             }
         }
         // A file was removed when its step had ended.
@@ -214,7 +218,6 @@ impl Inputs {
                 && let Some(exit) = read_exit(&path)
                 && intake.drain(*index)
             {
-                self.release(*index, intake);
                 if let Some(place) = intake.end(*index, exit, Take::Everything, told) {
                     self.positions.put(place);
                 }
@@ -373,7 +376,7 @@ impl Inputs {
         let source = Source::File(Box::new(followed));
         let mut stream = Stream::new(&state.input.name, label, known, Instant::now());
         stream.comes_from(path, last);
-        Some(intake.add(stream, source, Some(path.to_owned()), state.input.ends_after_idle))
+        Some(Self::start(state, stream, source, Some(path.to_owned()), intake))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::LogFormat;
+use super::{LogFormat, Process};
 use crate::listen::{Address, Endpoint};
 
 /// The `[agent]` table.
@@ -60,6 +60,9 @@ pub struct Input {
     pub exclude: Vec<String>,
     /// A file with variables beside each file; captures of the path stand in it.
     pub env_file: Option<String>,
+    /// Who writes it: its end is the stream's, and the input's.
+    #[serde(default)]
+    pub process: Option<Process>,
     /// A stream ends when nothing came for so long. `None`: never.
     pub ends_after_idle: Option<Duration>,
     /// The mode of a FIFO or socket that is made.

@@ -77,6 +77,15 @@ impl Source {
             Self::File(_) | Self::Brought => None,
         }
     }
+
+    /// What somebody else may go on with.
+    pub(super) fn into_descriptor(self) -> Option<OwnedFd> {
+        match self {
+            Self::Fifo(descriptor) => Some(descriptor),
+            Self::Connection(connection) => Some(connection.descriptor),
+            Self::Stdin(_) | Self::File(_) | Self::Brought => None,
+        }
+    }
 }
 
 /// Opens a FIFO, for writers that may come and go; makes it if it is missing.
@@ -120,10 +129,15 @@ pub(super) fn open_stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-/// The variables of a process, as much of them as is bearable.
-pub(super) fn environ(pid: i32) -> io::Result<Vec<u8>> {
+/// The variables of a process, of this user if one is given, as much of them as is bearable.
+pub(super) fn environ(pid: i32, uid: Option<u32>) -> io::Result<Vec<u8>> {
     let mut variables = Vec::new();
     let file = fs::File::open(format!("/proc/{pid}/environ"))?;
+    let owner = file.metadata()?.uid();
+    if uid.is_some_and(|uid| uid != owner) {
+        // Another process by now, whose variables nobody who has connected may take for its own.
+        return Err(io::ErrorKind::NotFound.into());
+    }
     file.take(MAX_SMALL).read_to_end(&mut variables)?;
     Ok(variables)
 }

@@ -38,6 +38,9 @@ pub struct InputStatus {
     pub kind: String,
     /// Where.
     pub path: String,
+    /// The process whose end is this input's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
     /// By `steplog attach`, and not by the stack file.
     pub attached: bool,
     /// Why it does not work, if it does not.

@@ -142,6 +142,11 @@ impl Stream {
         self.known.own = metadata;
     }
 
+    /// Whose lines they are, as far as it is known before there are any.
+    pub(super) fn whose(&self, common: &Common) -> Metadata {
+        self.known.metadata(&common.stack.metadata)
+    }
+
     /// Whether bytes may be given to it: a block waits for room otherwise.
     pub(super) fn is_ready(&self) -> bool {
         self.waiting.is_empty()
@@ -253,9 +258,7 @@ impl Stream {
         let Some(last) = bytes.last() else { return };
         self.set_open_line(iostream, *last != b'\n');
         let place = self.position(iostream, bytes.len() as u64);
-        if self.is_ready()
-            && self.append_at(common, iostream, time, place.as_ref(), bytes, now)
-        {
+        if self.is_ready() && self.append_at(common, iostream, time, place.as_ref(), bytes, now) {
             self.passed(place, bytes.len());
             return;
         }

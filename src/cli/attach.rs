@@ -6,6 +6,8 @@
 //! | 1 | there is no agent, or it refuses |
 //! | 2 | usage, or the stack file is wrong |
 
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use super::agent::{ask, done};
 use super::reading::{self, Failure};
 use super::wrap;
-use crate::agent::{Input, Kind, Metadata, Request, max_connections};
+use crate::agent::{Input, Kind, Metadata, Process, Request, max_connections};
 use crate::capture::file::{Template, cri};
 use crate::stack;
 
@@ -44,6 +46,10 @@ pub(super) struct Args {
     /// Of --file and --cri: files or folders to leave out, with wildcards; may be given more than once
     #[arg(long, value_name = "PATH")]
     exclude: Vec<PathBuf>,
+    /// The process that writes: its variables say what is not said here, and its end is the input's. Without
+    /// --fifo or --file: what its standard output goes to
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pid: Option<i32>,
     /// A file with variables beside each file; captures of the path may stand in it
     #[arg(long, value_name = "PATH")]
     env_file: Option<String>,
@@ -59,7 +65,7 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct What {
     /// A named pipe; made if it is missing
     #[arg(long, value_name = "PATH")]
@@ -104,7 +110,24 @@ fn attach(args: Args) -> Result<u8, Failure> {
         let what = "a name is 1 to 64 letters, digits, \"_\", \"-\" or \".\"";
         return Err(Failure::usage(format!("{:?} is not a name: {what}", args.name)));
     }
-    let What { fifo, file, cri, steps, socket } = args.what;
+    let process = args.pid.map(process).transpose()?;
+    let What { mut fifo, mut file, cri, steps, socket } = args.what;
+    let other = cri.is_some() || steps.is_some() || socket.is_some();
+    match args.pid {
+        Some(pid) if !other && fifo.is_none() && file.is_none() => match output(pid)? {
+            (Kind::Fifo, path) => fifo = Some(path),
+            (_, path) => file = path.to_str().map(str::to_owned),
+        },
+        None if !other && fifo.is_none() && file.is_none() => {
+            let what =
+                "one of --fifo, --file, --cri, --steps, --socket and --pid says what to read";
+            return Err(Failure::usage(what));
+        }
+        _ => {}
+    }
+    if process.is_some() && (other || file.as_deref().is_some_and(is_template)) {
+        return Err(Failure::usage("--pid is for --fifo, and for --file with a single path"));
+    }
     let plain = [(Kind::Fifo, fifo), (Kind::Steps, steps), (Kind::Socket, socket)];
     let plain = plain.into_iter().find_map(|(kind, path)| Some((kind, path?)));
     let (kind, path) = match (plain, file, cri) {
@@ -128,6 +151,7 @@ fn attach(args: Args) -> Result<u8, Failure> {
         kind,
         path,
         exclude,
+        process,
         env_file: args.env_file,
         ends_after_idle: args.ends_after_idle,
         mode: args.mode,
@@ -140,6 +164,33 @@ fn attach(args: Args) -> Result<u8, Failure> {
         },
     };
     done(ask(args.stack.as_deref(), &Request::Attach { input: Box::new(input) })?)
+}
+
+fn process(pid: i32) -> Result<Process, Failure> {
+    Process::find(pid)
+        .map_err(|error| Failure::usage(format!("there is no process {pid}: {error}")))
+}
+
+/// What a process's standard output goes to, where others can read it too.
+fn output(pid: i32) -> Result<(Kind, PathBuf), Failure> {
+    let wrong = |why: String| {
+        Failure::usage(format!(
+            "cannot read the standard output of process {pid}: {why}; have it write to a FIFO or file, or start \
+             it with `steplog run`"
+        ))
+    };
+    let link = format!("/proc/{pid}/fd/1");
+    let read = fs::read_link(&link).and_then(|path| Ok((path, fs::metadata(&link)?.file_type())));
+    let (path, kind) = read.map_err(|error| wrong(error.to_string()))?;
+    // Pipes without a name, sockets and deleted files have no path.
+    let kind = Some(Kind::Fifo).filter(|_| kind.is_fifo()).or(kind.is_file().then_some(Kind::File));
+    let found = kind.filter(|_| path.is_absolute() && path.exists());
+    found.map(|kind| (kind, path.clone())).ok_or_else(|| wrong(format!("it is {}", path.display())))
+}
+
+/// Whether a path names many.
+fn is_template(path: &str) -> bool {
+    path.contains(['*', '?', '[', '{'])
 }
 
 /// The agent has another folder.

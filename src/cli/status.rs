@@ -113,7 +113,10 @@ fn text(status: &Status) -> String {
 }
 
 fn input_line(input: &InputStatus) -> String {
-    let attached = if input.attached { ", attached" } else { "" };
+    let mut attached = if input.attached { ", attached".to_owned() } else { String::new() };
+    if let Some(pid) = input.pid {
+        attached += &format!(" to process {pid}");
+    }
     let mut words = format!(
         "input    {} ({} {}{attached}): {} open, {} ended",
         input.name,

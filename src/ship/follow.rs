@@ -157,7 +157,8 @@ mod tests {
         let (stopper, halt) = stop();
         // The first wait only sets up the watch.
         follower.wait(None, &halt);
-        for (file, wakes) in [("checkpoint", false), ("00000000.seg", true), ("exit.json", true)] {
+        for (file, wakes) in [("checkpoint.0", false), ("00000000.seg", true), ("exit.json", true)]
+        {
             fs::write(dir.path().join(file), "x").unwrap();
             let start = Instant::now();
             while !follower.hinted

@@ -91,15 +91,15 @@ impl Keeper {
         if !self.stores.is_empty() && self.stores.iter().all(is_finished) {
             return;
         }
-        self.store(&checkpoint);
+        self.store(&mut checkpoint);
     }
 
     /// Writes what is known, whatever it is.
     pub fn write(&self) {
-        self.store(&self.checkpoint());
+        self.store(&mut self.checkpoint());
     }
 
-    fn store(&self, checkpoint: &Checkpoint<Mark>) {
+    fn store(&self, checkpoint: &mut Checkpoint<Mark>) {
         let Some(dir) = &self.dir else { return };
         let acked = self.acknowledged(checkpoint);
         let free = RealDisk.free(dir).unwrap_or(u64::MAX);
@@ -178,6 +178,11 @@ mod tests {
         let again = Keeper::open(dir.path(), stores, 1600).unwrap();
         assert_eq!(again.get("a"), Some(acked(500)));
         assert!(again.get("b").is_some_and(|part| part.finished));
+    }
+
+    #[test]
+    fn the_less_room_there_is_the_sooner_it_is_given_back() {
+        assert_eq!([0, 1600, 1 << 40].map(step), [1, 100, STEP]);
     }
 
     #[test]

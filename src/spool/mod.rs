@@ -33,7 +33,7 @@
 //!     00000000.seg …   segments, numbered upwards
 //!     writer.lock      flock(2)ed by capture: the kernel lets go of it when capture dies
 //!     ship.lock        flock(2)ed by ship
-//!     checkpoint       Checkpoint; ship's alone, replaced by rename
+//!     checkpoint       Checkpoint; ship's alone; with checkpoint.0, checkpoint.1
 //!     reserve          4 KiB, given back just before exit.json is written to a full disk
 //!     exit.json        record::Exit, by rename: the mark of a finished writer
 //! <spool dir>/.<writer id>.new   a directory that is being made

@@ -92,6 +92,7 @@ fn one(reader: &mut Reader<'_, '_, '_>) -> Option<Input> {
         path: path?,
         exclude,
         env_file,
+        process: None,
         ends_after_idle,
         mode,
         max_connections,

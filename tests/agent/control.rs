@@ -1,6 +1,7 @@
 //! The control socket: attach, detach, status, and wrappers that hand their spools over.
 
-use std::fs;
+use std::fs::{self, File};
+use std::process::Stdio;
 
 use super::{Running, arrives, fifo, sandbox};
 use crate::support::wait;
@@ -95,4 +96,57 @@ fn a_wrapper_hands_its_spool_to_the_agent() {
     agent.stop().expect(0);
     assert!(sandbox.spooled().is_empty());
     sandbox.verify("auto");
+}
+
+/// Whether the kernel tells how a process ended that is nobody's child.
+fn ends_are_told() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(15))
+}
+
+#[test]
+fn a_process_says_whose_its_lines_are_and_when_they_end() {
+    let sandbox = sandbox("");
+    let agent = Running::start(&sandbox);
+    let log = sandbox.path("step.log");
+    let script = "import os, sys\nprint('the token is correct-horse', flush=True)\n\
+                  sys.stdin.read()\nprint('last', flush=True)\nos._exit(3)";
+    let mut command = sandbox.command("python3");
+    command.args(["-c", script]).stdin(Stdio::piped()).stdout(File::create(&log).unwrap());
+    command.env("STEPLOG_PIPELINE_RUN_ID", "of-a-process").env("API_TOKEN", "correct-horse");
+    let mut step = command.spawn().unwrap();
+    let pid = step.id().to_string();
+    sandbox.call(["attach", "step", "--pid", &pid, "--step", "train"]).expect(0);
+    arrives(&sandbox, "of-a-process", b"the token is ***\n");
+    let status = sandbox.call(["status"]).expect(0).text();
+    assert!(status.contains(&format!("attached to process {pid}")), "{status}");
+    // The next agent knows all that, though the process ends meanwhile.
+    agent.kill();
+    let agent = Running::start(&sandbox);
+    drop(step.stdin.take());
+    assert_eq!(step.wait().unwrap().code(), Some(3));
+    wait::until_true("the input to end", || {
+        agent.status()["inputs"].as_array().unwrap().is_empty()
+    });
+    arrives(&sandbox, "of-a-process", b"the token is ***\nlast\n");
+    assert_eq!(sandbox.records("of-a-process")[1]["step_id"], "train");
+    wait::until_true("the end to be delivered", || sandbox.spooled().is_empty());
+    let runs = sandbox.call(["ls", "of-a-process"]).expect(0).text();
+    let expected = if ends_are_told() { "failed (3)" } else { "interrupted" };
+    assert!(runs.contains(expected), "{runs}");
+    agent.stop().expect(0);
+    let agent = Running::start(&sandbox);
+    assert!(agent.status()["inputs"].as_array().unwrap().is_empty());
+    // What only its reader can read is refused.
+    let gone = sandbox.call(["attach", "x", "--pid", &pid]).expect(2).errors();
+    assert!(gone.contains(&format!("there is no process {pid}")), "{gone}");
+    let mut piped = sandbox.command("cat");
+    let mut piped = piped.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let refused = sandbox.call(["attach", "x", "--pid", &piped.id().to_string()]);
+    let refused = refused.expect(2).errors();
+    assert!(refused.contains("it is pipe:"), "{refused}");
+    drop(piped.stdin.take());
+    piped.wait().unwrap();
+    agent.stop().expect(0);
 }

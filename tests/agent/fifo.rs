@@ -42,9 +42,8 @@ fn a_pipe_is_removed_and_made_again() {
     let make = |path: &Path| nix::unistd::mkfifo(path, Mode::from_bits_truncate(0o600)).unwrap();
     make(&sandbox.path("steps/train"));
     let agent = Running::start(&sandbox);
-    let open = |input: usize| {
-        agent.status()["inputs"][input]["streams"].as_array().map_or(0, Vec::len)
-    };
+    let open =
+        |input: usize| agent.status()["inputs"][input]["streams"].as_array().map_or(0, Vec::len);
     for (input, run, path) in [(0, "p", "p"), (1, "steps", "steps/train")] {
         let path = sandbox.path(path);
         let mut old = open_fifo(&path);

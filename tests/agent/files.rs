@@ -233,8 +233,7 @@ fn a_step_that_has_ended_is_read_to_its_end_though_the_spool_is_full() {
     let small = "max_bytes = \"1 MiB\"\nwhen_full = \"block\"\n[agent]\n";
     sandbox.write_stack(&stack.replace("[agent]\n", small));
     fs::create_dir(sandbox.path("steps")).unwrap();
-    let expected: String =
-        (0..80_000).map(|number| lines::numbered_line(number) + "\n").collect();
+    let expected: String = (0..80_000).map(|number| lines::numbered_line(number) + "\n").collect();
     fs::write(sandbox.path("steps/train.log"), &expected).unwrap();
     fs::write(sandbox.path("steps/train.log.exit.json"), "{\"code\": 3}").unwrap();
     let agent = Running::start(&sandbox);

@@ -1,9 +1,9 @@
 //! A Unix socket: each connection is a stream, and may say whose lines it brings.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
-use super::{Running, arrives, sandbox};
+use super::{Running, arrives, sandbox, write_stack};
 
 const SOCKET: &str =
     "[[inputs]]\nname = \"socket\"\nkind = \"socket\"\npath = \"{sandbox}/socket\"\n";
@@ -46,5 +46,26 @@ fn the_writers_environment_says_it_else_and_any_other_first_line_is_its_own() {
     arrives(&sandbox, "environ", expected);
     child.kill().unwrap();
     child.wait().unwrap();
+    agent.stop().expect(0);
+}
+
+#[test]
+fn connections_go_on_when_their_input_changes() {
+    let sandbox = sandbox(&format!("{SOCKET}metadata = {{ source = \"before\" }}\n"));
+    let agent = Running::start(&sandbox);
+    let mut step = UnixStream::connect(sandbox.path("socket")).unwrap();
+    step.write_all(b"{\"steplog\":{\"pipeline_run_id\":\"said\"}}\nfirst\n").unwrap();
+    arrives(&sandbox, "said", b"first\n");
+    write_stack(&sandbox, &format!("{SOCKET}metadata = {{ source = \"after\" }}\n"));
+    sandbox.call(["agent", "--reload"]).expect(0);
+    step.write_all(b"second\n").unwrap();
+    arrives(&sandbox, "said", b"first\nsecond\n");
+    let records = sandbox.records("said");
+    let sources: Vec<_> = records.iter().map(|record| record["source"].as_str().unwrap()).collect();
+    assert_eq!(sources, ["before", "after"]);
+    // Detached: the other side sees the end.
+    sandbox.call(["detach", "socket"]).expect(0);
+    assert_eq!(step.read(&mut [0]).unwrap(), 0);
+    assert!(!sandbox.path("socket").exists());
     agent.stop().expect(0);
 }

@@ -11,7 +11,11 @@ use crate::support::{project, wait};
 const UNIT: &str = "steplog-agent.service";
 const INPUT: &str = "[agent]\nscan_interval = \"100ms\"\nlog_format = \"logfmt\"\n\
     [[inputs]]\nname = \"trainer\"\nkind = \"fifo\"\npath = \"/run/steplog/trainer\"\nmode = \"0622\"\n\
-    metadata = { pipeline_run_id = \"r\", step_id = \"train\" }\n";
+    metadata = { pipeline_run_id = \"r\", step_id = \"train\" }\n\
+    [[inputs]]\nname = \"socket\"\nkind = \"socket\"\npath = \"/run/steplog/socket\"\nmode = \"0666\"\n\
+    metadata = { pipeline_run_id = \"r\" }\n";
+/// What the step says that connects: after a restart of the agent nobody could say it.
+const FIRST_LINE: &str = "{\"steplog\":{\"step_id\":\"connected\"}}";
 
 fn property(machine: &Machine<'_>, name: &str) -> String {
     machine.succeed(&["systemctl", "show", "--value", "--property", name, UNIT])
@@ -21,19 +25,21 @@ fn is_active(machine: &Machine<'_>) -> bool {
     property(machine, "ActiveState") == "active"
 }
 
-/// Bytes that the agent that runs has read of the step.
-fn read(machine: &Machine<'_>) -> u64 {
+/// Bytes that the agent that runs has read of an input.
+fn read(machine: &Machine<'_>, input: &str) -> u64 {
     let status = attempt(&mut machine.inside(&["steplog", "status", "-o", "json"]));
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
     let inputs = status["inputs"].as_array();
-    let trainer = inputs.and_then(|inputs| inputs.iter().find(|input| input["name"] == "trainer"));
-    trainer.and_then(|trainer| trainer["bytes"].as_u64()).unwrap_or(0)
+    let found = inputs.and_then(|inputs| inputs.iter().find(|it| it["name"] == input));
+    found.and_then(|found| found["bytes"].as_u64()).unwrap_or(0)
 }
 
-/// Waits until the agent reads what the step writes.
+/// Waits until the agent reads what the steps write.
 fn reads_on(machine: &Machine<'_>) {
-    let before = read(machine);
-    wait::until_true("the agent to read on", || read(machine) > before);
+    for input in ["trainer", "socket"] {
+        let before = read(machine, input);
+        wait::until_true("the agent to read on", || read(machine, input) > before);
+    }
 }
 
 fn installed<'a>(sandbox: &'a Sandbox, more: &str) -> Machine<'a> {
@@ -45,21 +51,35 @@ fn installed<'a>(sandbox: &'a Sandbox, more: &str) -> Machine<'a> {
     machine
 }
 
-/// A step in the machine that writes to the FIFO until it is told to stop.
-fn step(machine: &Machine<'_>) -> Child {
+/// A step in the machine that writes to the FIFO until it is told to stop, and one that is connected to the
+/// socket.
+fn steps(machine: &Machine<'_>) -> [(&'static str, Child); 2] {
     let program = project("tests/steps/numbered.py");
-    let command = ["python3", program.to_str().unwrap(), "/run/steplog/trainer", "/tmp/stop"];
-    machine.inside(&command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    let step = |path: &str, first: &[&str]| {
+        let mut command =
+            machine.inside(&["python3", program.to_str().unwrap(), path, "/tmp/stop"]);
+        command.args(first).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    [
+        ("train", step("/run/steplog/trainer", &[])),
+        ("connected", step("/run/steplog/socket", &[FIRST_LINE])),
+    ]
 }
 
-/// Ends the step; every line that it has written must be in the store, once.
-fn nothing_is_lost_or_doubled(machine: &Machine<'_>, step: Child) {
+/// Ends the steps; every line that they have written must be in the store, once.
+fn nothing_is_lost_or_doubled(machine: &Machine<'_>, steps: [(&str, Child); 2]) {
     machine.succeed(&["touch", "/tmp/stop"]);
-    let step = collect(step).expect(0).text();
-    let (lines, longest) = step.trim().split_once(' ').unwrap();
-    let (lines, longest): (usize, u64) = (lines.parse().unwrap(), longest.parse().unwrap());
+    let steps = steps.map(|(name, step)| (name, collect(step).expect(0).text()));
     machine.succeed(&["systemctl", "stop", UNIT]);
-    let logs = machine.succeed(&["steplog", "logs", "r/train", "-o", "raw"]);
+    for (name, said) in steps {
+        all_is_there(machine, name, &said);
+    }
+}
+
+fn all_is_there(machine: &Machine<'_>, step: &str, said: &str) {
+    let (lines, longest) = said.trim().split_once(' ').unwrap();
+    let (lines, longest): (usize, u64) = (lines.parse().unwrap(), longest.parse().unwrap());
+    let logs = machine.succeed(&["steplog", "logs", &format!("r/{step}"), "-o", "raw"]);
     let mut numbers: Vec<usize> = logs
         .lines()
         .map(|line| {
@@ -73,9 +93,9 @@ fn nothing_is_lost_or_doubled(machine: &Machine<'_>, step: Child) {
     assert_eq!(
         (missing, numbers.len()),
         (vec![], lines),
-        "lines that are missing, and how many there are"
+        "{step}: lines that are missing, and how many there are"
     );
-    eprintln!("{lines} lines; the longest write took {longest} ms");
+    eprintln!("{step}: {lines} lines; the longest write took {longest} ms");
     // A pipe of 64 KiB takes three seconds of this.
     assert!(longest < 3000, "a write took {longest} ms");
 }
@@ -87,11 +107,14 @@ fn not_a_line_is_lost_or_doubled_whatever_becomes_of_the_agent() {
     assert!(is_active(&machine));
     // It is told right after READY.
     wait::until_true("the agent's status", || {
-        property(&machine, "StatusText").starts_with("1 inputs")
+        property(&machine, "StatusText").starts_with("2 inputs")
     });
-    assert_eq!(property(&machine, "NFileDescriptorStore"), "1");
-    let step = step(&machine);
+    // The FIFO, and the socket that listens.
+    assert_eq!(property(&machine, "NFileDescriptorStore"), "2");
+    let steps = steps(&machine);
     reads_on(&machine);
+    // The connection, and what its first line has said.
+    assert_eq!(property(&machine, "NFileDescriptorStore"), "4");
 
     for _ in 0..3 {
         let restarts: u64 = property(&machine, "NRestarts").parse().unwrap();
@@ -113,18 +136,18 @@ fn not_a_line_is_lost_or_doubled_whatever_becomes_of_the_agent() {
     machine.write("/etc/steplog/stack.toml", &format!("{good}\n{other}"));
     machine.succeed(&["systemctl", "reload", UNIT]);
     wait::until_true("the new input to be kept too", || {
-        property(&machine, "NFileDescriptorStore") == "2"
+        property(&machine, "NFileDescriptorStore") == "5"
     });
     reads_on(&machine);
     machine.write("/etc/steplog/stack.toml", &format!("{good}\n"));
     machine.succeed(&["systemctl", "reload", UNIT]);
     wait::until_true("the input that has gone to be let go", || {
-        property(&machine, "NFileDescriptorStore") == "1"
+        property(&machine, "NFileDescriptorStore") == "4"
     });
     machine.succeed(&["systemctl", "restart", UNIT]);
-    assert_eq!(property(&machine, "NFileDescriptorStore"), "1");
+    assert_eq!(property(&machine, "NFileDescriptorStore"), "4");
     reads_on(&machine);
-    nothing_is_lost_or_doubled(&machine, step);
+    nothing_is_lost_or_doubled(&machine, steps);
     // The journal has taken the level from the line.
     let warnings = ["journalctl", "--unit", UNIT, "--priority=4", "--output=cat", "--no-pager"];
     assert!(machine.succeed(&warnings).contains("not reloaded"));
@@ -140,7 +163,7 @@ fn an_agent_that_is_stuck_is_killed_and_goes_on() {
     );
     machine.succeed(&["systemctl", "daemon-reload"]);
     machine.succeed(&["systemctl", "restart", UNIT]);
-    let step = step(&machine);
+    let steps = steps(&machine);
     reads_on(&machine);
     machine.succeed(&["systemctl", "kill", "--signal=STOP", "--kill-who=main", UNIT]);
     wait::until_true("the watchdog to start it again", || {
@@ -148,7 +171,7 @@ fn an_agent_that_is_stuck_is_killed_and_goes_on() {
     });
     assert!(machine.journal(UNIT).contains("Watchdog timeout"), "{}", machine.journal(UNIT));
     reads_on(&machine);
-    nothing_is_lost_or_doubled(&machine, step);
+    nothing_is_lost_or_doubled(&machine, steps);
 }
 
 #[test]

@@ -239,7 +239,9 @@ fn documents_that_are_there_already_are_taken() {
     let copy = bench.sandbox.path("copy");
     std::fs::create_dir(&copy).unwrap();
     for file in std::fs::read_dir(&spool).unwrap().map(Result::unwrap) {
-        if file.file_type().unwrap().is_file() && file.file_name() != "checkpoint" {
+        if file.file_type().unwrap().is_file()
+            && !file.file_name().to_string_lossy().starts_with("checkpoint")
+        {
             std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
         }
     }

@@ -160,10 +160,7 @@ impl Intake {
                 }
                 source => {
                     is_readable(source)
-                        && !matches!(
-                            self.read_descriptor(&mut slot, BLOCKS, now),
-                            Outcome::End(_)
-                        )
+                        && !matches!(self.read_descriptor(&mut slot, BLOCKS, now), Outcome::End(_))
                 }
             };
             rest -= 1;

@@ -237,7 +237,8 @@ impl Follower {
             return Ok(None);
         }
         let end = current.offset + (buffer.end - buffer.start) as u64;
-        let rest = buffer.met_end && (gzip || (live.is_none() && self.is_over(end, at_path, now)?));
+        let rest =
+            buffer.met_end && (gzip || (live.is_none() && self.is_over(end, at_path, now)?));
         if let Some(read) = self.cut(buffer, take, rest) {
             return Ok(read);
         }

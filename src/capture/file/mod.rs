@@ -239,7 +239,9 @@ impl Loss {
                 "the file is gone or truncated, and no rotated one has what was in it"
             }
             Self::Damaged => "the compressed file is damaged",
-            Self::Denied => "a rotated file may not be read: give the agent the right to, also for files to come",
+            Self::Denied => {
+                "a rotated file may not be read: give the agent the right to, also for files to come"
+            }
         }
     }
 }

@@ -216,9 +216,8 @@ fn sort(found: &mut [Sibling]) {
 fn times_agree(found: &[Sibling]) -> bool {
     let modified = || found.iter().map(|one| one.stamp.modified);
     let born = || found.iter().filter(|one| !one.name.gzip).map(|one| one.born);
-    let is_known = |one: &Sibling| {
-        one.born.is_some_and(|born| !one.name.gzip || born > one.stamp.modified)
-    };
+    let is_known =
+        |one: &Sibling| one.born.is_some_and(|born| !one.name.gzip || born > one.stamp.modified);
     modified().is_sorted()
         && modified().min() != modified().max()
         && found.iter().all(is_known)

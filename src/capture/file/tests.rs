@@ -340,8 +340,8 @@ fn files_are_renamed_all_the_time_while_they_are_looked_at() {
         let writer = scope.spawn(|| {
             for number in 1..=ROTATIONS {
                 for older in (1..number).rev() {
-                    let [from, to] =
-                        [older, older + 1].map(|number| path.with_extension(format!("log.{number}")));
+                    let [from, to] = [older, older + 1]
+                        .map(|number| path.with_extension(format!("log.{number}")));
                     fs::rename(from, to).unwrap();
                 }
                 fs::rename(&path, path.with_extension("log.1")).unwrap();

@@ -39,6 +39,18 @@ pub(crate) enum How {
 }
 
 impl How {
+    /// What a status of wait(2) says; `None` if the process lives.
+    pub(crate) fn of(status: i32) -> Option<Self> {
+        if libc::WIFEXITED(status) {
+            return Some(Self::Exited(libc::WEXITSTATUS(status)));
+        }
+        let killed = || Self::Killed {
+            signal: Signal(libc::WTERMSIG(status)),
+            core: libc::WCOREDUMP(status),
+        };
+        libc::WIFSIGNALED(status).then(killed)
+    }
+
     /// The status that a shell would show.
     pub(crate) fn code(self) -> u8 {
         match self {
@@ -72,12 +84,7 @@ pub(crate) fn next_change() -> Option<(Pid, Change)> {
         if pid <= 0 {
             return None;
         }
-        let change = if libc::WIFEXITED(status) {
-            let how = How::Exited(libc::WEXITSTATUS(status));
-            Change::Ended(Ending { how, usage: to_usage(&usage) })
-        } else if libc::WIFSIGNALED(status) {
-            let signal = Signal(libc::WTERMSIG(status));
-            let how = How::Killed { signal, core: libc::WCOREDUMP(status) };
+        let change = if let Some(how) = How::of(status) {
             Change::Ended(Ending { how, usage: to_usage(&usage) })
         } else if libc::WIFSTOPPED(status) {
             Change::Stopped(Signal(libc::WSTOPSIG(status)))

@@ -248,11 +248,9 @@ impl Bench {
     }
 
     pub(crate) fn restore_checkpoint(&self, contents: Option<&[u8]>) {
-        let path = self.dir.path().join("checkpoint");
-        match contents {
-            Some(contents) => std::fs::write(path, contents).unwrap(),
-            None if path.exists() => std::fs::remove_file(path).unwrap(),
-            None => {}
+        remove_checkpoint(self.dir.path());
+        if let Some(contents) = contents {
+            std::fs::write(self.dir.path().join("checkpoint"), contents).unwrap();
         }
     }
 
@@ -357,5 +355,19 @@ fn check_frames(bytes: &[u8], index: &Index, expected: &[Expected], levels: &mut
 }
 
 pub(crate) fn read_checkpoint(dir: &FilePath) -> Option<Vec<u8>> {
-    std::fs::read(dir.join("checkpoint")).ok()
+    let number = |contents: &Vec<u8>| {
+        let head = contents.split(|byte| *byte == b' ').next().unwrap_or_default();
+        std::str::from_utf8(head).ok()?.parse::<u64>().ok()
+    };
+    let all = CHECKPOINTS.iter().filter_map(|name| std::fs::read(dir.join(name)).ok());
+    all.max_by_key(number)
 }
+
+/// As if it had never been written.
+pub(crate) fn remove_checkpoint(dir: &FilePath) {
+    for name in CHECKPOINTS {
+        drop(std::fs::remove_file(dir.join(name)));
+    }
+}
+
+const CHECKPOINTS: [&str; 3] = ["checkpoint", "checkpoint.0", "checkpoint.1"];

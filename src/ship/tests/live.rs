@@ -11,7 +11,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::super::*;
-use super::bench::{Bench, Script};
+use super::bench::{Bench, Script, remove_checkpoint};
 use super::faulty::{Fault, Faulty};
 use crate::capture::memory;
 use crate::capture::sink::FrameSink;
@@ -232,7 +232,7 @@ fn without_its_checkpoint_and_first_segments_a_spool_goes_on_behind_what_the_sto
     let max_bytes = 64 << 10;
     let dir = half_delivered(&bench, &script, max_bytes);
     assert!(!dir.join("00000000.seg").exists());
-    std::fs::remove_file(dir.join("checkpoint")).unwrap();
+    remove_checkpoint(&dir);
     let (_stopper, stop) = stop();
     let targets: Arc<[Target]> = [target(&bench, "store", bench.memory())].into();
     ship_to(&bench, &dir, &targets, max_bytes, &stop).unwrap();

@@ -8,26 +8,29 @@
 //! | `RELOADING=1`, `MONOTONIC_USEC` | a reload begins |
 //! | `STOPPING=1` | the end begins |
 //! | `WATCHDOG=1` | twice in `WatchdogSec=`, from the thread that reads |
-//! | `FDSTORE=1`, `FDPOLL=0` | a FIFO was opened: it stays open while the agent is restarted or dead |
+//! | `FDSTORE=1`, `FDPOLL=0` | a FIFO or socket was opened: it stays open while the agent is restarted or dead (`kept`) |
 //! | `FDSTOREREMOVE=1` | its stream has ended |
 //!
-//! A FIFO that anybody has open keeps its bytes, and who writes to it gets no SIGPIPE. So the next agent opens
-//! it by its path as always, and has what was written meanwhile: what systemd gives back only has to stay
-//! open until then. Without systemd nothing here does anything. By hand, since it is one datagram and two
-//! variables. Reads no environment: it is given.
+//! Without systemd nothing here does anything but hand over what inputs give back. By hand, since it is one
+//! datagram and two variables. Reads no environment: it is given.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+mod kept;
+
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use nix::time::{ClockId, clock_gettime};
+
+use self::kept::Kept;
+pub(super) use self::kept::{Taken, listens_at, unread};
+use super::Metadata;
 
 /// The first descriptor that a service manager gives.
 const FIRST: i32 = 3;
@@ -45,8 +48,7 @@ pub(super) struct Service {
     ping_at: Option<Instant>,
     status_at: Option<Instant>,
     told: String,
-    /// FIFOs that systemd keeps, by name; those of an earlier agent with their descriptors.
-    kept: HashMap<String, Option<OwnedFd>>,
+    kept: Kept,
 }
 
 /// Where messages go.
@@ -63,8 +65,7 @@ struct Manager {
 pub(super) struct Given {
     /// Sockets that listen.
     pub(super) sockets: Vec<OwnedFd>,
-    /// FIFOs that an earlier agent had open, by name.
-    fifos: HashMap<String, Option<OwnedFd>>,
+    kept: Kept,
 }
 
 impl Given {
@@ -88,12 +89,7 @@ impl Given {
             }
             // SAFETY: it is open, and by sd_listen_fds(3) it is this process's, which takes it once.
             let owned = unsafe { OwnedFd::from_raw_fd(descriptor) };
-            match fifo_name(&owned) {
-                Some(own) if own == name => _ = given.fifos.insert(own, Some(owned)),
-                // Something else: another program's, or none that this version knows.
-                Some(_) => {}
-                None => given.sockets.push(owned),
-            }
+            given.sockets.extend(given.kept.give(name, owned));
         }
         given
     }
@@ -113,7 +109,7 @@ impl Service {
             ping_at: None,
             status_at: None,
             told: String::new(),
-            kept: std::mem::take(&mut given.fifos),
+            kept: std::mem::take(&mut given.kept),
         }
     }
 
@@ -159,43 +155,64 @@ impl Service {
         }
     }
 
-    /// A FIFO has been opened: it stays open whatever becomes of this process.
-    pub(super) fn keep(&mut self, fifo: &OwnedFd) {
-        let Some(name) = fifo_name(fifo) else { return };
-        // It is kept already: then the descriptor that has come is not needed any more.
-        if let Some(given) = self.kept.get_mut(&name) {
-            *given = None;
-            return;
-        }
-        let Some(manager) = &self.manager else { return };
+    /// An input has opened this: it stays open whatever becomes of this process.
+    pub(super) fn keep(&mut self, descriptor: &impl AsFd, input: &str) {
+        let Some(name) = self.kept.enter(descriptor, input) else { return };
+        let stored = self.manager.as_ref().is_some_and(|it| it.store(&name, descriptor).is_ok());
         // Where it cannot be kept, the agent works as without systemd.
-        if manager.store(&name, fifo).is_ok() {
-            self.kept.insert(name, None);
+        if !stored {
+            self.kept.remove(descriptor);
         }
     }
 
-    /// A FIFO's stream has ended.
-    pub(super) fn release(&mut self, fifo: &OwnedFd) {
-        if let Some(name) = fifo_name(fifo)
-            && self.kept.remove(&name).is_some()
+    /// A connection's first line has been read: these are whose lines it has.
+    pub(super) fn keep_metadata(
+        &self,
+        connection: &impl AsFd,
+        metadata: impl FnOnce() -> Metadata,
+    ) {
+        if let Some(manager) = &self.manager
+            && let Some(name) = self.kept.name(connection)
+            && let Ok(file) = kept::write(&metadata())
         {
-            self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
+            // Without it the next agent asks the process that has connected.
+            manager.store(&name, &file).ok();
         }
     }
 
-    /// All inputs are open: what an earlier agent has kept and none of them is, is let go. Says how many
-    /// bytes are lost with it.
-    pub(super) fn settle(&mut self) -> u64 {
-        let gone: Vec<String> =
-            self.kept.iter().filter(|(_, fd)| fd.is_some()).map(|(name, _)| name.clone()).collect();
-        let mut lost = 0;
-        for name in gone {
-            if let Some(Some(fifo)) = self.kept.remove(&name) {
-                lost += unread(&fifo);
-            }
-            self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
+    /// The stream that this was read for has ended.
+    pub(super) fn release(&mut self, descriptor: &impl AsFd) {
+        if let Some(name) = self.kept.remove(descriptor) {
+            self.forget(&name);
         }
-        lost
+    }
+
+    /// An input ends that had this; another may take its place, until [`settle`](Self::settle).
+    pub(super) fn give_back(&mut self, input: &str, had: OwnedFd, metadata: Option<Metadata>) {
+        self.kept.put(input, had, metadata);
+    }
+
+    /// The socket that listens at this path already.
+    pub(super) fn listener(&mut self, input: &str, path: &Path) -> Option<UnixListener> {
+        self.kept.listener(input, path)
+    }
+
+    /// One of the connections that this input has already.
+    pub(super) fn connection(&mut self, input: &str, path: &Path) -> Option<Taken> {
+        self.kept.connection(input, path)
+    }
+
+    /// All inputs are open: what none of them has taken is let go. Returns that.
+    pub(super) fn settle(&mut self) -> Vec<OwnedFd> {
+        let left = self.kept.left();
+        for (name, _) in &left {
+            self.forget(name);
+        }
+        left.into_iter().filter_map(|(_, descriptor)| descriptor).collect()
+    }
+
+    fn forget(&self, name: &str) {
+        self.tell(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
     }
 
     fn tell(&self, message: &str) {
@@ -221,9 +238,9 @@ impl Manager {
         Ok(Self { socket: UnixDatagram::unbound()?, address, unix })
     }
 
-    fn store(&self, name: &str, descriptor: &OwnedFd) -> io::Result<()> {
+    fn store(&self, name: &str, descriptor: &impl AsFd) -> io::Result<()> {
         let message = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
-        let descriptors = [descriptor.as_raw_fd()];
+        let descriptors = [descriptor.as_fd().as_raw_fd()];
         sendmsg(
             self.socket.as_raw_fd(),
             &[IoSlice::new(message.as_bytes())],
@@ -235,25 +252,11 @@ impl Manager {
     }
 }
 
-/// What a FIFO is called in the store; `None` if it is no FIFO.
-fn fifo_name(descriptor: &OwnedFd) -> Option<String> {
-    let metadata = File::from(descriptor.try_clone().ok()?).metadata().ok()?;
-    let fifo = metadata.file_type().is_fifo();
-    fifo.then(|| format!("fifo-{:x}-{:x}", metadata.dev(), metadata.ino()))
-}
-
-/// Bytes that are in a FIFO.
-fn unread(fifo: &OwnedFd) -> u64 {
-    nix::ioctl_read_bad!(fionread, nix::libc::FIONREAD, nix::libc::c_int);
-    let mut count = 0;
-    // SAFETY: the call writes one integer to where `count` is.
-    let asked = unsafe { fionread(fifo.as_raw_fd(), &raw mut count) };
-    asked.map_or(0, |_| u64::try_from(count).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::IoSliceMut;
+    use std::os::unix::net::UnixStream;
 
     use nix::sys::socket::{ControlMessageOwned, recvmsg};
     use nix::sys::stat::Mode;
@@ -307,6 +310,10 @@ mod tests {
             Some((String::from_utf8(buffer[..bytes].to_vec()).unwrap(), count))
         }
 
+        fn listener(&self) -> UnixListener {
+            UnixListener::bind(self.folder.path().join("socket")).unwrap()
+        }
+
         fn fifo(&self, name: &str) -> OwnedFd {
             let path = self.folder.path().join(name);
             mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
@@ -346,19 +353,53 @@ mod tests {
     }
 
     #[test]
-    fn fifos_are_kept_once_and_let_go() {
+    fn what_is_open_is_kept_once_and_let_go() {
         let heard = Heard::new();
         let mut service = heard.service(&[]);
-        let fifo = heard.fifo("a");
-        let name = fifo_name(&fifo).unwrap();
-        service.keep(&fifo);
-        service.keep(&fifo);
-        service.release(&fifo);
-        service.release(&fifo);
-        let stored = (format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), 1);
-        assert_eq!(heard.next(), Some(stored));
-        assert_eq!(heard.next(), Some((format!("FDSTOREREMOVE=1\nFDNAME={name}"), 0)));
-        assert_eq!(heard.next(), None);
+        let (fifo, listener) = (heard.fifo("a"), heard.listener());
+        let (one, _other) = UnixStream::pair().unwrap();
+        service.keep(&fifo, "of fifos");
+        service.keep(&fifo, "of fifos");
+        service.keep(&listener, "of-sockets");
+        service.keep(&one, "of-sockets");
+        service.keep_metadata(&one, Metadata::default);
+        let stored: Vec<String> = (0..4)
+            .map(|_| {
+                let (text, descriptors) = heard.next().unwrap();
+                assert_eq!(descriptors, 1);
+                let name = text.strip_prefix("FDSTORE=1\nFDNAME=").unwrap();
+                name.strip_suffix("\nFDPOLL=0").unwrap().to_owned()
+            })
+            .collect();
+        let kinds = stored.iter().map(|name| name.split('-').next().unwrap());
+        assert!(kinds.eq(["fifo", "listener", "connection", "connection"]), "{stored:?}");
+        // All that is kept of a connection goes with its name.
+        assert_eq!(stored[2], stored[3]);
+        assert!(stored[2].ends_with("-of-sockets") && !stored[0].contains("of"), "{stored:?}");
+        for (descriptor, name) in [(&fifo, &stored[0]), (&OwnedFd::from(one), &stored[2])] {
+            service.release(descriptor);
+            service.release(descriptor);
+            assert_eq!(heard.next(), Some((format!("FDSTOREREMOVE=1\nFDNAME={name}"), 0)));
+            assert_eq!(heard.next(), None);
+        }
+    }
+
+    /// What an agent has had kept, as the next one is given it.
+    fn given(heard: &Heard, kept: &[(&dyn AsFd, &str)]) -> Given {
+        let mut earlier = heard.service(&[]);
+        let mut given = Given::default();
+        for (descriptor, input) in kept {
+            earlier.keep(descriptor, input);
+            let (text, _) = heard.next().unwrap();
+            let name = text.lines().nth(1).unwrap().strip_prefix("FDNAME=").unwrap().to_owned();
+            let descriptor = descriptor.as_fd().try_clone_to_owned().unwrap();
+            assert!(given.kept.give(&name, descriptor).is_none(), "{name}");
+            let said = Metadata { step_id: Some("said".to_owned()), ..Metadata::default() };
+            if *input == "said" {
+                assert!(given.kept.give(&name, kept::write(&said).unwrap()).is_none(), "{name}");
+            }
+        }
+        given
     }
 
     #[test]
@@ -366,17 +407,44 @@ mod tests {
         let heard = Heard::new();
         let (wanted, orphan) = (heard.fifo("a"), heard.fifo("b"));
         nix::unistd::write(&orphan, b"12345").unwrap();
-        let name = fifo_name(&orphan).unwrap();
-        let mut given = Given::default();
-        for fifo in [&wanted, &orphan] {
-            let descriptor = Some(fifo.try_clone().unwrap());
-            given.fifos.insert(fifo_name(fifo).unwrap(), descriptor);
-        }
+        let mut given = given(&heard, &[(&wanted, ""), (&orphan, "")]);
         let mut service = Service::new(&heard.environment(&[]), &mut given);
-        service.keep(&wanted);
-        assert_eq!(service.settle(), 5);
-        assert_eq!(heard.next(), Some((format!("FDSTOREREMOVE=1\nFDNAME={name}"), 0)));
+        service.keep(&wanted, "");
+        let left = service.settle();
+        assert_eq!(left.iter().map(unread).collect::<Vec<_>>(), [5]);
+        let (text, _) = heard.next().unwrap();
+        assert!(text.starts_with("FDSTOREREMOVE=1\nFDNAME=fifo-"), "{text}");
         assert_eq!(heard.next(), None);
+    }
+
+    #[test]
+    fn sockets_are_taken_over_by_their_path_or_their_input() {
+        let heard = Heard::new();
+        let path = heard.folder.path().join("socket");
+        let listener = heard.listener();
+        let _step = UnixStream::connect(&path).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let (said, _other) = UnixStream::pair().unwrap();
+        let kept: [(&dyn AsFd, &str); 3] =
+            [(&listener, "before"), (&accepted, "before"), (&said, "said")];
+        let mut given = given(&heard, &kept);
+        let mut service = Service::new(&heard.environment(&[]), &mut given);
+        // Renamed: the path is the same. Moved: the name is.
+        assert!(service.listener("after", Path::new("/elsewhere")).is_none());
+        assert!(service.listener("after", &path).is_some());
+        assert!(service.listener("after", &path).is_none());
+        let taken = service.connection("after", &path).unwrap();
+        assert_eq!(taken.metadata, None);
+        assert!(service.connection("after", &path).is_none());
+        let taken = service.connection("said", Path::new("/elsewhere")).unwrap();
+        assert_eq!(taken.metadata.unwrap().step_id.as_deref(), Some("said"));
+        assert!(service.settle().is_empty());
+        assert_eq!(heard.next(), None);
+        // A socket whose path leads elsewhere by now is of no use.
+        service.give_back("after", listener.into(), None);
+        std::fs::remove_file(&path).unwrap();
+        assert!(service.listener("after", &path).is_none());
+        assert_eq!(service.settle().len(), 1);
     }
 
     #[test]
