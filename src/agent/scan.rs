@@ -52,7 +52,7 @@ impl Inputs {
         let exit = read_exit(path);
         // With a record of its end it is over, whatever became of it.
         let open = match (open, &exit) {
-            (Some(index), None) if self.has_left(index, path, intake) => {
+            (Some(index), None) if has_left(index, path, intake) => {
                 self.part(index, intake, told);
                 None
             }
@@ -82,12 +82,6 @@ impl Inputs {
             }
             (None | Some(_), _) => {}
         }
-    }
-
-    /// Whether a stream's FIFO is not at its path any more.
-    fn has_left(&self, index: usize, path: &Path, intake: &Intake) -> bool {
-        let source = intake.slot(index).map(|slot| &slot.source);
-        matches!(source, Some(Source::Fifo(fifo)) if !is_at(fifo, path))
     }
 
     fn part(&mut self, index: usize, intake: &mut Intake, told: &mut Vec<Event>) {
@@ -158,7 +152,7 @@ impl Inputs {
             }
         }
         let left = open.iter().map(|(path, index)| (path.clone(), *index));
-        let left = left.filter(|(path, index)| self.has_left(*index, path, intake));
+        let left = left.filter(|(path, index)| has_left(*index, path, intake));
         for (path, index) in left.collect::<Vec<_>>() {
             open.remove(&path);
             match read_exit(&path) {
@@ -378,6 +372,12 @@ impl Inputs {
         stream.comes_from(path, last);
         Some(Self::start(state, stream, source, Some(path.to_owned()), intake))
     }
+}
+
+/// Whether a stream's FIFO is not at its path any more.
+fn has_left(index: usize, path: &Path, intake: &Intake) -> bool {
+    let source = intake.slot(index).map(|slot| &slot.source);
+    matches!(source, Some(Source::Fifo(fifo)) if !is_at(fifo, path))
 }
 
 /// Whether a name in a folder of steps is that of a step.
