@@ -10,9 +10,11 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::signal::kill;
 use nix::sys::stat::{Mode, fstat};
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 use serde::Deserialize;
 
 use super::Metadata;
@@ -132,7 +134,12 @@ pub(super) fn open_stdin() -> io::Result<OwnedFd> {
 /// The variables of a process, of this user if one is given, as much of them as is bearable.
 pub(super) fn environ(pid: i32, uid: Option<u32>) -> io::Result<Vec<u8>> {
     let mut variables = Vec::new();
-    let file = fs::File::open(format!("/proc/{pid}/environ"))?;
+    let file = fs::File::open(format!("/proc/{pid}/environ")).map_err(|error| {
+        // Processes of others may be hidden (`ProtectProc=`, `hidepid=`), which is not the same as gone.
+        let there = || kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH);
+        let hidden = error.kind() == io::ErrorKind::NotFound && there();
+        if hidden { io::ErrorKind::PermissionDenied.into() } else { error }
+    })?;
     let owner = file.metadata()?.uid();
     if uid.is_some_and(|uid| uid != owner) {
         // Another process by now, whose variables nobody who has connected may take for its own.

@@ -213,7 +213,7 @@ fn a_rotated_file_in_a_folder_of_steps_is_no_step() {
     // Removed before it was looked at again.
     let other = sandbox.path("steps/test.log");
     fs::write(&other, "a line\n").unwrap();
-    agent.has_read("steps", expected.len() as u64 + 7);
+    agent.has_read("steps", 7);
     fs::remove_file(&other).unwrap();
     fs::write(sandbox.path("steps/test.log.exit.json"), "{\"code\": 3}").unwrap();
     wait::until_true("the end of the step", || {

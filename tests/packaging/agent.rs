@@ -113,6 +113,12 @@ fn not_a_line_is_lost_or_doubled_whatever_becomes_of_the_agent() {
     assert_eq!(property(&machine, "NFileDescriptorStore"), "2");
     let steps = steps(&machine);
     reads_on(&machine);
+    // Who has connected is another user's, hidden from the agent.
+    let journal = machine.journal(UNIT);
+    assert!(
+        journal.contains("the variables of other users' processes cannot be seen"),
+        "{journal}"
+    );
     // The connection, and what its first line has said.
     assert_eq!(property(&machine, "NFileDescriptorStore"), "4");
 
