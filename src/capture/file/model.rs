@@ -305,6 +305,8 @@ impl Model {
     fn run(&mut self, op: &Op) {
         match op {
             Op::Append(bytes) => self.append(usize::from(*bytes)),
+            // Then the times do not agree any more, and numbers are taken to count down.
+            Op::AppendLate(_) | Op::Compress(_) if self.names == Names::Up => {}
             Op::AppendLate(bytes) => {
                 let late = self.rotated.first().filter(|one| !one.copy && !one.gzip);
                 if let Some(late) = late.filter(|_| !self.looked && !self.cri) {

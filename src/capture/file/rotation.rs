@@ -215,14 +215,14 @@ fn sort(found: &mut [Sibling]) {
 /// late, and a compressed one was made late, so that its time says something only if it was kept.
 fn times_agree(found: &[Sibling]) -> bool {
     let modified = || found.iter().map(|one| one.stamp.modified);
-    let born = || found.iter().filter(|one| !one.name.gzip).map(|one| one.born);
+    let born = || found.iter().map(|one| one.born);
     let is_known =
         |one: &Sibling| one.born.is_some_and(|born| !one.name.gzip || born > one.stamp.modified);
     modified().is_sorted()
         && modified().min() != modified().max()
         && found.iter().all(is_known)
         && born().is_sorted()
-        && (born().count() < 2 || born().min() != born().max())
+        && born().min() != born().max()
 }
 
 #[cfg(test)]
