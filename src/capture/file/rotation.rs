@@ -206,21 +206,19 @@ fn sort(found: &mut [Sibling]) {
     let mut in_time: Vec<Sibling> = found.to_vec();
     // Those of one moment stay as their names have them.
     in_time.sort_by_key(|one| one.stamp.modified);
-    if times_agree(&in_time) {
+    if times_agree(&in_time) && in_time.is_sorted_by(|one, other| one.born < other.born) {
         found.clone_from_slice(&in_time);
     }
 }
 
 /// Whether these were both made and written one after the other. One alone may mislead: an old file may be written to
-/// late, and a compressed one was made late, so that its time says something only if it was kept.
+/// late. A compressed one was made late too, so that nothing is known where there is one.
 fn times_agree(found: &[Sibling]) -> bool {
     let modified = || found.iter().map(|one| one.stamp.modified);
     let born = || found.iter().map(|one| one.born);
-    let is_known =
-        |one: &Sibling| one.born.is_some_and(|born| !one.name.gzip || born > one.stamp.modified);
     modified().is_sorted()
         && modified().min() != modified().max()
-        && found.iter().all(is_known)
+        && found.iter().all(|one| one.born.is_some() && !one.name.gzip)
         && born().is_sorted()
         && born().min() != born().max()
 }
