@@ -83,7 +83,8 @@ impl Earlier {
             origin: writer.origin.clone(),
         });
         let text = serde_json::to_vec(&stopped.collect::<Vec<_>>())?;
-        let new = root.join(".streams.json.new");
+        // Another ending than that of a spool that is being made.
+        let new = root.join(".streams.json.tmp");
         fs::write(&new, text)?;
         fs::rename(new, root.join(FILE))
     }

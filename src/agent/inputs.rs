@@ -26,7 +26,7 @@ use super::intake::{Event, Intake, Token};
 use super::log::Log;
 use super::otlp::Batch;
 use super::own::Own;
-use super::position::Positions;
+use super::position::{Positions, Written};
 use super::process::{Process, Watched};
 use super::service::{Service, listens_at, unread};
 use super::sockets::Listener;
@@ -34,8 +34,8 @@ use super::source::{self, EXIT_RECORD, Source};
 use super::status::{InputStatus, StreamStatus};
 use super::stream::{Common, Stream};
 use super::{Input, Kind, Metadata, Settings};
-use crate::capture::file::{BadTemplate, Globs, Take, Template, Watch};
-use crate::record::Exit;
+use crate::capture::file::{self, BadTemplate, Globs, Take, Template, Watch};
+use crate::record::{Exit, Nanos};
 use crate::redact;
 
 /// See the module.
@@ -69,6 +69,10 @@ pub(super) struct State {
     pub(super) globs: Option<Globs>,
     /// Standard input has been opened.
     pub(super) opened: bool,
+    /// When its files were looked for last.
+    pub(super) looked: Option<Nanos>,
+    /// Files that are known and were renamed while no agent was there have been looked for.
+    pub(super) recovered: bool,
     /// Who writes it.
     watched: Option<Watched>,
     /// What that process may print and nobody may see.
@@ -128,13 +132,21 @@ impl Inputs {
             over: HashSet::new(),
             globs: None,
             opened: false,
+            looked: self.positions.looks.earlier(&input.name, &input.path),
+            recovered: false,
             watched: None,
             secrets: Vec::new(),
             input,
         };
         match state.input.kind {
             Kind::File | Kind::Cri => match globs(&state.input, self.settings.max_inputs) {
-                Ok(globs) => state.globs = Some(globs),
+                Ok(mut globs) => {
+                    for Written { path, position, .. } in self.positions.of(&state.input.name) {
+                        let file::Identity { device, inode, .. } = position.file;
+                        globs.remember(device, inode, path.into());
+                    }
+                    state.globs = Some(globs);
+                }
                 Err(error) => state.error = Some(error.to_string()),
             },
             Kind::Socket => match self.bind(&state.input) {
@@ -272,6 +284,7 @@ impl Inputs {
     /// Looks for what has come and what has ended.
     pub(super) fn scan(&mut self, intake: &mut Intake, told: &mut Vec<Event>) {
         let (mut folders, mut names) = (BTreeSet::new(), BTreeSet::new());
+        let (begun, mut looked) = (Nanos::now(), Vec::new());
         let open = by_input(intake);
         for name in self.names() {
             let Some(mut state) = self.all.remove(&name) else { continue };
@@ -281,7 +294,11 @@ impl Inputs {
                 Kind::Fifo => {
                     let path = PathBuf::from(&state.input.path);
                     names.extend(path.parent().map(Path::to_owned));
-                    self.scan_fifo(&mut state, &path, open.first().copied(), intake, told);
+                    let there = |index: &&usize| {
+                        intake.slot(**index).is_some_and(|slot| slot.path.is_some())
+                    };
+                    let open = open.iter().find(there).copied();
+                    self.scan_fifo(&mut state, &path, open, intake, told);
                 }
                 Kind::Steps => {
                     let is_file = |index: &usize| {
@@ -298,7 +315,14 @@ impl Inputs {
                 }
                 Kind::Socket | Kind::Otlp => {}
             }
+            if matches!(state.input.kind, Kind::File | Kind::Cri | Kind::Steps) {
+                state.looked = Some(begun);
+                looked.push((name.clone(), state.input.path.clone()));
+            }
             self.all.insert(name, state);
+        }
+        if let Err(error) = self.positions.looks.keep(looked, begun) {
+            self.log.limited(&format!("when files were looked for last cannot be kept: {error}"));
         }
         for (watch, folders) in [(&mut self.watch, folders), (&mut self.names, names)] {
             if let Some(watch) = watch {
@@ -326,10 +350,9 @@ impl Inputs {
     /// Records have come: puts them into their streams' spools.
     pub(super) fn bring(&mut self, input: &str, batches: &[Batch], intake: &mut Intake) -> Verdict {
         let Some(state) = self.all.get(input) else { return Verdict::Ending };
-        let most = self.settings.max_inputs;
         for batch in batches {
             let index = self.brought.stream(input, &batch.metadata, intake).or_else(|| {
-                if intake.len() >= most {
+                if !self.has_room(&state.input, intake) {
                     return None;
                 }
                 let own = batch.metadata.clone();
@@ -432,15 +455,10 @@ impl Inputs {
             Ok(text) => Some(variables(&String::from_utf8_lossy(&text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                self.log.limited(&format!("{} is not used: {error}", path.display()));
+                self.log.limited(&format!("{} is not used: {error}", file::shown(path)));
                 None
             }
         }
-    }
-
-    pub(super) fn too_many(&self, state: &mut State) {
-        let most = self.settings.max_inputs;
-        self.failed(state, &format_args!("there are {most} streams already ([agent] max_inputs)"));
     }
 
     pub(super) fn failed(&self, state: &mut State, error: &dyn std::fmt::Display) {

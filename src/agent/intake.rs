@@ -85,6 +85,8 @@ pub(super) struct Intake {
     timers: BTreeSet<(Instant, usize)>,
     /// Files that have more to read.
     busy: HashSet<usize>,
+    /// How many streams of each input are open.
+    open: HashMap<String, usize>,
     /// Bytes that were read by streams that have ended, by input.
     ended_bytes: HashMap<String, u64>,
     /// Files by the path that hints name.
@@ -138,6 +140,7 @@ impl Intake {
             free: Vec::new(),
             timers: BTreeSet::new(),
             busy: HashSet::new(),
+            open: HashMap::new(),
             ended_bytes: HashMap::new(),
             files: HashMap::new(),
             block: vec![0; bytes].into_boxed_slice(),
@@ -166,6 +169,27 @@ impl Intake {
     /// How many streams are open.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// How many of them are of this input.
+    pub(super) fn len_of(&self, input: &str) -> usize {
+        self.open.get(input).copied().unwrap_or_default()
+    }
+
+    /// The input that has most of them.
+    pub(super) fn largest(&self) -> Option<(&str, usize)> {
+        let largest = self.open.iter().max_by_key(|(name, count)| (**count, *name));
+        largest.map(|(name, count)| (name.as_str(), *count))
+    }
+
+    fn free(&mut self, index: usize, input: &str) {
+        self.free.push(index);
+        if let Some(count) = self.open.get_mut(input) {
+            *count -= 1;
+            if *count == 0 {
+                self.open.remove(input);
+            }
+        }
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = (usize, &Slot)> {
@@ -200,6 +224,7 @@ impl Intake {
         if let (Source::File(_), Some(path)) = (&source, &path) {
             self.files.insert(path.clone(), index);
         }
+        *self.open.entry(stream.input.clone()).or_default() += 1;
         let mut slot = Slot { stream, source, path, ends_after_idle, watched: false, timer: None };
         self.set_watched(index, &mut slot, true);
         if matches!(slot.source, Source::File(_)) {
@@ -244,7 +269,7 @@ impl Intake {
             if let Some(timer) = slot.timer {
                 self.timers.remove(&(timer, index));
             }
-            self.free.push(index);
+            self.free(index, &slot.stream.input);
         }
     }
 
@@ -428,8 +453,8 @@ impl Intake {
         if let (Source::File(_), Some(path)) = (&slot.source, &slot.path) {
             self.files.remove(path);
         }
-        self.free.push(index);
         let Slot { stream, source, path, .. } = slot;
+        self.free(index, &stream.input);
         let descriptor = source.into_descriptor();
         told.push(Event::Ended { input: stream.input, path, descriptor });
     }

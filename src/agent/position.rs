@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::looks::Looks;
 use crate::capture::file;
 use crate::record::{Nanos, WriterId};
 use crate::spool::{self, SpoolState};
@@ -47,13 +48,17 @@ fn is_forgotten(kept: &spool::Kept) -> bool {
 
 /// The last positions by input and path.
 #[derive(Debug, Default)]
-pub(super) struct Positions(HashMap<(String, String), Last>);
+pub(super) struct Positions {
+    last: HashMap<(String, String), Last>,
+    /// Where nothing was read yet.
+    pub(super) looks: Looks,
+}
 
 impl Positions {
     /// Those below `root`. To be asked before the first file is opened: what a writer that lives has
     /// written is not looked at.
     pub(super) fn load(root: &Path) -> io::Result<Self> {
-        let mut positions = Self::default();
+        let mut positions = Self { last: HashMap::new(), looks: Looks::load(root) };
         for kept in spool::kept_positions(root)? {
             if is_forgotten(&kept) {
                 // If it cannot be removed now, the next agent tries.
@@ -77,20 +82,25 @@ impl Positions {
         // One that a later version wrote, or nobody: then the file is read from its start.
         let Ok(written) = serde_json::from_slice::<Written>(&position.payload) else { return };
         let key = (written.input.clone(), written.path.clone());
-        let newer = self.0.get(&key).is_none_or(|known| known.writer <= writer);
+        let newer = self.last.get(&key).is_none_or(|known| known.writer <= writer);
         if newer {
-            self.0.insert(key, Last { written, following: position.following, writer });
+            self.last.insert(key, Last { written, following: position.following, writer });
         }
     }
 
     /// The last one of this path.
     pub(super) fn take(&mut self, input: &str, path: &Path) -> Option<Last> {
-        self.0.remove(&(input.to_owned(), path.to_string_lossy().into_owned()))
+        self.last.remove(&(input.to_owned(), path.to_string_lossy().into_owned()))
+    }
+
+    /// All of an input whose paths are not followed yet.
+    pub(super) fn of<'a>(&'a self, input: &'a str) -> impl Iterator<Item = &'a Written> {
+        self.last.values().map(|last| &last.written).filter(move |written| written.input == input)
     }
 
     /// A writer of this process has ended with this.
     pub(super) fn put(&mut self, last: Last) {
         let key = (last.written.input.clone(), last.written.path.clone());
-        self.0.insert(key, last);
+        self.last.insert(key, last);
     }
 }

@@ -58,8 +58,8 @@ impl Inputs {
             let name = listener.input.clone();
             let Some(mut state) = self.all.remove(&name) else { return };
             let connected = streams(intake, &name).len();
-            if intake.len() >= self.settings.max_inputs {
-                self.too_many(&mut state);
+            if !self.has_room(&state.input, intake) {
+                self.too_many(&mut state, intake);
             } else if connected >= state.input.max_connections {
                 let why = format!("{connected} are connected already (max_connections)");
                 self.failed(&mut state, &why);

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::kill;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{Pid, mkfifo};
 use serde::Deserialize;
 
@@ -108,6 +108,22 @@ pub(super) fn open_fifo(path: &Path, mode: u32, pipe_bytes: usize) -> io::Result
     }
     grow_pipe(&descriptor, pipe_bytes);
     Ok(descriptor)
+}
+
+/// Whether this FIFO is the one at a path: a step may have removed it, and made another.
+pub(super) fn is_at(fifo: &OwnedFd, path: &Path) -> bool {
+    match (fs::symlink_metadata(path), fstat(fifo)) {
+        (Ok(there), Ok(own)) => (there.dev(), there.ino()) == (own.st_dev, own.st_ino),
+        (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+        (Ok(_), Err(_)) => true,
+    }
+}
+
+/// The same FIFO without its other end, so that it ends when its last writer has gone.
+pub(super) fn without_writer(fifo: &OwnedFd) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fifo.as_raw_fd());
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    Ok(open(path.as_str(), flags, Mode::empty())?)
 }
 
 /// Standard input.

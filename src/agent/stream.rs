@@ -3,6 +3,7 @@
 //! Apart from [`intake`](super::intake), which knows descriptors and waits: a stream is told what
 //! was read and what time it is.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,9 +52,12 @@ pub(super) struct Stream {
     /// Bytes read.
     pub(super) captured: u64,
     started: Instant,
-    waiting: Option<Waiting>,
+    /// In order. More than one only where masks gave up what they held.
+    waiting: VecDeque<Waiting>,
     /// The writer before, of the same file or of what was quiet for too long.
     continues: Option<WriterId>,
+    /// Bytes that were lost before there was a writer.
+    lost: Option<u64>,
     /// Where in a file the bytes come from.
     from: Option<Box<From>>,
     /// What went wrong last, and has not been said.
@@ -72,14 +76,20 @@ struct Open {
 struct Waiting {
     iostream: IoStream,
     time: Nanos,
-    position: Vec<u8>,
+    place: Option<Place>,
     bytes: Vec<u8>,
+}
+
+/// Where in a file a block comes from, also as it goes to the spool.
+struct Place {
+    written: Written,
+    payload: Vec<u8>,
 }
 
 struct From {
     path: String,
     ledger: Ledger,
-    /// The last position that was given to the spool, and what came after it.
+    /// The last position that is in a spool, and what came after it.
     last: Option<(Written, u64)>,
 }
 
@@ -101,8 +111,9 @@ impl Stream {
             last: now,
             captured: 0,
             started: now,
-            waiting: None,
+            waiting: VecDeque::new(),
             continues: None,
+            lost: None,
             from: None,
             trouble: None,
             fault_told: false,
@@ -111,10 +122,14 @@ impl Stream {
     }
 
     /// Says that bytes are those of a file, and how much of it another writer has already.
-    pub(super) fn comes_from(&mut self, path: &Path, ledger: &Ledger, continues: Option<WriterId>) {
-        self.continues = continues;
+    pub(super) fn comes_from(&mut self, path: &Path, last: Option<Last>) {
+        self.continues = last.as_ref().map(|last| last.writer);
         let path = path.to_string_lossy().into_owned();
-        self.from = Some(Box::new(From { path, ledger: *ledger, last: None }));
+        let ledger = last.as_ref().map_or_else(Ledger::default, |last| {
+            Ledger::resume(&last.written.position, last.following)
+        });
+        let last = last.map(|last| (last.written, last.following));
+        self.from = Some(Box::new(From { path, ledger, last }));
     }
 
     /// Who writes has these secrets, which it may print. Nobody else's lines are touched by that.
@@ -134,7 +149,7 @@ impl Stream {
 
     /// Whether bytes may be given to it: a block waits for room otherwise.
     pub(super) fn is_ready(&self) -> bool {
-        self.waiting.is_none()
+        self.waiting.is_empty()
     }
 
     /// The writer's directory, and how much of its stream there is.
@@ -242,11 +257,32 @@ impl Stream {
         let bytes = bytes.get(doubled..).unwrap_or_default();
         let Some(last) = bytes.last() else { return };
         self.set_open_line(iostream, *last != b'\n');
-        let position = self.position(iostream, bytes.len() as u64).unwrap_or_default();
-        if self.append(common, iostream, time, &position, bytes, now) {
+        let place = self.position(iostream, bytes.len() as u64);
+        if self.is_ready() && self.append_at(common, iostream, time, place.as_ref(), bytes, now) {
+            self.passed(place, bytes.len());
             return;
         }
-        self.waiting = Some(Waiting { iostream, time, position, bytes: bytes.to_vec() });
+        self.waiting.push_back(Waiting { iostream, time, place, bytes: bytes.to_vec() });
+    }
+
+    fn append_at(
+        &mut self,
+        common: &Common,
+        iostream: IoStream,
+        time: Nanos,
+        place: Option<&Place>,
+        bytes: &[u8],
+        now: Instant,
+    ) -> bool {
+        let payload = place.map_or(&[][..], |place| &place.payload);
+        self.append(common, iostream, time, payload, bytes, now)
+    }
+
+    /// A block is in the spool.
+    fn passed(&mut self, place: Option<Place>, bytes: usize) {
+        if let (Some(from), Some(place)) = (&mut self.from, place) {
+            from.last = Some((place.written, bytes as u64));
+        }
     }
 
     fn set_open_line(&mut self, iostream: IoStream, open: bool) {
@@ -255,7 +291,7 @@ impl Stream {
         }
     }
 
-    fn position(&mut self, iostream: IoStream, bytes: u64) -> Option<Vec<u8>> {
+    fn position(&mut self, iostream: IoStream, bytes: u64) -> Option<Place> {
         let held = [0, 1].map(|index: usize| {
             self.masks.get(index).and_then(Option::as_ref).map_or(0, |mask| mask.held() as u64)
         });
@@ -265,8 +301,7 @@ impl Stream {
         let written = Written { input, path, position };
         // Numbers and two texts always have a JSON form.
         let payload = serde_json::to_vec(&written).unwrap_or_default();
-        from.last = Some((written, bytes));
-        Some(payload)
+        Some(Place { written, payload })
     }
 
     /// False: there is no room, and the policy is to wait.
@@ -328,7 +363,10 @@ impl Stream {
             stack: Some(stack.name.clone()),
             stack_file: stack.file.clone(),
         };
-        let writer = SpoolWriter::create(&stack.spool, &meta)?;
+        let mut writer = SpoolWriter::create(&stack.spool, &meta)?;
+        if let Some(bytes) = self.lost.take() {
+            writer.lost(bytes);
+        }
         Ok(Open { writer, identity })
     }
 
@@ -339,7 +377,7 @@ impl Stream {
         ends_after: Option<Duration>,
         now: Instant,
     ) -> Option<Instant> {
-        if self.waiting.is_some() {
+        if !self.is_ready() {
             return self.retry;
         }
         let tick = self.open.as_mut().and_then(|open| open.writer.tick(now));
@@ -366,7 +404,7 @@ impl Stream {
         now: Instant,
     ) -> bool {
         self.offer(common, now);
-        if self.waiting.is_some() {
+        if !self.is_ready() {
             return false;
         }
         let quiet = now.saturating_duration_since(self.last);
@@ -376,15 +414,18 @@ impl Stream {
         ends_after.is_some_and(|after| self.open.is_some() && quiet >= after)
     }
 
-    /// Offers a block again that there was no room for.
+    /// Offers blocks again that there was no room for.
     pub(super) fn offer(&mut self, common: &Common, now: Instant) {
         if self.retry.is_some_and(|retry| now < retry) {
             return;
         }
-        let Some(waiting) = self.waiting.take() else { return };
-        let Waiting { iostream, time, position, bytes } = &waiting;
-        if !self.append(common, *iostream, *time, position, bytes, now) {
-            self.waiting = Some(waiting);
+        while let Some(waiting) = self.waiting.pop_front() {
+            let Waiting { iostream, time, place, bytes } = &waiting;
+            if !self.append_at(common, *iostream, *time, place.as_ref(), bytes, now) {
+                self.waiting.push_front(waiting);
+                return;
+            }
+            self.passed(waiting.place, waiting.bytes.len());
         }
     }
 
@@ -401,7 +442,7 @@ impl Stream {
                 self.give(common, iostream, Nanos::now(), scratch, now);
             }
             let open = self.open_line.get(iostream as usize).copied().unwrap_or_default();
-            if open && self.waiting.is_none() {
+            if open && self.is_ready() {
                 if let Some(Open { writer, .. }) = &mut self.open {
                     writer.note(Nanos::now(), Note::Idle(iostream));
                     common.hint.bytes(writer.dir());
@@ -421,8 +462,9 @@ impl Stream {
     ) {
         self.flush(common, scratch, now);
         let missing = self.from.as_mut().map_or(gap.bytes, |from| from.ledger.gap(gap));
-        if let Some(Open { writer, .. }) = &mut self.open {
-            writer.lost(missing);
+        match &mut self.open {
+            Some(Open { writer, .. }) => writer.lost(missing),
+            None => *self.lost.get_or_insert_default() += missing,
         }
     }
 
@@ -442,7 +484,7 @@ impl Stream {
     /// Where its file was left.
     pub(super) fn place(&self) -> Option<Last> {
         let (written, following) = self.from.as_ref()?.last.clone()?;
-        let writer = self.open.as_ref().map_or_else(WriterId::new, |open| open.identity.id);
+        let writer = self.open.as_ref().map(|open| open.identity.id).or(self.continues)?;
         Some(Last { written, following, writer })
     }
 
@@ -460,9 +502,12 @@ impl Stream {
         self.flush(common, scratch, now);
         let Open { mut writer, identity } = self.open.take()?;
         self.continues = Some(identity.id);
-        if let Some(Waiting { bytes, .. }) = self.waiting.take() {
-            // There is no room and nobody to wait for any more.
-            writer.lost(bytes.len() as u64);
+        // There is no room and nobody to wait for any more. A file is read again by whoever follows it next.
+        let waiting = std::mem::take(&mut self.waiting);
+        let lost: usize =
+            waiting.iter().filter(|it| it.place.is_none()).map(|it| it.bytes.len()).sum();
+        if lost > 0 {
+            writer.lost(lost as u64);
         }
         for iostream in IoStream::ALL {
             if self.masks.get(iostream as usize).is_some_and(Option::is_some) {

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::line;
-use crate::spool::{self, Checkpoint, Durability, LoadError};
+use crate::spool::{self, Checkpoint, Disk as _, Durability, LoadError, RealDisk};
 use crate::stores::Summary;
 
 /// What a pipeline goes on from: how lines are cut, and what they came to so far.
@@ -58,11 +58,10 @@ impl Keeper {
             Err(LoadError::Damaged { .. }) => Checkpoint::default(),
             Err(error) => return Err(error),
         };
-        let step = (spool_bytes / 16).clamp(1, STEP);
         Ok(Self {
             dir: Some(dir.to_owned()),
             stores,
-            step,
+            step: step(spool_bytes),
             checkpoint: Mutex::new(checkpoint),
             released: AtomicU64::new(0),
         })
@@ -103,7 +102,9 @@ impl Keeper {
     fn store(&self, checkpoint: &mut Checkpoint<Mark>) {
         let Some(dir) = &self.dir else { return };
         let acked = self.acknowledged(checkpoint);
-        let durability = if acked.saturating_sub(self.released()) >= self.step {
+        let free = RealDisk.free(dir).unwrap_or(u64::MAX);
+        let step = self.step.min(step(free));
+        let durability = if acked.saturating_sub(self.released()) >= step {
             Durability::Power
         } else {
             Durability::Process
@@ -130,6 +131,12 @@ impl Keeper {
     fn checkpoint(&self) -> MutexGuard<'_, Checkpoint<Mark>> {
         self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bytes between two durable checkpoints, of a spool or a disk with room for so many. Where there is little, the writer may be
+/// waiting for what can be deleted then.
+fn step(room: u64) -> u64 {
+    (room / 16).clamp(1, STEP)
 }
 
 /// A store's part before anything was delivered.
@@ -171,6 +178,11 @@ mod tests {
         let again = Keeper::open(dir.path(), stores, 1600).unwrap();
         assert_eq!(again.get("a"), Some(acked(500)));
         assert!(again.get("b").is_some_and(|part| part.finished));
+    }
+
+    #[test]
+    fn the_less_room_there_is_the_sooner_it_is_given_back() {
+        assert_eq!([0, 1600, 1 << 40].map(step), [1, 100, STEP]);
     }
 
     #[test]

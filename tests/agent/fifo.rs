@@ -1,10 +1,12 @@
 //! Named pipes: writers that come and go, many at once, and an agent that comes and goes.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 
 use super::{Running, arrives, fifo, open_fifo, sandbox, write_all, write_stack};
 use crate::support::lines;
@@ -27,6 +29,43 @@ fn what_is_written_arrives_with_its_metadata() {
     agent.stop().expect(0);
     assert!(sandbox.spooled().is_empty());
     sandbox.verify("pipe");
+}
+
+#[test]
+fn a_pipe_is_removed_and_made_again() {
+    let sandbox = sandbox(&format!(
+        "{}[[inputs]]\nname = \"steps\"\nkind = \"steps\"\npath = \"{{sandbox}}/steps\"\n\
+         metadata = {{ pipeline_run_id = \"steps\" }}\n",
+        fifo("p")
+    ));
+    fs::create_dir(sandbox.path("steps")).unwrap();
+    let make = |path: &Path| nix::unistd::mkfifo(path, Mode::from_bits_truncate(0o600)).unwrap();
+    make(&sandbox.path("steps/train"));
+    let agent = Running::start(&sandbox);
+    let open =
+        |input: usize| agent.status()["inputs"][input]["streams"].as_array().map_or(0, Vec::len);
+    for (input, run, path) in [(0, "p", "p"), (1, "steps", "steps/train")] {
+        let path = sandbox.path(path);
+        let mut old = open_fifo(&path);
+        write_all(&mut old, b"one\n");
+        arrives(&sandbox, run, b"one\n");
+        let inode = fs::metadata(&path).unwrap().ino();
+        fs::remove_file(&path).unwrap();
+        if run == "steps" {
+            make(&path);
+        }
+        wait::until_true("the agent to have both", || open(input) == 2);
+        assert_ne!(fs::metadata(&path).unwrap().ino(), inode);
+        let mut new = open_fifo(&path);
+        write_all(&mut new, b"two\n");
+        arrives(&sandbox, run, b"one\ntwo\n");
+        // Whoever has the old one open still can write to it.
+        write_all(&mut old, b"three\n");
+        arrives(&sandbox, run, b"one\ntwo\nthree\n");
+        drop(old);
+        wait::until_true("the old one to end", || open(input) == 1);
+    }
+    agent.stop().expect(0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::process::Command;
 use std::thread;
 
 use super::{Running, arrives, sandbox, write_stack};
@@ -130,6 +131,162 @@ fn files_are_rotated_while_they_are_read() {
     }
     agent.stop().expect(0);
     lines::assert_same("rotated", expected.as_bytes(), &sandbox.raw("rotated"));
+}
+
+/// A program that rotates its own log, with Python's handler: to a file for each few lines, in an instant.
+const ROTATING: &str = "import logging.handlers, sys\n\
+    handler = logging.handlers.RotatingFileHandler(sys.argv[1], maxBytes=200, backupCount=500)\n\
+    log = logging.getLogger()\n\
+    log.addHandler(handler)\n\
+    log.setLevel(logging.INFO)\n\
+    for number in range(int(sys.argv[2]), int(sys.argv[3])): log.info('line %06d of a step', number)\n";
+
+#[test]
+fn a_program_rotates_its_log_more_often_than_the_agent_looks() {
+    let sandbox = sandbox(FILES);
+    fs::create_dir_all(sandbox.path("steps/r1")).unwrap();
+    let write = |step: &str, lines: std::ops::Range<u32>| {
+        let path = sandbox.path(&format!("steps/r1/{step}.log"));
+        let written = Command::new("python3")
+            .args(["-c", ROTATING, path.to_str().unwrap()])
+            .args([lines.start.to_string(), lines.end.to_string()])
+            .status();
+        assert!(written.unwrap().success());
+    };
+    let lines = |lines: std::ops::Range<u32>| -> String {
+        lines.map(|number| format!("line {number:06} of a step\n")).collect()
+    };
+    let arrives = |step: &str, expected: &str| {
+        let mut read = Vec::new();
+        wait::until_true("all of the step to be read", || {
+            let of = format!("r1/{step}");
+            read = sandbox.call(["logs", &of, "-o", "raw"]).stdout;
+            read.len() >= expected.len()
+        });
+        lines::assert_same(step, expected.as_bytes(), &read);
+    };
+    // New, and rotated before it was found.
+    let agent = Running::start(&sandbox);
+    write("train", 0..100);
+    arrives("train", &lines(0..100));
+    agent.kill();
+    // Rotated, and one of them compressed, while nobody is there; another one is new.
+    write("train", 100..200);
+    write("test", 0..100);
+    let rotated = sandbox.path("steps/r1/train.log.3");
+    assert!(Command::new("gzip").arg(rotated).status().unwrap().success());
+    let agent = Running::start(&sandbox);
+    arrives("train", &lines(0..200));
+    arrives("test", &lines(0..100));
+    agent.stop().expect(0);
+    // Moved away, with nothing in its place.
+    write("train", 200..202);
+    fs::rename(sandbox.path("steps/r1/train.log"), sandbox.path("steps/r1/train.log.0")).unwrap();
+    let agent = Running::start(&sandbox);
+    arrives("train", &lines(0..202));
+    agent.stop().expect(0);
+}
+
+#[test]
+fn a_rotated_file_in_a_folder_of_steps_is_no_step() {
+    let sandbox = sandbox(
+        "[[inputs]]\nname = \"steps\"\nkind = \"steps\"\npath = \"{sandbox}/steps\"\n\
+         metadata = { pipeline_run_id = \"r\" }\n",
+    );
+    fs::create_dir(sandbox.path("steps")).unwrap();
+    let path = sandbox.path("steps/train.log");
+    let agent = Running::start(&sandbox);
+    let mut expected = String::new();
+    for text in ["one\n", "two\n", "three\n"] {
+        fs::write(&path, text).unwrap();
+        expected.push_str(text);
+        arrives(&sandbox, "r", expected.as_bytes());
+        if path.with_extension("log.1").exists() {
+            fs::rename(path.with_extension("log.1"), path.with_extension("log.2")).unwrap();
+        }
+        fs::rename(&path, path.with_extension("log.1")).unwrap();
+    }
+    fs::write(sandbox.path("steps/train.log.exit.json"), "{\"code\": 0}").unwrap();
+    fs::write(&path, "four\n").unwrap();
+    expected.push_str("four\n");
+    arrives(&sandbox, "r", expected.as_bytes());
+    // Removed before it was looked at again.
+    let other = sandbox.path("steps/test.log");
+    fs::write(&other, "a line\n").unwrap();
+    agent.has_read("steps", 7);
+    fs::remove_file(&other).unwrap();
+    fs::write(sandbox.path("steps/test.log.exit.json"), "{\"code\": 3}").unwrap();
+    wait::until_true("the end of the step", || {
+        sandbox.call(["ls", "r"]).expect(0).text().contains("failed (3)")
+    });
+    agent.stop().expect(0);
+    assert_eq!(sandbox.raw("r/train"), expected.as_bytes());
+}
+
+#[test]
+fn a_step_that_has_ended_is_read_to_its_end_though_the_spool_is_full() {
+    let sandbox = sandbox(
+        "[[inputs]]\nname = \"steps\"\nkind = \"steps\"\npath = \"{sandbox}/steps\"\n\
+         metadata = { pipeline_run_id = \"r\" }\n",
+    );
+    let stack = fs::read_to_string(sandbox.path("config/steplog/stack.toml")).unwrap();
+    let small = "max_bytes = \"1 MiB\"\nwhen_full = \"block\"\n[agent]\n";
+    sandbox.write_stack(&stack.replace("[agent]\n", small));
+    fs::create_dir(sandbox.path("steps")).unwrap();
+    let expected: String = (0..80_000).map(|number| lines::numbered_line(number) + "\n").collect();
+    fs::write(sandbox.path("steps/train.log"), &expected).unwrap();
+    fs::write(sandbox.path("steps/train.log.exit.json"), "{\"code\": 3}").unwrap();
+    let agent = Running::start(&sandbox);
+    arrives(&sandbox, "r", expected.as_bytes());
+    wait::until_true("the end of the step", || {
+        sandbox.call(["ls", "r"]).expect(0).text().contains("failed (3)")
+    });
+    agent.stop().expect(0);
+}
+
+#[test]
+fn a_file_is_not_read_again_when_it_is_detached_twice() {
+    let sandbox = sandbox("");
+    fs::write(sandbox.path("x.log"), "one\n").unwrap();
+    let agent = Running::start(&sandbox);
+    let path = sandbox.path("x.log");
+    for _ in 0..3 {
+        let path = path.to_str().unwrap();
+        sandbox.call(["attach", "x", "--file", path, "--run", "r", "--step", "s"]).expect(0);
+        arrives(&sandbox, "r", b"one\n");
+        sandbox.call(["detach", "x"]).expect(0);
+    }
+    agent.stop().expect(0);
+    assert_eq!(sandbox.raw("r"), b"one\n");
+}
+
+#[test]
+fn no_input_takes_all_streams() {
+    let sandbox = sandbox(
+        "[[inputs]]\nname = \"all\"\nkind = \"file\"\npath = \"{sandbox}/{step_id}.log\"\n\
+         [[inputs]]\nname = \"one\"\nkind = \"file\"\npath = \"{sandbox}/one/{step_id}.log\"\n\
+         metadata = { pipeline_run_id = \"one\" }\n",
+    );
+    let stack = fs::read_to_string(sandbox.path("config/steplog/stack.toml")).unwrap();
+    sandbox.write_stack(&stack.replace("[agent]\n", "[agent]\nmax_inputs = 4\n"));
+    for number in 0..6 {
+        fs::write(sandbox.path(&format!("{number}.log")), "a line\n").unwrap();
+    }
+    let agent = Running::start(&sandbox);
+    fs::create_dir(sandbox.path("one")).unwrap();
+    fs::write(sandbox.path("one/train.log"), "a line\n").unwrap();
+    arrives(&sandbox, "one", b"a line\n");
+    let status = agent.status();
+    let all = &status["inputs"][0];
+    assert_eq!(all["streams"].as_array().unwrap().len(), 3, "{status}");
+    let error = all["error"].as_str().unwrap();
+    assert!(error.contains("max_inputs") && error.contains("input all has 3"), "{error}");
+    // What was in its way is gone, and so is the error.
+    for number in 0..6 {
+        fs::remove_file(sandbox.path(&format!("{number}.log"))).unwrap();
+    }
+    wait::until_true("the error to be gone", || agent.status()["inputs"][0]["error"].is_null());
+    agent.stop().expect(0);
 }
 
 #[test]

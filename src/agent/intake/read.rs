@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use super::{BLOCKS, Intake, Outcome, SMALL_READ, Slot, all_was_read};
-use crate::agent::source::{Connection, Head, Source, header};
+use super::{BLOCKS, Event, Intake, Outcome, REST, SMALL_READ, Slot, all_was_read, is_readable};
+use crate::agent::source::{Connection, Head, Source, header, without_writer};
 use crate::capture::file::{Presence, Read, Take};
 use crate::record::Exit;
 
@@ -124,5 +124,54 @@ impl Intake {
             }
         }
         Outcome::More
+    }
+
+    /// A FIFO is not at its path any more: its stream ends when those have gone who still write to it.
+    pub(in crate::agent) fn part(&mut self, index: usize, told: &mut Vec<Event>) {
+        let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) else { return };
+        slot.path = None;
+        if let Source::Fifo(fifo) = &slot.source {
+            match without_writer(fifo) {
+                Ok(fifo) => {
+                    self.set_watched(index, &mut slot, false);
+                    slot.source = Source::Fifo(fifo);
+                }
+                Err(error) => self.log.warn(&format!("{}: {error}", slot.stream.label)),
+            }
+        }
+        self.settle(index, slot, Instant::now());
+        self.read(index, told);
+    }
+
+    /// Reads what there is of a FIFO or file whose step has ended. False: there is more than one turn or the spool has room
+    /// for, so that it is not to be ended yet.
+    pub(in crate::agent) fn drain(&mut self, index: usize) -> bool {
+        let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) else { return true };
+        let now = Instant::now();
+        if let Source::File(followed) = &mut slot.source {
+            followed.follower.hurry();
+        }
+        let mut rest = REST.div_ceil(self.block.len().max(1) * BLOCKS);
+        let mut more = true;
+        while more && rest > 0 && slot.stream.is_ready() {
+            more = match &slot.source {
+                Source::File(_) => {
+                    matches!(self.read_file(&mut slot, Take::Everything, now), Outcome::More)
+                }
+                source => {
+                    is_readable(source)
+                        && !matches!(self.read_descriptor(&mut slot, BLOCKS, now), Outcome::End(_))
+                }
+            };
+            rest -= 1;
+        }
+        let is_file = matches!(slot.source, Source::File(_));
+        // A pipe holds less than that: what comes now was written later.
+        let drained = slot.stream.is_ready() && !(more && is_file);
+        if is_file && !drained {
+            self.busy.insert(index);
+        }
+        self.settle(index, slot, now);
+        drained
     }
 }

@@ -66,7 +66,7 @@ fn open_without_links(relative: &Path, mut folder: OwnedFd) -> io::Result<OwnedF
 fn outside() -> io::Error {
     io::Error::new(
         ErrorKind::PermissionDenied,
-        "a link leads out of the input's folder; allow it with `follow_symlinks = true` if that is meant",
+        "a link leads out of the folder in which the input's path begins, and is not followed",
     )
 }
 

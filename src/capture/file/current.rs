@@ -32,6 +32,8 @@ pub(super) struct Current {
     pub(super) copy_of: Option<u64>,
     /// Where its end was and since when, once it was not at the path any more.
     pub(super) end: Option<(u64, Instant)>,
+    /// What was at the path then: device and inode.
+    pub(super) beside: Option<(u64, u64)>,
     /// Nobody writes it any more.
     pub(super) over: bool,
 }
@@ -51,6 +53,7 @@ impl Current {
             partial: 0,
             copy_of: None,
             end: None,
+            beside: None,
             over: false,
         }
     }

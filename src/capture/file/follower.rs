@@ -6,16 +6,17 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memchr::memrchr;
 use nix::errno::Errno;
 
-use super::content::Filled;
+use super::content::{Filled, Stamp};
 use super::cri::{self, Cut};
 use super::current::Current;
 use super::position::{Place, Position};
-use super::succession::{self, After, Opened, Previous};
+use super::rotation::Sibling;
+use super::succession::{self, After, Next, Opened, Previous};
 use super::{
     Block, Buffer, Counts, FollowError, Format, Gap, Idle, Loss, Presence, Read, Settings, Start,
     Take,
@@ -54,7 +55,11 @@ impl Follower {
         let mut follower = Self {
             id: ID.fetch_add(1, Ordering::Relaxed),
             path: path.into(),
-            after: if settings.start == Start::Oldest { After::None } else { After::All },
+            after: match settings.start {
+                Start::Oldest => After::None,
+                Start::Since(since) => After::Since(since),
+                Start::Beginning | Start::End => After::All,
+            },
             settings,
             current: None,
             passed: None,
@@ -101,6 +106,11 @@ impl Follower {
         &self.path
     }
 
+    /// Nobody writes any more: no renamed file is waited for.
+    pub fn hurry(&mut self) {
+        self.settings.linger = Duration::ZERO;
+    }
+
     /// What has happened so far.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -141,10 +151,13 @@ impl Follower {
         }
         let owner = (self.id, self.generation);
         let Some(current) = &mut self.current else {
-            let next = succession::next(&self.path, self.root(), self.after, self.passed);
-            return match next.map_err(|source| self.unopened(source))? {
-                Some(opened) => self.begin(opened).map(|()| None),
-                None => Ok(Some(idle(0, Presence::Missing))),
+            return match self.next()? {
+                Next::File(opened) => self.begin(opened).map(|()| None),
+                Next::Denied(file) => {
+                    self.pass_over(file);
+                    Ok(None)
+                }
+                Next::Missing => Ok(Some(idle(0, Presence::Missing))),
             };
         };
         if buffer.owner == owner && buffer.offset == current.offset && buffer.start < buffer.end {
@@ -224,7 +237,8 @@ impl Follower {
             return Ok(None);
         }
         let end = current.offset + (buffer.end - buffer.start) as u64;
-        let rest = buffer.met_end && (gzip || (live.is_none() && self.is_over(end, now)?));
+        let rest =
+            buffer.met_end && (gzip || (live.is_none() && self.is_over(end, at_path, now)?));
         if let Some(read) = self.cut(buffer, take, rest) {
             return Ok(read);
         }
@@ -239,15 +253,24 @@ impl Follower {
     }
 
     /// Whether a file that is not at its path any more and ends here gets no more bytes.
-    fn is_over(&mut self, end: u64, now: Instant) -> Result<bool, FollowError> {
+    fn is_over(
+        &mut self,
+        end: u64,
+        at_path: Option<Stamp>,
+        now: Instant,
+    ) -> Result<bool, FollowError> {
         let Some(current) = &mut self.current else { return Ok(true) };
         if current.over {
             return Ok(true);
         }
+        let beside = at_path.map(|stamp| (stamp.device, stamp.inode));
         let since = match current.end {
-            Some((before, since)) if before == end => since,
-            _ => {
-                current.end = Some((end, now));
+            Some((before, since)) if before == end && current.beside == beside => since,
+            last => {
+                // Another rotation is no sign of life.
+                let since = last.filter(|(before, _)| *before == end).map_or(now, |(_, at)| at);
+                current.end = Some((end, since));
+                current.beside = beside;
                 let previous =
                     Previous { file: current.identity(), modified: current.stamp.modified };
                 let newer =
@@ -255,7 +278,7 @@ impl Follower {
                 // Then its writers have long gone on to another one.
                 current.over = newer
                     .map_err(|source| FollowError::Read { path: self.path.clone(), source })?;
-                now
+                since
             }
         };
         Ok(current.over || now.saturating_duration_since(since) >= self.settings.linger)
@@ -324,8 +347,14 @@ impl Follower {
         let known = current.stamp.size;
         if current.is_unread() {
             // Nothing says which copy is its own: whatever comes after what was read before.
-            let next = succession::next(&self.path, self.root(), self.after, self.passed);
-            let Some(opened) = next.map_err(|source| self.unopened(source))? else { return Ok(()) };
+            let opened = match self.next()? {
+                Next::File(opened) => opened,
+                Next::Denied(file) => {
+                    self.pass_over(file);
+                    return Ok(());
+                }
+                Next::Missing => return Ok(()),
+            };
             let unread = if current.offset == 0 { known } else { 0 };
             if opened.stamp.is_same_file(&current.stamp) {
                 self.lose_some(unread, Loss::Truncated);
@@ -367,6 +396,19 @@ impl Follower {
             self.passed = None;
         }
         self.ended = current.content.is_gzip() && current.path == self.path;
+    }
+
+    fn next(&self) -> Result<Next, FollowError> {
+        let next = succession::next(&self.path, self.root(), self.after, self.passed);
+        next.map_err(|source| self.unopened(source))
+    }
+
+    /// A file is left out that we may not read.
+    fn pass_over(&mut self, file: Sibling) {
+        self.passed = Some(file.stamp.inode);
+        // How much is in a compressed one is not known.
+        let bytes = if file.name.gzip { 0 } else { file.stamp.size };
+        self.lose(Gap { bytes, reason: Loss::Denied });
     }
 
     /// Begins with the next file, or goes on with the last one if that is back at its path.

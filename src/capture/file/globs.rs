@@ -100,6 +100,13 @@ impl Globs {
         self.known.insert((device, inode), path);
     }
 
+    /// What a path says that matches, whether or not there is a file now.
+    pub fn captures(&self, path: &Path) -> Option<Captures> {
+        let mut parents = path.ancestors();
+        let excluded = parents.any(|path| is_excluded(&self.exclude, path));
+        self.template.captures(path)?.ok().filter(|_| !excluded)
+    }
+
     /// Looks for all files that match.
     pub fn scan(&mut self) -> Scan {
         let mut walk = Walk {
@@ -144,6 +151,10 @@ impl Globs {
         scan.files.sort_by(|one, other| one.path.cmp(&other.path));
         scan
     }
+}
+
+fn is_excluded(exclude: &[Template], path: &Path) -> bool {
+    exclude.iter().any(|template| template.captures(path).is_some())
 }
 
 fn is_rotated(base: &Path, path: &Path) -> bool {
@@ -249,7 +260,7 @@ impl Walk<'_> {
     }
 
     fn is_excluded(&self, path: &Path) -> bool {
-        self.exclude.iter().any(|template| template.captures(path).is_some())
+        is_excluded(self.exclude, path)
     }
 
     /// Whether to go on in there. A link is followed only where links may lead anywhere.

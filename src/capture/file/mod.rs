@@ -24,8 +24,10 @@
 //! | what | found out by | then |
 //! |---|---|---|
 //! | grows | size or modification time | read on |
-//! | renamed, a new one in its place | the path has another inode | read to its end; [`Settings::linger`] later to its end again, for who still has it open; then the files rotated since, oldest first; then the new one |
+//! | renamed, a new one in its place | the path has another inode | read to its end; [`Settings::linger`] later, or once the new one is rotated too, to its end again, for who still has it open; then the files rotated since, oldest first; then the new one |
 //! | renamed several times between two looks | the file's own place among its siblings | the siblings after it are read in order |
+//! | made and renamed between two looks | nothing is known of the path, and siblings were written to since the last look | they are read in order: [`Start::Since`] |
+//! | renamed, and the next one may not be opened | its permissions | a gap of its size |
 //! | copied and truncated | it is shorter, or the last bytes read are not there any more | the copy is found by what is in it and read on to its end, then the file from 0. Without a copy: a gap of what was known to be unread |
 //! | truncated, and its writer goes on at its old offset | the same | the hole at the beginning is skipped and counted |
 //! | rewritten in place, to any size | the same | from 0 |
@@ -76,13 +78,14 @@ mod model;
 mod tests;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use buffer::Buffer;
 pub use follower::Follower;
 pub use globs::{Found, Globs, Refused, Scan};
 pub use position::{Identity, Ledger, Place, Position, Print};
+pub use rotation::{base_of, rotated_bases};
 pub use template::{BadTemplate, BadValue, Captures, Template};
 pub use watch::Watch;
 
@@ -134,6 +137,8 @@ impl Format {
 pub enum Start {
     /// With the oldest rotated file that is there.
     Oldest,
+    /// With the oldest rotated file that was written to since then, which is when all there was had been found.
+    Since(Nanos),
     /// With the first byte of the file that the path names.
     Beginning,
     /// With what is written from now on.
@@ -221,6 +226,8 @@ pub enum Loss {
     Vanished,
     /// A compressed file is damaged.
     Damaged,
+    /// A rotated file may not be opened.
+    Denied,
 }
 
 impl Loss {
@@ -232,6 +239,9 @@ impl Loss {
                 "the file is gone or truncated, and no rotated one has what was in it"
             }
             Self::Damaged => "the compressed file is damaged",
+            Self::Denied => {
+                "a rotated file may not be read: give the agent the right to, also for files to come"
+            }
         }
     }
 }
@@ -271,11 +281,24 @@ pub struct Counts {
     pub lost: u64,
 }
 
+/// A path in a message: whoever names a file may put control characters in it, and lines of their own.
+pub fn shown(path: &Path) -> String {
+    let mut shown = String::new();
+    for char in path.display().to_string().chars() {
+        if char.is_control() {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}
+
 /// Why a file could not be followed now. The next read tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// It cannot be opened.
-    #[error("failed to open {}", path.display())]
+    #[error("failed to open {}", shown(path))]
     Open {
         /// The file.
         path: PathBuf,
@@ -283,7 +306,7 @@ pub enum FollowError {
         source: io::Error,
     },
     /// It cannot be read or looked at.
-    #[error("failed to read {}", path.display())]
+    #[error("failed to read {}", shown(path))]
     Read {
         /// The file.
         path: PathBuf,

@@ -47,6 +47,27 @@ struct Segment {
     lossy: bool,
 }
 
+/// How a renamed file is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// The newest is number 1.
+    Down,
+    /// The newest has the highest number.
+    Up,
+    Date,
+}
+
+impl Names {
+    /// Of a file that is older than all of the model's.
+    fn oldest(self) -> &'static str {
+        match self {
+            Self::Down => "x.log.900",
+            Self::Up => "x.log.0",
+            Self::Date => "x.log-19700101",
+        }
+    }
+}
+
 struct Rotated {
     name: String,
     inode: u64,
@@ -56,6 +77,7 @@ struct Rotated {
 
 struct Model {
     dir: tempfile::TempDir,
+    names: Names,
     cri: bool,
     /// The writer does not append but goes on at its old offset.
     sparse: bool,
@@ -141,18 +163,20 @@ impl Caller {
 }
 
 impl Model {
-    fn new(cri: bool, sparse: bool, patience: Vec<u8>) -> Self {
+    /// Nothing is known of the files that were written to before `since`, if it is given.
+    fn new(names: Names, since: bool, cri: bool, sparse: bool, patience: Vec<u8>) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let start = if since { Start::Since(Nanos(1_000_000_000)) } else { Start::Oldest };
         let settings = Settings {
             format: if cri { Format::CRI } else { Format::Plain(IoStream::Stdout) },
-            start: Start::Oldest,
+            start,
             linger: LINGER,
             root: None,
         };
         let path = dir.path().join("x.log");
-        File::create(&path).unwrap();
-        Self {
+        let mut model = Self {
             dir,
+            names,
             cri,
             sparse,
             segments: vec![Segment { bytes: Vec::new(), lossy: false }],
@@ -168,7 +192,16 @@ impl Model {
             buffer: Buffer::new(4096),
             now: Instant::now(),
             caller: Caller { patience, ..Caller::default() },
+        };
+        let older = model.path(names.oldest());
+        let mut file = File::create(&older).unwrap();
+        file.write_all(b"older\n").unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        model.create(&older);
+        if !since {
+            fs::remove_file(older).unwrap();
         }
+        model
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -220,14 +253,36 @@ impl Model {
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(self.clock)).unwrap();
     }
 
-    fn shift(&mut self, copy: bool, inode: u64) {
+    /// What the file is called that is renamed or copied next.
+    fn shift(&mut self, copy: bool, inode: u64) -> PathBuf {
+        self.clock += 1;
+        let name = match self.names {
+            Names::Down => "x.log.1".to_owned(),
+            Names::Up => format!("x.log.{}", self.clock),
+            Names::Date => format!("x.log-20261125-{:06}", self.clock),
+        };
         for (index, one) in self.rotated.iter_mut().enumerate().rev() {
-            let suffix = if one.gzip { ".gz" } else { "" };
-            let name = format!("x.log.{}{suffix}", index + 2);
-            fs::rename(self.dir.path().join(&one.name), self.dir.path().join(&name)).unwrap();
-            one.name = name;
+            if self.names == Names::Down {
+                let suffix = if one.gzip { ".gz" } else { "" };
+                let name = format!("x.log.{}{suffix}", index + 2);
+                fs::rename(self.dir.path().join(&one.name), self.dir.path().join(&name)).unwrap();
+                one.name = name;
+            }
         }
-        self.rotated.insert(0, Rotated { name: "x.log.1".into(), inode, copy, gzip: false });
+        self.rotated.insert(0, Rotated { name: name.clone(), inode, copy, gzip: false });
+        self.path(&name)
+    }
+
+    /// A new file; where only times tell the order, at a moment of its own.
+    fn create(&mut self, than: &Path) {
+        let born = |path: &Path| fs::metadata(path).unwrap().created().unwrap();
+        loop {
+            let file = File::create(self.path("x.log")).unwrap();
+            if self.names != Names::Up || born(&self.path("x.log")) > born(than) {
+                return self.touch(&file);
+            }
+            fs::remove_file(self.path("x.log")).unwrap();
+        }
     }
 
     fn begin_segment(&mut self) {
@@ -250,6 +305,8 @@ impl Model {
     fn run(&mut self, op: &Op) {
         match op {
             Op::Append(bytes) => self.append(usize::from(*bytes)),
+            // Then the times do not agree any more, and numbers are taken to count down.
+            Op::AppendLate(_) | Op::Compress(_) if self.names == Names::Up => {}
             Op::AppendLate(bytes) => {
                 let late = self.rotated.first().filter(|one| !one.copy && !one.gzip);
                 if let Some(late) = late.filter(|_| !self.looked && !self.cri) {
@@ -274,19 +331,20 @@ impl Model {
             Op::Rename => {
                 self.finish_line();
                 let inode = fs::metadata(self.path("x.log")).unwrap().ino();
-                self.shift(false, inode);
-                fs::rename(self.path("x.log"), self.path("x.log.1")).unwrap();
-                let file = File::create(self.path("x.log")).unwrap();
-                self.touch(&file);
+                let rotated = self.shift(false, inode);
+                fs::rename(self.path("x.log"), &rotated).unwrap();
+                self.create(&rotated);
                 (self.writer_offset, self.base) = (0, 0);
                 self.begin_segment();
                 self.looked = false;
             }
+            // A copy is younger than the file, which the times say too.
+            Op::CopyAndTruncate(_) if self.names == Names::Up => {}
             Op::CopyAndTruncate(between) => {
                 self.finish_line();
-                self.shift(true, 0);
-                fs::copy(self.path("x.log"), self.path("x.log.1")).unwrap();
-                let file = OpenOptions::new().write(true).open(self.path("x.log.1")).unwrap();
+                let copy = self.shift(true, 0);
+                fs::copy(self.path("x.log"), &copy).unwrap();
+                let file = OpenOptions::new().write(true).open(&copy).unwrap();
                 self.touch(&file);
                 self.rotated[0].inode = file.metadata().unwrap().ino();
                 self.segments.last_mut().unwrap().lossy |= !self.touched;
@@ -495,12 +553,14 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #[test]
     fn what_is_written_is_read_once(
+        names in prop_oneof![2 => Just(Names::Down), 1 => Just(Names::Up), 1 => Just(Names::Date)],
+        since in any::<bool>(),
         cri in prop_oneof![2 => Just(false), 1 => Just(true)],
         sparse in prop_oneof![2 => Just(false), 1 => Just(true)],
         patience in prop::collection::vec(prop_oneof![2 => Just(0_u8), 1 => any::<u8>()], 1..5),
         ops in prop::collection::vec(op(), 1..40),
     ) {
-        let mut model = Model::new(cri, sparse && !cri, patience);
+        let mut model = Model::new(names, since, cri, sparse && !cri, patience);
         for op in &ops {
             model.run(op);
         }

@@ -8,16 +8,22 @@
 //!
 //! Apart because it is about names alone: which file is the one looked for is said by its contents.
 
-use std::ffi::OsStr;
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 use std::{fs, io};
 
 use super::content::Stamp;
+use crate::record::Nanos;
 
-/// Numbers up to here count rotations; longer ones are dates or seconds.
-const MAX_COUNT: usize = 3;
+/// Numbers of up to so many digits count rotations; longer ones are dates or seconds.
+const MAX_COUNT: usize = MIN_DATE - 1;
+
+/// Lists of a folder until two of them agree.
+const TRIES: usize = 8;
 
 /// A date or a time in seconds has as many digits at least: `x-2.log` is another step's, not an older `x.log`.
 const MIN_DATE: usize = 8;
@@ -55,7 +61,7 @@ pub(super) struct Sibling {
     pub(super) name: Rotated,
     pub(super) stamp: Stamp,
     /// When it was made, where the file system says that. Neither a late write nor a rename changes it.
-    born: Option<SystemTime>,
+    born: Option<Nanos>,
 }
 
 /// What `name` says if it may be a rotated `base`.
@@ -81,13 +87,19 @@ pub(super) fn rotated(base: &OsStr, name: &OsStr) -> Option<Rotated> {
 }
 
 /// The name that a rotated file had, if the mark stands behind it.
-pub(super) fn base_of(name: &OsStr) -> Option<&OsStr> {
+pub fn base_of(name: &OsStr) -> Option<&OsStr> {
     let bytes = name.as_bytes();
     // The mark itself may have separators in it: the longest one that is a mark is meant.
     (1..bytes.len()).find_map(|end| {
         let base = OsStr::from_bytes(bytes.get(..end)?);
         rotated(base, name).filter(|found| found.style == Style::Suffix).map(|_| base)
     })
+}
+
+/// The names in a folder that others there are rotated files of, with the mark behind.
+pub fn rotated_bases(folder: &Path) -> io::Result<HashSet<OsString>> {
+    let entries = fs::read_dir(folder)?.flatten();
+    Ok(entries.filter_map(|entry| base_of(&entry.file_name()).map(OsStr::to_owned)).collect())
 }
 
 fn mark_of(separator: u8, mark: &[u8]) -> Option<Mark> {
@@ -113,6 +125,23 @@ fn mark_of(separator: u8, mark: &[u8]) -> Option<Mark> {
 /// The rotated files beside `path`, oldest first as far as their names say; where one is there twice, plain and
 /// compressed, only the plain one.
 pub(super) fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
+    // What is renamed while a folder is listed may be in the list twice or not at all: two lists have to agree.
+    let mut found = list(path)?;
+    for _ in 0..TRIES {
+        let again = list(path)?;
+        let same = |(one, other): (&Sibling, &Sibling)| {
+            one.path == other.path && one.stamp.is_same_file(&other.stamp)
+        };
+        if found.len() == again.len() && found.iter().zip(&again).all(same) {
+            return Ok(in_order(again));
+        }
+        found = again;
+    }
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, "files are being renamed all the time"))
+}
+
+/// The rotated files beside `path`, by name.
+fn list(path: &Path) -> io::Result<Vec<Sibling>> {
     let (Some(folder), Some(base)) = (path.parent(), path.file_name()) else {
         return Ok(Vec::new());
     };
@@ -128,10 +157,17 @@ pub(super) fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
         // One that is gone again, or is a link, is none.
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_file() {
-            let (stamp, born) = (Stamp::of(&metadata), metadata.created().ok());
-            found.push(Sibling { path: entry.path(), name, stamp, born });
+            let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let born = born.map(|born| Nanos(born.as_nanos() as i64));
+            found.push(Sibling { path: entry.path(), name, stamp: Stamp::of(&metadata), born });
         }
     }
+    found.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    Ok(found)
+}
+
+/// Oldest first, each once.
+fn in_order(mut found: Vec<Sibling>) -> Vec<Sibling> {
     let plain: Vec<_> =
         found.iter().filter(|one| !one.name.gzip).map(|one| one.name.clone()).collect();
     found.retain(|one| {
@@ -141,37 +177,50 @@ pub(super) fn siblings(path: &Path) -> io::Result<Vec<Sibling>> {
                 .any(|other| (other.style, &other.mark) == (one.name.style, &one.name.mark))
     });
     sort(&mut found);
-    Ok(found)
+    found
 }
 
 /// Oldest first: by their marks where all are of one kind, else by when they were written.
+///
+/// Of numbers the highest is the oldest, and dates are written so that they sort. But some count on, and some begin a date
+/// with its day: then the times say so, if all of them do.
 fn sort(found: &mut [Sibling]) {
     let counts = found.iter().filter(|one| matches!(one.name.mark, Mark::Count(_))).count();
-    if counts == 0 || counts == found.len() {
-        found.sort_by(|one, other| match (&one.name.mark, &other.name.mark) {
-            (Mark::Date(one), Mark::Date(other)) => one.cmp(other),
-            (Mark::Count(one), Mark::Count(other)) => other.cmp(one),
-            // Not both kinds here.
-            _ => std::cmp::Ordering::Equal,
-        });
-        if counts > 0 && is_newest_first(found) {
-            found.reverse();
-        }
-    } else {
+    let upwards = |one: &Sibling, other: &Sibling| match (&one.name.mark, &other.name.mark) {
+        (Mark::Date(one), Mark::Date(other)) => one.cmp(other),
+        (Mark::Count(one), Mark::Count(other)) => one.cmp(other),
+        // Not both kinds here.
+        _ => Ordering::Equal,
+    };
+    if counts > 0 && counts < found.len() {
         found.sort_by_key(|one| one.stamp.modified);
+        return;
+    }
+    found.sort_by(upwards);
+    if times_agree(found) {
+        return;
+    }
+    if counts > 0 {
+        found.reverse();
+    }
+    let mut in_time: Vec<Sibling> = found.to_vec();
+    // Those of one moment stay as their names have them.
+    in_time.sort_by_key(|one| one.stamp.modified);
+    if times_agree(&in_time) && in_time.is_sorted_by(|one, other| one.born < other.born) {
+        found.clone_from_slice(&in_time);
     }
 }
 
-/// Most count what is old: the highest number was written first. Some count on, and then the times say so: both
-/// when the files were made and when they were written. One alone may mislead: an old file may be written to
-/// late, and a compressed one was made late.
-fn is_newest_first(found: &[Sibling]) -> bool {
-    fn grows<T: Ord>(times: impl Iterator<Item = T> + Clone) -> bool {
-        times.clone().is_sorted_by(|one, other| one >= other) && times.clone().min() != times.max()
-    }
-    grows(found.iter().map(|one| one.stamp.modified))
-        && found.iter().all(|one| one.born.is_some())
-        && grows(found.iter().map(|one| one.born))
+/// Whether these were both made and written one after the other. One alone may mislead: an old file may be written to
+/// late. A compressed one was made late too, so that nothing is known where there is one.
+fn times_agree(found: &[Sibling]) -> bool {
+    let modified = || found.iter().map(|one| one.stamp.modified);
+    let born = || found.iter().map(|one| one.born);
+    modified().is_sorted()
+        && modified().min() != modified().max()
+        && found.iter().all(|one| one.born.is_some() && !one.name.gzip)
+        && born().is_sorted()
+        && born().min() != born().max()
 }
 
 #[cfg(test)]
@@ -185,6 +234,7 @@ mod tests {
         for (base, name, expected) in [
             ("x.log", "x.log", None),
             ("x.log", "x.log.1", count(1)),
+            ("x.log", "x.log.1000", count(1000)),
             ("x.log", "x.log.12.gz", Some((Style::Suffix, Mark::Count(12), true))),
             ("x.log", "x.log.gz", Some((Style::Suffix, Mark::Count(0), true))),
             ("x.log", "x.log-20261125", date(Style::Suffix, "20261125", false)),

@@ -15,6 +15,9 @@ use crate::record::Nanos;
 /// Files may be renamed between list and open; then the list is made again.
 const TRIES: usize = 8;
 
+/// File systems keep times that are so much older than the clock's.
+const COARSE: i64 = 100_000_000;
+
 /// The file that was read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Previous {
@@ -37,8 +40,21 @@ pub(super) enum After {
     All,
     /// None of them.
     None,
+    /// Those that nothing was written to since then.
+    Since(Nanos),
     /// Those up to this one.
     File(Previous),
+}
+
+/// What comes after a file.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// This one.
+    File(Opened),
+    /// A rotated one that we may not open, nor wait for: what came after it would be lost too.
+    Denied(Sibling),
+    /// None yet.
+    Missing,
 }
 
 /// Opens a file; `None` if it is not there.
@@ -66,7 +82,7 @@ pub(super) fn look(path: &Path) -> io::Result<Option<Stamp>> {
     }
 }
 
-/// The file to read next; `None` if there is none yet.
+/// The file to read next.
 ///
 /// `passed` is the inode of a file after that one which was empty: nothing but that says which it is.
 pub(super) fn next(
@@ -74,17 +90,26 @@ pub(super) fn next(
     root: Option<&Path>,
     after: After,
     passed: Option<u64>,
-) -> io::Result<Option<Opened>> {
+) -> io::Result<Next> {
     for _ in 0..TRIES {
-        // First the path, then the list: what is renamed in between is in the list, or is what was opened.
+        // First the path, then the list: what is renamed in between is in the list, or is what was opened. What is
+        // newer than that then waits for the next call.
         let live = open(path, root)?;
         let found = newer(path, root, after, live.as_ref().map(|live| live.stamp))?;
         let passed = found.iter().rposition(|one| Some(one.stamp.inode) == passed);
-        let Some(first) = found.get(passed.map_or(0, |index| index + 1)) else { return Ok(live) };
-        if let Some(opened) = open(&first.path, root)?
-            && opened.stamp.is_same_file(&first.stamp)
-        {
-            return Ok(Some(opened));
+        let Some(first) = found.get(passed.map_or(0, |index| index + 1)) else {
+            return Ok(live.map_or(Next::Missing, Next::File));
+        };
+        match open(&first.path, root) {
+            Ok(Some(opened)) if opened.stamp.is_same_file(&first.stamp) => {
+                return Ok(Next::File(opened));
+            }
+            // It was renamed.
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Ok(Next::Denied(first.clone()));
+            }
+            Err(error) => return Err(error),
         }
     }
     Err(io::Error::new(ErrorKind::ResourceBusy, "it is being renamed all the time"))
@@ -102,16 +127,25 @@ fn newer(
     after: After,
     live: Option<Stamp>,
 ) -> io::Result<Vec<Sibling>> {
-    let previous = match after {
-        After::All => return Ok(Vec::new()),
-        After::None => None,
-        After::File(previous) => Some(previous),
-    };
+    if let After::All = after {
+        return Ok(Vec::new());
+    }
     let mut found = siblings(path)?;
-    found.retain(|one| live.is_none_or(|live| !one.stamp.is_same_file(&live)));
-    let Some(previous) = previous else {
-        found.retain(|one| one.name.style == Style::Suffix);
-        return Ok(found);
+    let renamed = |one: &Sibling| live.is_some_and(|live| one.stamp.is_same_file(&live));
+    if let Some(index) = found.iter().position(renamed) {
+        found.truncate(index);
+    }
+    let previous = match after {
+        After::File(previous) => previous,
+        After::Since(since) => {
+            let since = Nanos(since.0.saturating_sub(COARSE));
+            found.retain(|one| one.name.style == Style::Suffix && one.stamp.modified >= since);
+            return Ok(found);
+        }
+        After::All | After::None => {
+            found.retain(|one| one.name.style == Style::Suffix);
+            return Ok(found);
+        }
     };
     if let Some(index) = position(&found, root, &previous.file) {
         let style = found.get(index).map(|one| one.name.style);
@@ -185,4 +219,26 @@ fn is(opened: &mut Opened, file: &Identity) -> io::Result<bool> {
         return Ok(opened.stamp.inode == file.inode);
     }
     opened.content.is(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Between opening the path and listing the folder, what was opened may be renamed twice.
+    #[test]
+    fn what_is_newer_than_the_opened_file_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        for (name, text) in [("x.log.3", "one"), ("x.log.2", "two"), ("x.log.1", "three")] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        fs::write(&path, "four").unwrap();
+        let opened = look(&folder.path().join("x.log.2")).unwrap();
+        let found = newer(&path, None, After::None, opened).unwrap();
+        let names: Vec<_> = found.iter().map(|one| one.path.file_name().unwrap()).collect();
+        assert_eq!(names, ["x.log.3"]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -257,6 +257,138 @@ fn numbers_that_grow_are_read_in_their_order_and_once() {
     story.append("x.log.3", "late\n");
     story.append("x.log", "five\n");
     story.check_later("late\nfive\n");
+}
+
+/// Who keeps one rotated file deletes it with the next rotation, so there is no time to wait for late writers.
+#[test]
+fn no_rotated_file_is_waited_for_once_another_one_is_there() {
+    let mut story = story();
+    story.append("x.log", "one\n");
+    story.check("one\n");
+    for texts in [["one\n", "two\n"], ["two\n", "three\n"], ["three\n", "four\n"]] {
+        let [before, text] = texts;
+        story.rename("x.log", "x.log.1");
+        story.append("x.log", text);
+        story.check(if before == "one\n" { "" } else { before });
+        story.check_presence(0, Presence::Rotated);
+    }
+    story.check_later("four\n");
+}
+
+/// An agent that knows a file only by its name has looked before, and nothing was there.
+#[test]
+fn what_was_rotated_since_the_last_look_is_read_first() {
+    let mut story = story();
+    let age = |name: &str, seconds: u64| {
+        let file = OpenOptions::new().write(true).open(story.path(name)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    };
+    for (number, text) in ["one\n", "two\n", "three\n"].into_iter().enumerate() {
+        let name = format!("x.log.{}", 3 - number);
+        story.append(&name, text);
+        age(&name, number as u64);
+    }
+    story.gzip("x.log.2", "x.log.2.gz");
+    age("x.log.2.gz", 1);
+    story.append("x.log", "four\n");
+    let since = Start::Since(Nanos(1_000_000_000));
+    let settings = Settings { start: since, ..story.settings.clone() };
+    story.follower = Follower::new(story.path("x.log"), settings.clone()).unwrap();
+    story.check_later("two\nthree\nfour\n");
+    // The same for who is killed at the first line.
+    story.follower = Follower::new(story.path("x.log"), settings).unwrap();
+    let read = story.follower.read(&mut story.buffer, Take::Lines, story.now).unwrap();
+    let Read::Block(block) = read else { panic!("{read:?}") };
+    assert_eq!(story.buffer.bytes(&block), b"two\n");
+    story.position = Some(block.position());
+    story.restart(u64::MAX);
+    story.check_later("three\nfour\n");
+}
+
+#[test]
+fn dates_that_do_not_sort_are_read_as_the_times_say() {
+    let mut story = story();
+    story.append("x.log", "one\n");
+    story.check("one\n");
+    let start = SystemTime::now() - Duration::from_millis(90);
+    for (number, (date, text)) in
+        [("30112026", "two\n"), ("01122026", "three\n"), ("02122026", "four\n")]
+            .into_iter()
+            .enumerate()
+    {
+        let rotated = format!("x.log-{date}");
+        story.rename("x.log", &rotated);
+        story.make_later("x.log", &rotated);
+        let file = File::open(story.path(&rotated)).unwrap();
+        file.set_modified(start + Duration::from_millis(number as u64)).unwrap();
+        story.append("x.log", text);
+    }
+    story.check_later("two\nthree\nfour\n");
+}
+
+/// Renames in the middle of a look: what is listed has to be what was there.
+#[test]
+fn files_are_renamed_all_the_time_while_they_are_looked_at() {
+    const ROTATIONS: usize = 60;
+    let mut story = story();
+    story.append("x.log", "0\n");
+    story.check("0\n");
+    let expected: String = (1..=ROTATIONS).map(|number| format!("{number}\n")).collect();
+    let path = story.path("x.log");
+    let mut text = String::new();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 1..=ROTATIONS {
+                for older in (1..number).rev() {
+                    let [from, to] = [older, older + 1]
+                        .map(|number| path.with_extension(format!("log.{number}")));
+                    fs::rename(from, to).unwrap();
+                }
+                fs::rename(&path, path.with_extension("log.1")).unwrap();
+                fs::write(&path, format!("{number}\n")).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            // It says so when it cannot be sure what is there.
+            match story.follower.read(&mut story.buffer, Take::Lines, story.now) {
+                Ok(Read::Block(block)) => {
+                    text += std::str::from_utf8(story.buffer.bytes(&block)).unwrap();
+                }
+                Ok(Read::Gap(gap)) => panic!("{gap:?}"),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    });
+    for _ in 0..3 {
+        text += &story.read(Take::Lines).0;
+        story.now += LINGER;
+    }
+    assert_eq!(text, expected);
+}
+
+/// A step may take away the right to read what it wrote; then it is told, and what comes after is read.
+#[test]
+fn a_rotated_file_that_may_not_be_read_is_a_gap() {
+    let mut story = story();
+    let allow = |name: &str, mode| {
+        fs::set_permissions(story.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow("", 0o755);
+    story.append("x.log", "one\n");
+    allow("x.log", 0o644);
+    story.check("one\n");
+    story.rename("x.log", "x.log.2");
+    story.append("x.log.1", "two\n");
+    story.append("x.log", "three\n");
+    let allow = |name: &str, mode| {
+        fs::set_permissions(story.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow("x.log.1", 0);
+    allow("x.log", 0o644);
+    // Of this thread alone: root may read everything.
+    nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+    story.check_later("<gap 4 Denied>three\n");
+    assert_eq!(story.follower.counts().lost, 4);
 }
 
 #[test]
@@ -538,6 +670,11 @@ fn a_position_is_one_short_line_of_json() {
     let json = serde_json::to_string(&position).unwrap();
     insta::assert_snapshot!(json, @r#"{"file":{"device":1,"inode":2,"head":{"bytes":4,"hash":2257596166406292009},"tail":{"bytes":4,"hash":2257596166406292009}},"modified":3,"iostream":"stdout","from":{"offset":0},"to":{"offset":4},"bytes":4}"#);
     assert_eq!(serde_json::from_str::<Position>(&json).unwrap(), position);
+}
+
+#[test]
+fn a_name_makes_no_lines_of_its_own_in_a_message() {
+    assert_eq!(shown(Path::new("/a/b\n\u{1b}[0m ä.log")), "/a/b\\n\\u{1b}[0m ä.log");
 }
 
 #[test]
