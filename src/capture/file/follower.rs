@@ -373,6 +373,9 @@ impl Follower {
             return Ok(());
         }
         self.lose_some(known.saturating_sub(current.offset), Loss::Truncated);
+        // Should no more be written to it, what comes next still comes after what was in it.
+        self.after = After::File(Previous { file, modified: current.stamp.modified });
+        self.passed = None;
         let stamp = current.content.stamp();
         let stamp = stamp.map_err(|source| self.unreadable(source))?;
         self.enter(Opened { content: current.content, stamp, path: current.path });
