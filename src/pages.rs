@@ -1,4 +1,5 @@
-//! Gives back the pages of the program's files that start-up has touched.
+//! Gives memory back to the system: the pages of the program's files that start-up has touched, and what the
+//! allocator holds for nobody.
 //!
 //! The kernel counts every page of the program and its libraries that a process has used as its
 //! memory, and maps the pages around each with it. Reading the command line and the stack file runs
@@ -36,6 +37,17 @@ pub(crate) fn give_back() {
     let Ok(Some(mut page)) = sysconf(SysconfVar::PAGE_SIZE) else { return };
     // SAFETY: `each` is what dl_iterate_phdr(3) calls, and takes a pointer to a number.
     unsafe { libc::dl_iterate_phdr(Some(each), (&raw mut page).cast()) };
+}
+
+/// Gives back what was freed and the allocator has kept: after a load that may not come again. It looks at all of the
+/// heap, some milliseconds for a large one.
+pub(crate) fn trim() {
+    // Other allocators give back by themselves, or cannot be told to.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) may be called at any time, from any thread.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 /// One loaded file.

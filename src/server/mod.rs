@@ -56,6 +56,7 @@ mod window;
 mod zenml;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -84,6 +85,7 @@ pub(crate) use self::settings::is_header;
 pub use self::settings::{Limits, Settings};
 pub use self::view::Store;
 use crate::listen::{self, Guard, GuardError, Handler, Peer, Socket};
+use crate::pages;
 
 /// How long a request waits for others to end before it is refused.
 const QUEUE: Duration = Duration::from_secs(5);
@@ -95,6 +97,8 @@ const READING: usize = 4;
 const SCANNING: usize = 2;
 /// Followers that may hold more than a little of what they have read.
 const BURSTS: usize = 8;
+/// Between looks whether clients have gone, whose memory can be given back.
+const TRIM: Duration = Duration::from_secs(5);
 /// Requests that one HTTP/2 connection may make at a time.
 const CALLS: u32 = 64;
 /// Who may connect to a Unix socket unless somebody changes that: its owner, and its group, for a proxy.
@@ -115,6 +119,8 @@ struct App {
     scanning: Semaphore,
     /// Followers that take much of it at a time.
     bursts: Arc<Semaphore>,
+    /// Requests so far.
+    asked: AtomicU64,
 }
 
 impl App {
@@ -171,6 +177,7 @@ impl Server {
             reading: Arc::new(Semaphore::new(READING)),
             scanning: Semaphore::new(SCANNING),
             bursts: Arc::new(Semaphore::new(BURSTS)),
+            asked: AtomicU64::new(0),
             limits,
         });
         let service = TowerToHyperService::new(router(Arc::clone(&app)));
@@ -207,7 +214,9 @@ impl Server {
         let guard = Arc::clone(&self.guard);
         let server = listen::Server::new(Arc::clone(&self), guard, limits, stopped);
         let connections = Arc::clone(&server.permits);
+        let trimming = tokio::spawn(trim(Arc::clone(&self.app), Arc::clone(&connections)));
         server.serve(socket)?.await;
+        trimming.abort();
         // Whoever follows would stay for ever.
         self.app.hub.stop();
         let all = self.app.limits.connections as u32;
@@ -225,6 +234,19 @@ impl Handler for Server {
     ) -> BoxFuture<'static, Response<Body>> {
         let answer = self.service.call(request.map(Body::new));
         async move { answer.await.unwrap_or_else(|never| match never {}) }.boxed()
+    }
+}
+
+/// When requests were answered or clients have gone, gives back what that took: it would be kept for the next.
+async fn trim(app: Arc<App>, connections: Arc<Semaphore>) {
+    let (mut free, mut asked) = (connections.available_permits(), 0);
+    loop {
+        tokio::time::sleep(TRIM).await;
+        let (were, had) = (free, asked);
+        (free, asked) = (connections.available_permits(), app.asked.load(Ordering::Relaxed));
+        if free > were || asked != had {
+            drop(tokio::task::spawn_blocking(pages::trim).await);
+        }
     }
 }
 
@@ -276,6 +298,7 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Result<Response<Body>, Problem> {
+    app.asked.fetch_add(1, Ordering::Relaxed);
     let path = request.uri().path();
     let is_public = !path.starts_with("/api/") || path == "/api/v1/healthz";
     if is_public {
