@@ -128,7 +128,9 @@ impl<A: Serialize + DeserializeOwned> Checkpoint<A> {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(source) => return Err(LoadError::Io { path, source }),
             };
-            match decode(&contents) {
+            // Before there were several it was the JSON alone.
+            let bare = || contents.starts_with(b"{").then_some((0, contents.as_slice()));
+            match decode(&contents).or_else(bare) {
                 Some((number, json)) if last.as_ref().is_none_or(|(last, ..)| number > *last) => {
                     last = Some((number, json.to_owned(), path));
                 }
@@ -259,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn one_of_an_earlier_version_is_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let json = serde_json::to_vec(&checkpoint()).unwrap();
+        std::fs::write(dir.path().join(DURABLE), json).unwrap();
+        let mut found = Checkpoint::<u64>::load(dir.path()).unwrap();
+        assert_eq!(found, checkpoint());
+        found.stores.get_mut("s3").unwrap().acked = 43;
+        found.store(dir.path(), Durability::Process).unwrap();
+        assert_eq!(Checkpoint::load(dir.path()).unwrap(), found);
+    }
+
+    #[test]
     fn what_fails_again_and_again_leaves_the_last_one() {
         let dir = tempfile::tempdir().unwrap();
         let mut checkpoint = checkpoint();
@@ -289,7 +303,7 @@ mod tests {
         write("{\"version\":2,\"shops\":[]}");
         let error = Checkpoint::<u64>::load(dir.path()).unwrap_err();
         assert!(matches!(error, LoadError::Version { found: 2, .. }), "{error}");
-        std::fs::write(dir.path().join(DURABLE), "{}").unwrap();
+        std::fs::write(dir.path().join(DURABLE), "{").unwrap();
         let error = Checkpoint::<u64>::load(dir.path()).unwrap_err();
         assert!(matches!(error, LoadError::Damaged { .. }), "{error}");
     }

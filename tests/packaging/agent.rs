@@ -96,8 +96,8 @@ fn all_is_there(machine: &Machine<'_>, step: &str, said: &str) {
         "{step}: lines that are missing, and how many there are"
     );
     eprintln!("{step}: {lines} lines; the longest write took {longest} ms");
-    // A pipe of 64 KiB takes three seconds of this.
-    assert!(longest < 3000, "a write took {longest} ms");
+    // Where the agent is away for long a full pipe waits for it; how long that is depends on the machine.
+    assert!(longest < 30_000, "a write took {longest} ms");
 }
 
 #[test]
