@@ -251,7 +251,8 @@ impl Inputs {
         let now = Instant::now();
         let exit = |state: &State| state.watched.as_ref().and_then(|watched| watched.exit(now));
         let over = self.all.iter().filter_map(|(name, state)| Some((name.clone(), exit(state)?)));
-        let over: Vec<(String, Exit)> = over.collect();
+        let mut over: Vec<(String, Exit)> = over.collect();
+        over.retain(|(name, _)| streams(intake, name).into_iter().all(|index| intake.drain(index)));
         for (name, exit) in &over {
             self.end(name, exit, Take::Everything, intake);
         }
