@@ -132,6 +132,44 @@ fn a_step_is_followed_while_it_runs() {
 }
 
 #[test]
+fn several_steps_are_followed_while_they_run() {
+    let sandbox = Sandbox::local("");
+    let steps = [("prepare", "exit 6"), ("train", "exit 0"), ("evaluate", "exit 0")];
+    let fifos = steps.map(|(name, _)| sandbox.path(&format!("work/{name}")));
+    for fifo in &fifos {
+        nix::unistd::mkfifo(fifo, Mode::S_IRWXU).unwrap();
+    }
+    let begin = |(name, end): (&str, &str)| {
+        let printed = format!("cat {name}; {end}");
+        let options =
+            ["run", "--quiet", "--run", "live", "--step", name, "--", "sh", "-c", &printed];
+        sandbox.steplog(options).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let [prepare, train, evaluate] = steps;
+    let mut running = vec![begin(prepare), begin(train)];
+    wait::until("the run to be there", || {
+        let run = sandbox.call(["ls", "live"]);
+        (run.code == Some(0) && run.text().contains("prepare") && run.text().contains("train"))
+            .then_some(())
+    });
+    let server = Server::start(&sandbox);
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| {
+            let wanted = sandbox.path("work/evaluate.begin");
+            wait::until_true("the script to want the last step", || wanted.exists());
+            begin(evaluate)
+        });
+        let given =
+            steps.iter().zip(&fifos).flat_map(|((name, _), fifo)| [*name, fifo.to_str().unwrap()]);
+        let given: Vec<&str> = ["live"].into_iter().chain(given).collect();
+        server.look("several", &given);
+        running.push(late.join().unwrap());
+    });
+    let ends = running.iter_mut().map(|step| step.wait().unwrap().code());
+    assert_eq!(ends.collect::<Vec<_>>(), [Some(6), Some(0), Some(0)]);
+}
+
+#[test]
 fn hostile_lines_stay_text() {
     let sandbox = Sandbox::local("");
     let hostile = step("hostile.py");
