@@ -181,16 +181,26 @@ fn hostile_lines_stay_text() {
 #[test]
 fn why_there_is_nothing_or_not_all_is_said() {
     // Nothing can be delivered at first, so the spool fills and drops what comes.
-    let sandbox = Sandbox::with_stack(&LOCAL.replace(
+    let stack = LOCAL.replace(
         "[spool]",
         "[ship]\ndeadline = \"0s\"\n[spool]\nmax_bytes = \"1 MiB\"\nwhen_full = \"drop_newest\"",
-    ));
+    );
+    let sandbox = Sandbox::with_stack(&stack);
     fs::write(sandbox.store(), "in the way").unwrap();
     Paced::start(&sandbox, "gaps", 40_000, 4).succeed();
     fs::remove_file(sandbox.store()).unwrap();
     sandbox.call(["ship", "--all"]).expect(0);
     run(&sandbox, ["silent", "train", "1", "step"], ["true"]);
     sandbox.call(["ship", "--all"]).expect(0);
+    // As a container's log and what is known of its end come to an agent.
+    fs::create_dir(sandbox.path("steps")).unwrap();
+    fs::write(sandbox.path("steps/train.log"), "too much\n").unwrap();
+    let exit = r#"{"signal": "SIGKILL", "reason": "OOMKilled"}"#;
+    fs::write(sandbox.path("steps/train.log.exit.json"), exit).unwrap();
+    let steps = "[[inputs]]\nname = \"steps\"\nkind = \"steps\"\npath = \"{sandbox}/steps\"\n\
+                 metadata = { pipeline_run_id = \"memory\" }\n";
+    sandbox.write_stack(&format!("{stack}{steps}"));
+    sandbox.call(["agent", "--until-done"]).expect(0);
     let options = ["run", "--quiet", "--run", "endless", "--step", "train", "--", "sh", "-c"];
     let mut command = sandbox.steplog(options);
     command.arg("echo begun; exec sleep 1000").stdout(Stdio::null()).stderr(Stdio::null());
@@ -199,7 +209,7 @@ fn why_there_is_nothing_or_not_all_is_said() {
         let shown = sandbox.call(["logs", "endless"]);
         shown.text().contains("begun").then_some(())
     });
-    Server::start(&sandbox).look("standing", &["gaps", "silent", "endless"]);
+    Server::start(&sandbox).look("standing", &["gaps", "silent", "endless", "memory"]);
     endless.kill().unwrap();
     endless.wait().unwrap();
 }

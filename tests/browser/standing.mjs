@@ -1,13 +1,14 @@
 /**
  * Why there is nothing to see, or not all: a run that is not there yet, one that printed nothing, lines that were
- * lost, an end that never came. And downloads. Given: runs with gaps, without output, without an end.
+ * lost, an end that never came, or for want of memory. And downloads. Given: runs with gaps, without output, without
+ * an end, and one killed for want of memory.
  */
 
 import { readFileSync } from "node:fs";
 
 import { assert, assertAccessible, check, done, given, open, picture, row, shown } from "./support.mjs";
 
-const [gaps, silent, endless] = given;
+const [gaps, silent, endless, memory] = given;
 
 await check("a run that is not there is said not to be", async () => {
   const page = await open("/?run=nowhere", { expected: ["404 (Not Found)"] });
@@ -48,6 +49,14 @@ await check("lines that were lost are said to be, and where", async () => {
   assert.match(gap.text, /missing here: the spool was full and new lines were dropped/);
   await assertAccessible(page, "gaps");
   await picture(page, "gap-dark");
+  await page.context().close();
+});
+
+await check("who was killed for want of memory is said to have been", async () => {
+  const page = await open(`/?run=${memory}&step=train`);
+  await shown(page);
+  await page.locator("#header").getByText("failed · killed by SIGKILL (out of memory)").waitFor();
+  await picture(page, "memory-light");
   await page.context().close();
 });
 

@@ -9,7 +9,6 @@ import { between, dayAndMinute } from "./time.js";
 import { count, counted, ofLevels, size, statusWords } from "./words.js";
 
 /** @typedef {import("./types.js").Run} Run */
-/** @typedef {import("./types.js").Exit} Exit */
 /** @typedef {import("./selection.js").Chosen} Chosen */
 
 /**
@@ -24,7 +23,7 @@ export function header(run, chosen, names, now, seen, act) {
   if (chosen.steps.length === 0) return [titleOf("waiting", names.join(" + "), el("span", { class: "ending" }, chosen.open ? "not started yet" : "not in this run"))];
   const about = names.includes(ALL) ? run : !isAll && step ? (attempt ?? step) : together(chosen.steps);
   const title = isAll ? (names.includes(ALL) ? run.pipeline_run_id : names.join(" + ")) : (step?.step_id ?? "");
-  const words = attempt && !isAll ? howItEnded(attempt.status, attempt.exit, attempt.reason) : statusWords(about.status);
+  const words = attempt && !isAll ? howItEnded(attempt.status, attempt.reason) : statusWords(about.status);
   const facts = [
     el("span", { class: `ending ${about.status}` }, words),
     el("span", { title: `From ${about.started}${about.ended ? ` to ${about.ended}` : ""}` }, between(about.started, about.ended, now)),
@@ -55,16 +54,10 @@ export function together(steps) {
   return { status, started, ended };
 }
 
-/** `exit code 1`, `killed by SIGKILL`, `out of memory`. @param {string} status @param {Exit | undefined} exit @param {string | undefined} reason */
-export function howItEnded(status, exit, reason) {
+/** `failed · exit code 1`, `failed · killed by SIGKILL (out of memory)`. @param {string} status @param {string | undefined} reason */
+export function howItEnded(status, reason) {
   const words = statusWords(status);
-  if (reason) return status === "succeeded" ? words : `${words} · ${reason}`;
-  if (!exit || status === "succeeded") return words;
-  const parts = [words];
-  if (exit.reason === "OOMKilled") parts.push("out of memory");
-  if (exit.signal) parts.push(`killed by ${exit.signal}${exit.core ? ", core dumped" : ""}`);
-  else if (exit.code !== undefined) parts.push(`exit code ${exit.code}`);
-  return parts.join(" · ");
+  return reason && status !== "succeeded" ? `${words} · ${reason.replace("OOMKilled", "out of memory")}` : words;
 }
 
 /** What is not as it should be with these streams. @param {Chosen} chosen @param {Set<string>} troubles */
