@@ -249,7 +249,7 @@ impl Coordinator<'_> {
                     && let Some(done) = self.answered(answer)? {
                         return Ok(done);
                     },
-                recv(changes) -> _ => {}
+                recv(changes.channel()) -> _ => {}
                 recv(stops) -> _ => self.stop(),
                 recv(timer) -> _ => {}
             }

@@ -11,10 +11,11 @@
 //! is the same for all of them, and a store that comes up must not meet with all at once. Who
 //! is turned away hears when it is worth asking again. Makes no request and never waits.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Settings;
 use super::retry::Backoff;
@@ -37,7 +38,9 @@ struct State {
     outage: Option<Outage>,
     /// Outages that are over.
     outages: u64,
-    listeners: Vec<Sender<()>>,
+    /// By number; gone with their [`Changes`].
+    listeners: BTreeMap<u64, Sender<()>>,
+    next_listener: u64,
 }
 
 /// The store is down.
@@ -56,6 +59,27 @@ pub(super) struct Pass {
     probe: bool,
 }
 
+/// Hears of changes as long as it lives. A turn of delivery has one, and there are many turns.
+#[derive(Debug)]
+pub(super) struct Changes {
+    gate: Arc<Gate>,
+    number: u64,
+    channel: Receiver<()>,
+}
+
+impl Changes {
+    /// Something has changed.
+    pub(super) fn channel(&self) -> &Receiver<()> {
+        &self.channel
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.gate.state().listeners.remove(&self.number);
+    }
+}
+
 impl Gate {
     /// An open one, with the pauses of these settings.
     pub fn new(settings: &Settings) -> Arc<Self> {
@@ -65,7 +89,8 @@ impl Gate {
             until: None,
             outage: None,
             outages: 0,
-            listeners: Vec::new(),
+            listeners: BTreeMap::new(),
+            next_listener: 0,
         })))
     }
 
@@ -87,10 +112,14 @@ impl Gate {
     }
 
     /// Hears when somebody else's answer has changed something.
-    pub(super) fn changes(&self) -> Receiver<()> {
-        let (sender, receiver) = bounded(1);
-        self.state().listeners.push(sender);
-        receiver
+    pub(super) fn changes(self: &Arc<Self>) -> Changes {
+        let (sender, channel) = bounded(1);
+        let mut state = self.state();
+        let number = state.next_listener;
+        state.next_listener += 1;
+        state.listeners.insert(number, sender);
+        drop(state);
+        Changes { gate: Arc::clone(self), number, channel }
     }
 
     /// The store seems to be down.
@@ -110,10 +139,10 @@ impl Gate {
 
 impl State {
     fn tell(&mut self) {
-        self.listeners.retain(|listener| {
+        for listener in self.listeners.values() {
             // One change that has not been heard yet will do.
-            !matches!(listener.try_send(()), Err(TrySendError::Disconnected(())))
-        });
+            listener.try_send(()).ok();
+        }
     }
 }
 
@@ -169,6 +198,18 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn who_has_gone_is_not_kept() {
+        let gate = gate();
+        let stays = gate.changes();
+        for _ in 0..10 {
+            drop(gate.changes());
+        }
+        assert_eq!(gate.state().listeners.len(), 1);
+        drop(stays);
+        assert!(gate.state().listeners.is_empty());
+    }
 
     fn gate() -> Arc<Gate> {
         Gate::new(&Settings {
@@ -228,9 +269,9 @@ mod tests {
         let now = now + SECOND * 60;
         drop(gate.enter(now).unwrap());
         let probe = gate.enter(now).expect("the one before told nothing");
-        while changes.try_recv().is_ok() {}
+        while changes.channel().try_recv().is_ok() {}
         probe.succeeded();
-        assert!(changes.try_recv().is_ok());
+        assert!(changes.channel().try_recv().is_ok());
         assert_eq!(gate.outages(), 1);
         let _open = [gate.enter(now).unwrap(), gate.enter(now).unwrap()];
     }

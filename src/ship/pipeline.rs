@@ -298,7 +298,7 @@ impl Delivery<'_> {
                     }
                     select! {
                         recv(stop.channel()) -> _ => return Ok(Err(Done::Stopped)),
-                        recv(changes) -> _ => {}
+                        recv(changes.channel()) -> _ => {}
                         recv(at(again.map_or_else(still, |again| again.min(still())))) -> _ => {}
                     }
                     continue;
