@@ -246,7 +246,7 @@ impl Inputs {
     }
 
     /// Ends the inputs whose processes have ended, as those have; returns their names. What they wrote is
-    /// read to its end.
+    /// read to its end first: where that takes longer than a turn, they end at a later call.
     pub(super) fn end_with_processes(&mut self, intake: &mut Intake) -> Vec<String> {
         let now = Instant::now();
         let exit = |state: &State| state.watched.as_ref().and_then(|watched| watched.exit(now));
@@ -278,7 +278,10 @@ impl Inputs {
             }
         }
         if lost > 0 {
-            self.log.error(&format!("{lost} bytes are lost that no input reads any more"));
+            self.log.error(&format!(
+                "{lost} bytes are lost: they were in FIFOs or connections of inputs that are no more; let steps end \
+                 before their input is detached or taken out of the stack file"
+            ));
         }
     }
 

@@ -43,11 +43,16 @@ impl Inputs {
     }
 
     pub(super) fn listen(&mut self, input: &str, listener: UnixListener, intake: &Intake) {
-        let number = self.listeners.len();
+        let number = self.listeners.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.listeners.push(None);
+            self.listeners.len() - 1
+        });
         if let Err(error) = intake.watch(Token::Listener(number), listener.as_fd()) {
             self.log.warn(&format!("input {input}: {error}"));
         }
-        self.listeners.push(Some(Listener { input: input.to_owned(), listener }));
+        if let Some(slot) = self.listeners.get_mut(number) {
+            *slot = Some(Listener { input: input.to_owned(), listener });
+        }
     }
 
     /// Everybody who has connected to a socket.

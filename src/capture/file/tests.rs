@@ -38,6 +38,12 @@ impl Story {
         }
     }
 
+    /// It was written to last so long after the beginning of time.
+    fn age(&self, name: &str, seconds: u64) {
+        let file = OpenOptions::new().write(true).open(self.path(name)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -279,17 +285,13 @@ fn no_rotated_file_is_waited_for_once_another_one_is_there() {
 #[test]
 fn what_was_rotated_since_the_last_look_is_read_first() {
     let mut story = story();
-    let age = |name: &str, seconds: u64| {
-        let file = OpenOptions::new().write(true).open(story.path(name)).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
-    };
     for (number, text) in ["one\n", "two\n", "three\n"].into_iter().enumerate() {
         let name = format!("x.log.{}", 3 - number);
         story.append(&name, text);
-        age(&name, number as u64);
+        story.age(&name, number as u64);
     }
     story.gzip("x.log.2", "x.log.2.gz");
-    age("x.log.2.gz", 1);
+    story.age("x.log.2.gz", 1);
     story.append("x.log", "four\n");
     let since = Start::Since(Nanos(1_000_000_000));
     let settings = Settings { start: since, ..story.settings.clone() };
@@ -600,13 +602,8 @@ fn a_restart_after_the_file_is_gone_reads_what_was_written_later() {
     let mut story = story();
     story.append("x.log.2", "older\n");
     story.append("x.log", "one\n");
-    let age = |name: &str, seconds: u64| {
-        let file = OpenOptions::new().write(true).open(story.path(name)).unwrap();
-        file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-            .unwrap();
-    };
-    age("x.log.2", 1);
-    age("x.log", 2);
+    story.age("x.log.2", 1);
+    story.age("x.log", 2);
     story.check("one\n");
     fs::remove_file(story.path("x.log")).unwrap();
     story.append("x.log.1", "two\n");
