@@ -50,7 +50,11 @@ await check("who is at a field by key stays there, and what is selected of the h
   await row(page, "the last line", ({ text }) => text.endsWith(`printed ${printed - 1}`));
   const clock = page.getByRole("treeitem").first().locator(".took");
   const before = await clock.textContent();
-  await page.locator("#header h1").selectText();
+  // In one go: between finding it and selecting it, it may be drawn anew.
+  await page.evaluate(() => {
+    const title = document.querySelector("#header h1");
+    if (title) document.getSelection()?.selectAllChildren(title);
+  });
   await until("a second to go by", () => clock.textContent(), (now) => now !== before);
   assert.equal(await page.evaluate(() => String(document.getSelection())), "train");
   await page.locator("#log").focus();
@@ -74,6 +78,7 @@ await check("a step that begins meanwhile stands beside the others, each with it
   isMore = true;
   await row(other, "a label", (one) => last(one) && one.label === "train");
   await other.getByRole("treeitem", { name: /evaluate/ }).waitFor();
+  await other.unrouteAll({ behavior: "ignoreErrors" });
   await other.context().close();
 });
 
