@@ -33,14 +33,23 @@ impl Process {
     /// The one that has this number now.
     pub fn find(pid: i32) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        Ok(Self { pid, started: started(&stat).ok_or(io::ErrorKind::InvalidData)? })
+        let started = field(&stat, 22).and_then(|started| started.parse().ok());
+        Ok(Self { pid, started: started.ok_or(io::ErrorKind::InvalidData)? })
     }
 }
 
-/// The name, field 2, may have spaces and parentheses.
-fn started(stat: &str) -> Option<u64> {
+/// Whether the kernel is still making it the program that it will be (execve(2)): who started it may go on
+/// before its variables are there (field 51 is where they end), which are none for so long.
+pub(super) fn is_beginning(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let has_ended = matches!(field(&stat, 3), Some("Z" | "X") | None);
+    !has_ended && field(&stat, 51) == Some("0")
+}
+
+/// A field from the third on; the name, field 2, may have spaces and parentheses.
+fn field(stat: &str, number: usize) -> Option<&str> {
     let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_whitespace().nth(19)?.parse().ok()
+    after_name.split_whitespace().nth(number.checked_sub(3)?)
 }
 
 /// A process that is watched.
@@ -139,10 +148,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_start_is_found_behind_any_name() {
+    fn a_field_is_found_behind_any_name() {
         let fields = (3..=52).map(|field| field.to_string()).collect::<Vec<_>>().join(" ");
-        assert_eq!(started(&format!("7 (a) b (c)) {fields}\n")), Some(22));
-        assert_eq!(started("7 (a) S 1"), None);
+        let stat = format!("7 (a) b (c)) {fields}\n");
+        assert_eq!((field(&stat, 3), field(&stat, 22)), (Some("3"), Some("22")));
+        assert_eq!((field("7 (a) S 1", 22), field(&stat, 2)), (None, None));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,7 +18,7 @@ use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{Pid, mkfifo};
 use serde::Deserialize;
 
-use super::Metadata;
+use super::{Metadata, process};
 use crate::capture::file::Follower;
 use crate::capture::process::spawn::grow_pipe;
 use crate::record::{Exit, WriterId};
@@ -33,6 +34,9 @@ const MAX_REASON: usize = 256;
 
 /// An exit record that makes no sense may be half written for so long.
 const WRITING: Duration = Duration::from_secs(2);
+
+/// A process that has just been started may have no variables yet for so long.
+const BEGINNING: Duration = Duration::from_millis(50);
 
 /// Ends the name of the record that a step leaves beside its FIFO or file.
 pub(super) const EXIT_RECORD: &str = ".exit.json";
@@ -131,8 +135,21 @@ pub(super) fn open_stdin() -> io::Result<OwnedFd> {
     io::stdin().as_fd().try_clone_to_owned()
 }
 
-/// The variables of a process, of this user if one is given, as much of them as is bearable.
+/// The variables of a process, of this user if one is given, as much of them as is bearable. Of one that
+/// has only just been started it waits for them, up to [`BEGINNING`].
 pub(super) fn environ(pid: i32, uid: Option<u32>) -> io::Result<Vec<u8>> {
+    let until = Instant::now() + BEGINNING;
+    loop {
+        let is_beginning = process::is_beginning(pid);
+        let variables = environ_now(pid, uid)?;
+        if !variables.is_empty() || !is_beginning || Instant::now() >= until {
+            return Ok(variables);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn environ_now(pid: i32, uid: Option<u32>) -> io::Result<Vec<u8>> {
     let mut variables = Vec::new();
     let file = fs::File::open(format!("/proc/{pid}/environ")).map_err(|error| {
         // Processes of others may be hidden (`ProtectProc=`, `hidepid=`), which is not the same as gone.
@@ -246,6 +263,7 @@ fn shown(text: String) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
     use std::time::SystemTime;
 
     use super::*;
@@ -270,6 +288,23 @@ mod tests {
             check(&format!("{{\"steplog\"{}", "x".repeat(MAX_HEADER)), false).0,
             Head::Plain(None)
         );
+    }
+
+    #[test]
+    fn a_process_that_was_just_started_has_its_variables() {
+        for _ in 0..20 {
+            let mut command = Command::new("cat");
+            command.stdin(Stdio::piped()).env("OF_THE_STEP", "this");
+            let mut child = command.spawn().unwrap();
+            let variables = environ(child.id() as i32, None).unwrap();
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            assert!(variables.split(|&byte| byte == 0).any(|one| one == b"OF_THE_STEP=this"));
+        }
+        let mut bare = Command::new("cat").stdin(Stdio::piped()).env_clear().spawn().unwrap();
+        assert_eq!(environ(bare.id() as i32, None).unwrap(), b"");
+        drop(bare.stdin.take());
+        bare.wait().unwrap();
     }
 
     #[test]
