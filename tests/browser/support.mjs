@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { connect, createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 
 const require = createRequire(new URL("../../.node/", import.meta.url));
@@ -42,10 +43,44 @@ export async function done() {
   await browser.close();
 }
 
-/** A page at an address of the server; `before` is done to it before it goes there. */
-export async function open(path, { theme = "light", size = [1440, 900], expected = [], clipboard = false, bypass = false, before } = {}) {
+/** A way to the server: its address; `cut` resets all connections and lets none be made until `mend`, `silence` lets those that are followed hang. */
+export async function fragileWay() {
+  const { hostname, port } = new URL(base);
+  const sockets = new Set();
+  const followed = new Set();
+  let isCut = false;
+  const way = createServer((near) => {
+    if (isCut) return void near.resetAndDestroy();
+    const far = connect(Number(port), hostname);
+    far.on("data", (bytes) => bytes.includes("text/event-stream") && followed.add(far));
+    for (const [one, other] of [[near, far], [far, near]]) {
+      sockets.add(one);
+      one.on("error", () => other.destroy()).on("close", () => sockets.delete(one) && other.destroy());
+      one.pipe(other);
+    }
+  });
+  await new Promise((listens) => way.listen(0, "127.0.0.1", listens));
+  return {
+    address: `http://127.0.0.1:${way.address().port}`,
+    cut: () => {
+      isCut = true;
+      sockets.forEach((one) => one.resetAndDestroy());
+    },
+    mend: () => {
+      isCut = false;
+    },
+    silence: () => followed.forEach((one) => one.unpipe().pause()),
+    close: () => {
+      way.close();
+      sockets.forEach((one) => one.destroy());
+    },
+  };
+}
+
+/** A page at an address of the server, or of a `way` to it; `before` is done to it before it goes there. */
+export async function open(path, { theme = "light", size = [1440, 900], expected = [], clipboard = false, bypass = false, way = base, before } = {}) {
   const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: theme, timezoneId: "Europe/Berlin", locale: "en-GB", acceptDownloads: true, bypassCSP: bypass });
-  if (clipboard) await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
+  if (clipboard) await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: way });
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT);
   const complaints = [];
@@ -54,9 +89,9 @@ export async function open(path, { theme = "light", size = [1440, 900], expected
   page.on("pageerror", (error) => complain(`error: ${error.stack}`));
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complain(`console: ${message.text()}`));
   page.on("dialog", (dialog) => complain(`dialog: ${dialog.message()}`));
-  page.on("request", (request) => request.url().startsWith(base) || request.url().startsWith("blob:") || complain(`request outside: ${request.url()}`));
+  page.on("request", (request) => request.url().startsWith(way) || request.url().startsWith("blob:") || complain(`request outside: ${request.url()}`));
   await before?.(page);
-  await page.goto(base + path);
+  await page.goto(way + path);
   return page;
 }
 

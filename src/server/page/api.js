@@ -160,20 +160,41 @@ export function problemOf({ title, status, detail, next }) {
  * @param {string} path
  * @param {Parameters} parameters
  * @param {AbortSignal} signal
- * @param {string} [lastId] Where an earlier connection was.
+ * @param {object} [options]
+ * @param {string} [options.lastId] Where an earlier connection was.
+ * @param {number} [options.silence] Milliseconds without a byte after which it is taken for broken.
  * @returns {AsyncGenerator<ServerEvent>}
  */
-export async function* events(path, parameters, signal, lastId = "") {
+export async function* events(path, parameters, signal, { lastId = "", silence } = {}) {
   const headers = /** @type {Record<string, string>} */ (lastId ? { "last-event-id": lastId } : {});
-  const response = await request(url(path, parameters), { signal, accept: "text/event-stream", headers });
-  if (!response.body) return;
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const silent = new AbortController();
+  const giveUp = () => silent.abort(new Error("the server has gone silent"));
+  const listen = () => (silence ? setTimeout(giveUp, silence) : undefined);
+  let timer = listen();
+  try {
+    const either = AbortSignal.any([signal, silent.signal]);
+    const response = await request(url(path, parameters), { signal: either, accept: "text/event-stream", headers });
+    if (!response.body) return;
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const parse = parser();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      clearTimeout(timer);
+      timer = listen();
+      yield* parse(value);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Takes a text that comes in pieces, cut anywhere, apart into events. @returns {(piece: string) => Generator<ServerEvent>} */
+function parser() {
   let rest = "";
   let event = { event: "message", id: "", data: "" };
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const lines = (rest + value).split("\n");
+  return function* (piece) {
+    const lines = (rest + piece).split("\n");
     rest = lines.pop() ?? "";
     for (const raw of lines) {
       const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
@@ -189,5 +210,5 @@ export async function* events(path, parameters, signal, lastId = "") {
       else if (name === "id") event.id = content;
       else if (name === "data") event.data = event.data ? `${event.data}\n${content}` : content;
     }
-  }
+  };
 }

@@ -8,6 +8,11 @@ import { events, isAbort, Problem, problemOf, runPath } from "./api.js";
 /** Milliseconds before the first try after a break, and at most. */
 const FIRST_WAIT = 500;
 const MOST_WAIT = 15_000;
+/**
+ * Milliseconds of silence after which a connection has broken, though nobody says so: the machine slept, its network
+ * was left. The server says something every 15 s.
+ */
+const SILENCE = 40_000;
 
 /**
  * @typedef {object} Listener
@@ -34,7 +39,7 @@ export class Follow {
     while (!this.stop.signal.aborted) {
       try {
         const parameters = { ...this.query, after: last ? undefined : after };
-        for await (const event of events(this.path, parameters, this.stop.signal, last)) {
+        for await (const event of events(this.path, parameters, this.stop.signal, { lastId: last, silence: SILENCE })) {
           this.listener.connected(true);
           wait = FIRST_WAIT;
           if (event.id) last = event.id;
@@ -75,13 +80,17 @@ function isFinal(error) {
   return error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
 }
 
-/** @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */
+/** Ends early when the machine has a network again. @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */
 function pause(ms, signal) {
   return new Promise((done) => {
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", () => {
+    const over = new AbortController();
+    const end = () => {
       clearTimeout(timer);
+      over.abort();
       done();
-    }, { once: true });
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end, { signal: over.signal });
+    addEventListener("online", end, { signal: over.signal });
   });
 }
