@@ -177,10 +177,12 @@ pub(crate) fn busy(sizes: Sizes) -> Group {
         &format!("The agent, streams of {LINES} lines a second each"),
         &["streams", "CPU a second", "ns a line", "peak", "lag p50", "lag p99", "lag most"],
     );
-    for (name, fifos) in [("FIFOs", true), ("files", false)] {
-        let sandbox = sandbox();
-        let mut files = outputs(&sandbox, sizes.busy, fifos);
-        let agent = Agent::start(&sandbox);
+    // Removed together: ext4 without a journal looks at each file that was removed in the last minutes before it
+    // makes one, which would be measured in place of the agent.
+    let sandboxes = [sandbox(), sandbox()];
+    for (sandbox, (name, fifos)) in sandboxes.iter().zip([("FIFOs", true), ("files", false)]) {
+        let mut files = outputs(sandbox, sizes.busy, fifos);
+        let agent = Agent::start(sandbox);
         agent.reads(sizes.busy);
         let (cpu, started) = (agent.cpu(), Instant::now());
         let (mut written, mut lags, mut round) = (0, Vec::new(), 0);

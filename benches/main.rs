@@ -146,8 +146,8 @@ fn main() {
         read::all(&input, sizes).print();
     }
     if wanted("agent") {
-        agent::idle(sizes).print();
         agent::busy(sizes).print();
+        agent::idle(sizes).print();
         agent::one(&input, sizes).print();
     }
     if wanted("restart") {
