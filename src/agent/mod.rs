@@ -156,6 +156,8 @@ pub struct Start {
 pub enum Outcome {
     /// Everything is delivered.
     Delivered,
+    /// Something is left in the spools, which the next start of this service delivers.
+    Waiting,
     /// Something is left in the spools.
     Left,
 }
@@ -455,6 +457,7 @@ impl Agent {
         if let Err(error) = Earlier::keep(self.root(), writers) {
             self.log.warn(&format!("streams will be shown in two pieces: {error}"));
         }
+        let left = if self.inputs.service.is_managed() { Outcome::Waiting } else { Outcome::Left };
         let mut told = Vec::new();
         for index in open {
             let exit = Exit { reason: Some("agent stopped".to_owned()), ..Exit::default() };
@@ -467,19 +470,19 @@ impl Agent {
         drop((control, inputs));
         intake.finisher.wait();
         let drained = courier.drained();
-        let left = |why: &str| log.info(&format!("{why}; the rest stays in the spools"));
+        let rest = |why: &str| log.info(&format!("{why}; the rest stays in the spools"));
         let outcome = loop {
             select! {
                 recv(drained) -> _ => break Outcome::Delivered,
                 default(Duration::from_millis(50)) => {}
             }
             if signals.take().any(|signal| signal != Signal::HUP) {
-                left("told to end at once");
-                break Outcome::Left;
+                rest("told to end at once");
+                break left;
             }
             if until.is_some_and(|until| Instant::now() >= until) {
-                left("not everything is delivered within [agent] deadline");
-                break Outcome::Left;
+                rest("not everything is delivered within [agent] deadline");
+                break left;
             }
         };
         courier.stop();

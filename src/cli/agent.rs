@@ -3,7 +3,7 @@
 //! | code | |
 //! |---|---|
 //! | 0 | everything is delivered; or an agent has reloaded its stack file |
-//! | 1 | something is left in a spool, or it could not start |
+//! | 1 | something is left in a spool (0 as a service, whose next start delivers it), or it could not start |
 //! | 2 | usage, or the stack file is wrong |
 
 use std::collections::BTreeMap;
@@ -29,8 +29,8 @@ pub(super) const FAILED: u8 = 1;
 /// of its folder, also those of steps that are wrapped with `steplog run --via agent`. TERM and INT: what
 /// is there is read, and delivered within `[agent] deadline`. HUP: the stack file is read again.
 ///
-/// Exit codes: 0 everything is delivered; 1 something is left in a spool, or it could not start; 2 usage, or
-/// the stack file is wrong.
+/// Exit codes: 0 everything is delivered; 1 something is left in a spool (0 as a service of systemd, whose next
+/// start delivers it), or it could not start; 2 usage, or the stack file is wrong.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The stack file
@@ -78,7 +78,7 @@ fn serve(args: &Args) -> Result<u8, Failure> {
     let ready = format!("agent is ready, delivering by the stack {name}");
     write(format, journal, Level::Info, &ready);
     match agent.run().map_err(|error| failed(&error))? {
-        Outcome::Delivered => Ok(0),
+        Outcome::Delivered | Outcome::Waiting => Ok(0),
         Outcome::Left => Ok(FAILED),
     }
 }

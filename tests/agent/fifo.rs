@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -206,18 +207,27 @@ fn a_store_that_is_down_holds_nothing_up() {
 fn what_cannot_be_delivered_stays_in_the_spool() {
     let sandbox = sandbox(&fifo("left"));
     fs::write(sandbox.store(), "").unwrap();
-    let agent = Running::start(&sandbox);
-    fs::write(sandbox.path("left"), "kept\n").unwrap();
-    agent.has_read("left", 5);
-    agent.signal(Signal::SIGTERM);
-    wait::until_true("the writer to end", || {
-        sandbox.spooled().iter().any(|spool| spool.join("exit.json").exists())
-    });
-    agent.signal(Signal::SIGTERM);
-    agent.wait().expect(1);
+    let manager = sandbox.path("manager");
+    let _manager = UnixDatagram::bind(&manager).unwrap();
+    // A service whose next start delivers the rest has not failed.
+    for (lines, managed, code) in [("kept\n", false, 1), ("and that\n", true, 0)] {
+        let agent = Running::start_with(&sandbox, |command| {
+            if managed {
+                command.env("NOTIFY_SOCKET", &manager);
+            }
+        });
+        fs::write(sandbox.path("left"), lines).unwrap();
+        agent.has_read("left", lines.len() as u64);
+        agent.signal(Signal::SIGTERM);
+        wait::until_true("the writer to end", || {
+            sandbox.spooled().iter().all(|spool| spool.join("exit.json").exists())
+        });
+        agent.signal(Signal::SIGTERM);
+        agent.wait().expect(code);
+    }
     fs::remove_file(sandbox.store()).unwrap();
     sandbox.call(["ship", "--all"]).expect(0);
-    assert_eq!(sandbox.raw("left"), b"kept\n");
+    assert_eq!(sandbox.raw("left"), b"kept\nand that\n");
 }
 
 #[test]

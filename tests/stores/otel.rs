@@ -227,7 +227,7 @@ fn grpc_exhaustion_with_a_time_to_come_back_waits_for_it() {
 fn stops(run: &str, code: u8, words: &[&str], exit_code: i32) {
     let subject = Over::<GRPC>::start();
     let mut bench = grpc_bench(&subject.server);
-    bench.set("deadline", "1s");
+    bench.set("deadline", "3s");
     subject.server.order(&format!("{code} - 1000"));
     let text = lines::numbered(BATCH);
     let said = bench.print(run, text.as_bytes()).expect(0).errors();

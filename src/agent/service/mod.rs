@@ -96,6 +96,11 @@ impl Given {
 }
 
 impl Service {
+    /// Whether somebody has started this process who will start it again.
+    pub(super) fn is_managed(&self) -> bool {
+        self.manager.is_some()
+    }
+
     /// As the environment says: who listens, and how often it wants to hear.
     pub(super) fn new(environment: &BTreeMap<String, String>, given: &mut Given) -> Self {
         let manager = environment.get("NOTIFY_SOCKET").and_then(|name| Manager::connect(name).ok());

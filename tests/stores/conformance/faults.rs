@@ -146,7 +146,7 @@ pub(crate) fn refuses_everything_from_the_start<S: Subject>() {
     let mut set = set::<S>();
     let refuse = S::words(Refusal::Invalid);
     set.proxy.script(move |seen| if S::is_write(seen) { refuse.clone() } else { Action::Pass });
-    set.bench.set("deadline", "1s");
+    set.bench.set("deadline", "3s");
     let text = lines::numbered(BATCH);
     let said = set.bench.print("refuses-everything", text.as_bytes()).expect(0).errors();
     assert!(said.contains("log store it") && said.contains("settings"), "says so: {said}");

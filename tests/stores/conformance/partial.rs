@@ -34,7 +34,7 @@ pub(crate) fn the_dead_letters_are_full<S: Subject>() {
     let mut subject = S::start_alone();
     let mut bench = Bench::of(&subject);
     bench.set("dead_letter_bytes", "0");
-    bench.set("deadline", "1s");
+    bench.set("deadline", "3s");
     subject.refuse("POISON");
     let (run, count) = ("dead-letters-full", BATCH);
     let said = bench.print(run, text(count, &[3]).as_bytes()).expect(0).errors();

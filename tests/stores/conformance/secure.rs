@@ -65,7 +65,7 @@ pub(crate) fn without_its_client_certificate_it_is_refused<S: Subject>() {
 /// Nothing gets through, the spool keeps it, and it is said why.
 #[track_caller]
 fn left_behind<S: Subject>(set: &Set<S>, mut bench: Bench, run: &str, words: &[&str]) {
-    bench.set("deadline", "1s");
+    bench.set("deadline", "3s");
     let said = bench.print(run, b"hello\n").expect(0).errors();
     for word in words.iter().chain(&["log store it"]) {
         assert!(said.contains(word), "{word:?} is not said: {said}");
