@@ -1,9 +1,10 @@
-//! `packaging/debian`: the package is made of the tested binary, judged by lintian, and goes through its life on
-//! a machine with a systemd of its own.
+//! The Debian package: cargo-deb makes it of the tested binary, lintian judges it, and it goes through its life
+//! on a machine with a systemd of its own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 
 use super::machine::{Machine, stack};
 use super::{attempt, succeed};
@@ -12,14 +13,17 @@ use crate::support::{project, wait};
 
 /// The package of this revision.
 fn package(sandbox: &Sandbox, revision: &str) -> PathBuf {
-    let binary = sandbox.path("steplog");
-    if !binary.exists() {
-        succeed(Command::new("strip").arg("-o").arg(&binary).arg(env!("CARGO_BIN_EXE_steplog")));
-    }
-    let mut build = sandbox.command(project("packaging/debian/build.sh"));
-    build.arg(binary).arg(sandbox.root()).arg(revision);
-    // Weak compression takes a tenth of the time.
-    PathBuf::from(succeed(build.env("DPKG_DEB_COMPRESSOR_LEVEL", "1")))
+    static GENERATED: Once = Once::new();
+    let binary = Path::new(env!("CARGO_BIN_EXE_steplog"));
+    GENERATED.call_once(|| {
+        succeed(Command::new(project("packaging/debian/generate.sh")).arg(binary));
+    });
+    let release = binary.parent().is_some_and(|folder| folder.ends_with("release"));
+    let mut build = Command::new(project(".tools/bin/cargo-deb"));
+    build.args(["--no-build", "--fast", "--locked", "--offline", "--deb-revision", revision]);
+    build.args(["--profile", if release { "release" } else { "dev" }, "--output"]);
+    build.arg(sandbox.root()).current_dir(project(""));
+    PathBuf::from(succeed(&mut build))
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use super::message::Message;
 use super::{free_port, loopback};
+use crate::support::wait;
 
 /// What a request is answered with.
 #[derive(Clone, Debug)]
@@ -74,7 +75,8 @@ impl StandIn {
     /// Listens again, on the same port.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        let listener = TcpListener::bind(self.address).unwrap();
+        // A process that is just being started may still have the last one, until it is its program.
+        let listener = wait::until("the port to be free", || TcpListener::bind(self.address).ok());
         let over = Arc::new(AtomicBool::new(false));
         let connections = Arc::new(Mutex::new(Vec::new()));
         let (handler, ends, known) =
