@@ -246,7 +246,7 @@ pub(super) fn state<D: Disk>(disk: &D, dir: &Path) -> io::Result<SpoolState> {
     Ok(if finished()? { SpoolState::Finished } else { SpoolState::Interrupted })
 }
 
-fn bytes<D: Disk>(disk: &D, dir: &Path) -> io::Result<u64> {
+pub(super) fn bytes<D: Disk>(disk: &D, dir: &Path) -> io::Result<u64> {
     let mut sum = 0;
     for number in segments(disk, dir)? {
         match disk.stat(&dir.join(segment::file_name(number))) {

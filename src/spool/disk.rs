@@ -6,9 +6,9 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
 
 /// What the spool asks of a file system.
 pub trait Disk: Clone + Send + 'static {
@@ -45,6 +45,12 @@ pub trait Disk: Clone + Send + 'static {
     fn try_lock(&self, path: &Path) -> io::Result<Option<Self::Lock>>;
     /// Whether somebody holds the lock. False if there is no such file.
     fn is_locked(&self, path: &Path) -> io::Result<bool>;
+    /// What all writers of a folder take, as was last found out by this process.
+    fn known_usage(&self, _root: &Path) -> Option<Usage> {
+        None
+    }
+    /// Remembers that, for all of this process.
+    fn know_usage(&self, _root: &Path, _usage: Usage) {}
 }
 
 /// What the spool asks of an open file.
@@ -74,6 +80,20 @@ pub struct Stat {
     pub is_dir: bool,
 }
 
+/// What all writers of a folder take.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// How many there are.
+    pub writers: u64,
+    /// Of their segments.
+    pub bytes: u64,
+    /// When that was.
+    pub at: Instant,
+}
+
+/// Of the folder that was last asked for: a process has one.
+static USAGE: Mutex<Option<(PathBuf, Usage)>> = Mutex::new(None);
+
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -90,6 +110,16 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path) -> io::Result<RealFile> {
         Ok(RealFile(Arc::new(File::open(path)?)))
+    }
+
+    fn known_usage(&self, root: &Path) -> Option<Usage> {
+        let known = USAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(known, _)| known == root).map(|(_, usage)| *usage)
+    }
+
+    fn know_usage(&self, root: &Path, usage: Usage) {
+        let mut known = USAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((root.to_owned(), usage));
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {

@@ -6,15 +6,27 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::dir::{SpoolState, segments, state, writers_on};
-use super::disk::Disk;
+use super::disk::{Disk, Usage};
 use super::tombstone::{bury, is_tombstone};
 use super::{Settings, position, segment};
 
 /// A segment is never larger (but for a single frame that is).
 const MAX_SEGMENT_BYTES: u64 = 16 << 20;
+
+/// Where there are so many writers that each would have less, it has this much; of a small limit a 64th.
+const MIN_SEGMENT_BYTES: u64 = 256 << 10;
+
+/// From so many writers on what they take is not measured for each question anew.
+const MANY: u64 = 64;
+
+/// What so many writers take is known for so long, if there is room; a process adds what it lets its own take.
+const KNOWN: Duration = Duration::from_secs(1);
+
+/// And for so long if there is none.
+const KNOWN_FULL: Duration = Duration::from_millis(50);
 
 /// A tombstone is at most an eighth of a segment, and never larger than this.
 const MAX_TOMBSTONE_BYTES: u64 = 12 << 10;
@@ -29,7 +41,8 @@ pub(super) struct Quota {
     /// The directory of this writer.
     own: PathBuf,
     max_bytes: u64,
-    /// When the segment is this long, the next is begun.
+    /// When the segment is this long, the next is begun. Smaller the more writers there are, since none gives
+    /// away the segment that it writes to.
     pub(super) segment_bytes: u64,
 }
 
@@ -45,38 +58,56 @@ pub(super) enum Room {
 impl Quota {
     pub(super) fn new<D: Disk>(disk: &D, settings: &Settings, own: PathBuf) -> Self {
         let root = settings.dir.clone();
-        // What the disk has may change; the size of the segments need not follow it.
         let limit =
             disk.free(&root).map_or(settings.max_bytes, |free| settings.max_bytes.min(share(free)));
-        let segment_bytes = (limit / 8).clamp(segment::HEADER_LEN as u64 + 1, MAX_SEGMENT_BYTES);
+        let segment_bytes = segment_bytes(limit, 1);
         Self { root, own, max_bytes: settings.max_bytes, segment_bytes }
     }
 
     /// Whether this writer, whose segments before `active` are closed, may take `wanted` bytes
     /// more.
-    pub(super) fn room<D: Disk>(&self, disk: &D, wanted: u64, active: u32) -> io::Result<Room> {
-        let mut used = 0;
-        let mut own_closed = false;
-        for dir in writers_on(disk, &self.root)? {
-            // What we may not look into counts for nothing.
-            for number in segments(disk, &dir).unwrap_or_default() {
-                let path = dir.join(segment::file_name(number));
-                used += disk.stat(&path).map_or(0, |stat| stat.len);
-                own_closed = own_closed
-                    || dir == self.own
-                        && number < active
-                        && matches!(is_tombstone(disk, &dir, number), Ok(false));
-            }
-        }
+    pub(super) fn room<D: Disk>(&mut self, disk: &D, wanted: u64, active: u32) -> io::Result<Room> {
+        let free = disk.free(&self.root)?;
+        let most = self.max_bytes;
+        let limit = |usage: &Usage| most.min(share(free.saturating_add(usage.bytes)));
+        let lacking =
+            |usage: &Usage| usage.bytes.saturating_add(wanted).saturating_sub(limit(usage));
+        let is_valid = |usage: &Usage| {
+            usage.at.elapsed() < if lacking(usage) == 0 { KNOWN } else { KNOWN_FULL }
+        };
+        let usage = match disk.known_usage(&self.root).filter(is_valid) {
+            Some(usage) => usage,
+            None => self.measure(disk)?,
+        };
+        self.segment_bytes = segment_bytes(limit(&usage), usage.writers);
         // A writer may always have two segments, so that none is starved by the others: the
         // last segment is never released, and until there is a next one nothing would move.
-        if !own_closed {
-            return Ok(Room::Enough);
+        let lacking = if self.has_closed(disk, active) { lacking(&usage) } else { 0 };
+        if usage.writers >= MANY {
+            let taken = if lacking == 0 { wanted } else { 0 };
+            disk.know_usage(&self.root, Usage { bytes: usage.bytes + taken, ..usage });
         }
-        let limit = self.max_bytes.min(share(disk.free(&self.root)?.saturating_add(used)));
-        Ok(match used.saturating_add(wanted).checked_sub(limit) {
-            None | Some(0) => Room::Enough,
-            Some(lacking) => Room::Lacking(lacking),
+        Ok(if lacking == 0 { Room::Enough } else { Room::Lacking(lacking) })
+    }
+
+    /// What all writers take now.
+    fn measure<D: Disk>(&self, disk: &D) -> io::Result<Usage> {
+        let dirs = writers_on(disk, &self.root)?;
+        let bytes = |dir: &PathBuf| {
+            // What we may not look into counts for nothing.
+            let segments = segments(disk, dir).unwrap_or_default().into_iter();
+            let lens = segments.map(|number| disk.stat(&dir.join(segment::file_name(number))));
+            lens.map(|stat| stat.map_or(0, |stat| stat.len)).sum::<u64>()
+        };
+        let bytes = dirs.iter().map(bytes).sum();
+        Ok(Usage { writers: dirs.len() as u64, bytes, at: Instant::now() })
+    }
+
+    /// Whether there is something before the segment that this writer writes to.
+    fn has_closed<D: Disk>(&self, disk: &D, active: u32) -> bool {
+        let own = segments(disk, &self.own).unwrap_or_default();
+        own.into_iter().any(|number| {
+            number < active && matches!(is_tombstone(disk, &self.own, number), Ok(false))
         })
     }
 
@@ -142,6 +173,12 @@ fn first_droppable<D: Disk>(disk: &D, dir: &Path, end: u32) -> Option<(SystemTim
             && !matches!(is_tombstone(disk, dir, number), Ok(true));
         droppable.then_some((stat.modified, number))
     })
+}
+
+/// An eighth of the limit, shared among the writers.
+fn segment_bytes(limit: u64, writers: u64) -> u64 {
+    let least = (limit / 64).clamp(segment::HEADER_LEN as u64 + 1, MIN_SEGMENT_BYTES);
+    (limit / 8 / writers.max(1)).clamp(least, MAX_SEGMENT_BYTES)
 }
 
 /// The share of the free disk that the spool may take: 80 %.

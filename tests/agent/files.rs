@@ -206,8 +206,8 @@ fn a_rotated_file_in_a_folder_of_steps_is_no_step() {
         }
         fs::rename(&path, path.with_extension("log.1")).unwrap();
     }
-    fs::write(sandbox.path("steps/train.log.exit.json"), "{\"code\": 0}").unwrap();
     fs::write(&path, "four\n").unwrap();
+    fs::write(sandbox.path("steps/train.log.exit.json"), "{\"code\": 0}").unwrap();
     expected.push_str("four\n");
     arrives(&sandbox, "r", expected.as_bytes());
     // Removed before it was looked at again.

@@ -182,6 +182,22 @@ fn small_spools_never_look_at_the_others() {
 }
 
 #[test]
+fn many_writers_keep_within_the_limit_though_none_gives_away_its_last_segment() {
+    let disk = SimulatedDisk::new(1 << 30);
+    let limit = 16 << 20;
+    let settings = Settings { max_bytes: limit, ..settings(WhenFull::DropNewest, Sync::Never) };
+    let mut writers: Vec<_> = (0..32).map(|_| create(&disk, &settings)).collect();
+    for _ in 0..96 {
+        for writer in &mut writers {
+            append(writer, &[b'x'; 16 << 10]);
+        }
+    }
+    let bytes = writers.iter().map(|writer| crate::spool::dir::bytes(&disk, writer.dir()).unwrap());
+    let bytes: u64 = bytes.sum();
+    assert!((limit / 2..limit * 5 / 4).contains(&bytes), "{bytes} of {limit}");
+}
+
+#[test]
 fn finishing_fails_where_the_exit_record_cannot_be_written() {
     let (disk, mut writer) = writer(WhenFull::DropOldest, Sync::Never);
     append(&mut writer, b"one\n");
