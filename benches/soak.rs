@@ -279,8 +279,8 @@ pub(crate) fn soak(sizes: Sizes) -> Group {
             fallen = times(sample);
             store.set_down(fallen % 3 == 1);
         }
-        // The last life is half of the time: what it uses is to stay what it is.
-        if times(sample * 5) > ended && ended < 3 {
+        // The last life is two thirds of the time: what it uses is to stay what it is.
+        if times(sample * 5) > ended && ended < 2 {
             ended = times(sample * 5);
             if ended % 2 == 1 {
                 agent.kill();

@@ -150,7 +150,7 @@ pub(crate) fn store_down(input: &Input, sizes: Sizes) -> Group {
                  endpoint = \"http://127.0.0.1:9\"\nregion = \"us-east-1\"\n\
                  allow_http = \"true\"\naccess_key_id = \"key\"\nsecret_access_key = \"secret\"\n\
                  [spool]\ndir = \"{sandbox}/spool\"\n[ship]\ndeadline = \"500ms\"\n";
-    let cost = measure::median_cost(sizes.repetitions.min(3), || {
+    let cost = measure::median_cost(sizes.repetitions, || {
         let sandbox = Sandbox::with_stack(stack);
         let mark = sandbox.path("mark");
         measure::cost(&mut wrapped(&sandbox, input, "run", Some(&mark)), Some(&mark))
