@@ -82,6 +82,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::select;
@@ -121,6 +122,9 @@ pub const CONTROL: &str = ".agent.sock";
 
 /// Held while an agent lives.
 const LOCK: &str = ".agent.lock";
+
+/// How long an agent that was just killed may take to be gone.
+const GOING: Duration = Duration::from_secs(2);
 
 /// How long whoever has sent records may take to read the last answer.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -212,6 +216,18 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
+/// The lock of the folder; none if another agent has it, and goes on to have it.
+fn lock(root: &Path) -> io::Result<Option<fs::File>> {
+    let until = Instant::now() + GOING;
+    loop {
+        let lock = RealDisk.try_lock(&root.join(LOCK))?;
+        if lock.is_some() || Instant::now() >= until {
+            return Ok(lock);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 impl Agent {
     /// Opens everything; returns when it is ready.
     pub fn start(start: Start) -> Result<Self, StartError> {
@@ -221,7 +237,7 @@ impl Agent {
         let spools = |source| StartError::Spools { path: root.clone(), source };
         fs::create_dir_all(&root).map_err(spools)?;
         // Before anything is delivered or made: one agent a folder, whether or not it answers.
-        let lock = RealDisk.try_lock(&root.join(LOCK)).map_err(spools)?;
+        let lock = lock(&root).map_err(spools)?;
         let lock = lock.ok_or_else(|| StartError::Another { path: root.clone() })?;
         let path = start.stack.agent.control.clone();
         let control =

@@ -2,6 +2,10 @@
 
 use std::fs::{self, File};
 use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::{Running, arrives, fifo, sandbox};
 use crate::support::wait;
@@ -30,6 +34,27 @@ fn what_is_attached_is_read_until_it_is_detached_also_after_a_restart() {
     let agent = Running::start(&sandbox);
     assert!(agent.status()["inputs"].as_array().unwrap().is_empty());
     agent.stop().expect(0);
+}
+
+#[test]
+fn the_next_agent_waits_until_the_one_that_was_killed_is_gone() {
+    let sandbox = sandbox(&fifo("pipe"));
+    let first = Running::start(&sandbox);
+    first.signal(Signal::SIGSTOP);
+    let killer = std::thread::spawn({
+        let pid = Pid::from_raw(first.child.id() as i32);
+        move || {
+            // While the next one waits; if it has not begun to by then, it need not wait.
+            std::thread::sleep(Duration::from_millis(300));
+            kill(pid, Signal::SIGKILL).unwrap();
+        }
+    });
+    let second = Running::start(&sandbox);
+    killer.join().unwrap();
+    first.kill();
+    fs::write(sandbox.path("pipe"), "one\n").unwrap();
+    arrives(&sandbox, "pipe", b"one\n");
+    second.stop().expect(0);
 }
 
 #[test]
