@@ -146,6 +146,11 @@ impl Quota {
                 Err(_) => dirs.retain(|(other, _)| *other != dir),
             }
         }
+        // So that no other drops for the same lack.
+        if let Some(usage) = disk.known_usage(&self.root) {
+            let bytes = (usage.bytes + self.segment_bytes).saturating_sub(freed);
+            disk.know_usage(&self.root, Usage { bytes, ..usage });
+        }
         Ok(freed)
     }
 }

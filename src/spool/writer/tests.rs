@@ -198,6 +198,26 @@ fn many_writers_keep_within_the_limit_though_none_gives_away_its_last_segment() 
 }
 
 #[test]
+fn so_many_writers_that_their_room_is_known_drop_no_more_than_they_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let limit = 32 << 20;
+    let dir = folder.path().to_owned();
+    let settings =
+        Settings { dir, max_bytes: limit, ..settings(WhenFull::DropOldest, Sync::Never) };
+    let mut writers: Vec<_> =
+        (0..80).map(|_| SpoolWriter::create(&settings, &meta()).unwrap()).collect();
+    for _ in 0..16 {
+        for writer in &mut writers {
+            writer.append(IoStream::Stdout, Nanos(1), &[b'x'; 64 << 10]);
+        }
+    }
+    let (count, bytes) = crate::spool::usage(folder.path()).unwrap();
+    assert_eq!(count, 80);
+    // Two segments each are more than the limit.
+    assert!((limit * 3 / 4..limit * 3 / 2).contains(&bytes), "{bytes} of {limit}");
+}
+
+#[test]
 fn finishing_fails_where_the_exit_record_cannot_be_written() {
     let (disk, mut writer) = writer(WhenFull::DropOldest, Sync::Never);
     append(&mut writer, b"one\n");
