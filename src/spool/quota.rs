@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::dir::{SpoolState, segments, state, writers_on};
+use super::dir::{SpoolState, bytes, segments, state, writers_on};
 use super::disk::{Disk, Usage};
 use super::tombstone::{bury, is_tombstone};
 use super::{Settings, position, segment};
@@ -93,13 +93,8 @@ impl Quota {
     /// What all writers take now.
     fn measure<D: Disk>(&self, disk: &D) -> io::Result<Usage> {
         let dirs = writers_on(disk, &self.root)?;
-        let bytes = |dir: &PathBuf| {
-            // What we may not look into counts for nothing.
-            let segments = segments(disk, dir).unwrap_or_default().into_iter();
-            let lens = segments.map(|number| disk.stat(&dir.join(segment::file_name(number))));
-            lens.map(|stat| stat.map_or(0, |stat| stat.len)).sum::<u64>()
-        };
-        let bytes = dirs.iter().map(bytes).sum();
+        // What we may not look into counts for nothing.
+        let bytes = dirs.iter().map(|dir| bytes(disk, dir).unwrap_or_default()).sum();
         Ok(Usage { writers: dirs.len() as u64, bytes, at: Instant::now() })
     }
 
