@@ -14,6 +14,8 @@ const INPUT: &str = "[agent]\nscan_interval = \"100ms\"\nlog_format = \"logfmt\"
     metadata = { pipeline_run_id = \"r\", step_id = \"train\" }\n\
     [[inputs]]\nname = \"socket\"\nkind = \"socket\"\npath = \"/run/steplog/socket\"\nmode = \"0666\"\n\
     metadata = { pipeline_run_id = \"r\" }\n";
+/// The step in the machine.
+const PROGRAM: &str = "/var/tmp/numbered.py";
 /// What the step says that connects: after a restart of the agent nobody could say it.
 const FIRST_LINE: &str = "{\"steplog\":{\"step_id\":\"connected\"}}";
 
@@ -54,10 +56,10 @@ fn installed<'a>(sandbox: &'a Sandbox, more: &str) -> Machine<'a> {
 /// A step in the machine that writes to the FIFO until it is told to stop, and one that is connected to the
 /// socket.
 fn steps(machine: &Machine<'_>) -> [(&'static str, Child); 2] {
-    let program = project("tests/steps/numbered.py");
+    // The project's folder may be none of the machine's.
+    machine.put(&project("tests/steps/numbered.py"), PROGRAM);
     let step = |path: &str, first: &[&str]| {
-        let mut command =
-            machine.inside(&["python3", program.to_str().unwrap(), path, "/tmp/stop"]);
+        let mut command = machine.inside(&["python3", PROGRAM, path, "/tmp/stop"]);
         command.args(first).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     [
