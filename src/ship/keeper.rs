@@ -38,8 +38,8 @@ pub struct Keeper {
     /// None where there is no spool on disk.
     dir: Option<PathBuf>,
     stores: Vec<String>,
-    /// The checkpoint is made durable each time this many bytes more are acknowledged.
-    step: u64,
+    /// The limit of the spool.
+    room: u64,
     checkpoint: Mutex<Checkpoint<Mark>>,
     /// All stores have acknowledged what is before this, for certain. Not behind the lock: readers
     /// ask all the time, and must not wait for a disk.
@@ -48,6 +48,9 @@ pub struct Keeper {
 
 /// Most bytes that are acknowledged before the checkpoint is made durable.
 const STEP: u64 = 8 << 20;
+
+/// Where there are so many writers that each would have less, it has this much; in little room a 128th.
+const MIN_STEP: u64 = 256 << 10;
 
 impl Keeper {
     /// The checkpoint of the spool in `dir`, for delivery to these stores. `spool_bytes` is the
@@ -61,7 +64,7 @@ impl Keeper {
         Ok(Self {
             dir: Some(dir.to_owned()),
             stores,
-            step: step(spool_bytes),
+            room: spool_bytes,
             checkpoint: Mutex::new(checkpoint),
             released: AtomicU64::new(0),
         })
@@ -72,7 +75,7 @@ impl Keeper {
         Self {
             dir: None,
             stores,
-            step: u64::MAX,
+            room: u64::MAX,
             checkpoint: Mutex::new(Checkpoint::default()),
             released: AtomicU64::new(0),
         }
@@ -102,8 +105,9 @@ impl Keeper {
     fn store(&self, checkpoint: &mut Checkpoint<Mark>) {
         let Some(dir) = &self.dir else { return };
         let acked = self.acknowledged(checkpoint);
-        let free = RealDisk.free(dir).unwrap_or(u64::MAX);
-        let step = self.step.min(step(free));
+        let room = self.room.min(RealDisk.free(dir).unwrap_or(u64::MAX));
+        let usage = dir.parent().and_then(|root| RealDisk.known_usage(root));
+        let step = step(room, usage.map_or(1, |usage| usage.writers));
         let durability = if acked.saturating_sub(self.released()) >= step {
             Durability::Power
         } else {
@@ -133,10 +137,11 @@ impl Keeper {
     }
 }
 
-/// Bytes between two durable checkpoints, of a spool or a disk with room for so many. Where there is little, the writer may be
-/// waiting for what can be deleted then.
-fn step(room: u64) -> u64 {
-    (room / 16).clamp(1, STEP)
+/// Bytes between two durable checkpoints, of a spool or a disk with room for so many, which these writers share. Where
+/// there is little, a writer may be waiting for what can be deleted then.
+fn step(room: u64, writers: u64) -> u64 {
+    let least = (room / 128).min(MIN_STEP);
+    (room / 16 / writers.max(1)).max(least).clamp(1, STEP)
 }
 
 /// A store's part before anything was delivered.
@@ -163,6 +168,12 @@ mod tests {
     }
 
     #[test]
+    fn many_writers_share_the_room() {
+        assert_eq!((step(1 << 30, 1), step(1 << 30, 64)), (STEP, 1 << 20));
+        assert_eq!((step(1 << 30, 10_000), step(1600, 1), step(0, 0)), (MIN_STEP, 100, 1));
+    }
+
+    #[test]
     fn released_is_what_all_stores_have_and_power_cannot_take() {
         let dir = tempfile::tempdir().unwrap();
         let stores = vec!["a".to_owned(), "b".to_owned()];
@@ -182,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_less_room_there_is_the_sooner_it_is_given_back() {
-        assert_eq!([0, 1600, 1 << 40].map(step), [1, 100, STEP]);
+        assert_eq!([0, 1600, 1 << 40].map(|room| step(room, 1)), [1, 100, STEP]);
     }
 
     #[test]
