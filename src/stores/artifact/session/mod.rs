@@ -15,6 +15,7 @@
 mod end;
 mod join;
 mod leftovers;
+mod packed;
 mod put;
 mod resume;
 #[cfg(test)]
@@ -84,6 +85,7 @@ struct State {
     /// Stored bytes of the acknowledged chunks from there on.
     live_bytes: u64,
     /// In order.
+    #[serde(with = "packed")]
     segments: Vec<SegmentInfo>,
     /// Live chunks that are to be deleted, as ranges.
     doubled: Vec<(u64, u64)>,
