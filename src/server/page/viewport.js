@@ -243,9 +243,9 @@ export class Viewport {
   }
 
   #scrolled() {
-    // Where the window has become higher the browser moves the bar, which is no movement of the reader's;
-    // this event may come before that of the observer.
-    if (this.#height !== undefined && this.scroller.clientHeight !== this.#height) return this.#resized();
+    // At the end of a window that has become higher the browser moves the bar, which is no movement of the
+    // reader's; this event may come before that of the observer.
+    if (this.pinned && this.scroller.clientHeight > this.height) return this.#resized();
     const top = this.scroller.scrollTop;
     const by = top - this.#lastTop;
     if (Math.abs(by) < 0.01) return;
