@@ -1,7 +1,7 @@
 //! A writer's segments in its checkpoint: one text.
 //!
-//! A delivery's checkpoint is held as a tree of values between its turns, in which each field of each segment
-//! would take ten times the room of its text; and a stream that runs for days has thousands of segments.
+//! A delivery's checkpoint is held as a tree of values between its turns, in which the fields of a segment
+//! take many times the room of their text; and a stream that runs for days has thousands of segments.
 
 use serde::de::Error as _;
 use serde::ser::Error as _;
