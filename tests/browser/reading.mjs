@@ -126,7 +126,7 @@ await check("w wraps long lines, or lets them run on", async () => {
   const find = page.locator(".row", { hasText: "a long line:" }).first();
   await page.locator("#search").fill("a long line:");
   await find.waitFor();
-  const height = async () => (await find.boundingBox()).height;
+  const height = async () => (await find.boundingBox())?.height ?? 0;
   await until("wrapped", height, (pixels) => pixels > 30);
   await page.locator("#log").focus();
   await page.keyboard.press("w");
