@@ -208,7 +208,7 @@ fn so_many_writers_that_their_room_is_known_drop_no_more_than_they_must() {
         (0..80).map(|_| SpoolWriter::create(&settings, &meta()).unwrap()).collect();
     for _ in 0..16 {
         for writer in &mut writers {
-            writer.append(IoStream::Stdout, Nanos(1), &[b'x'; 64 << 10]);
+            writer.append(IoStream::Stdout, Nanos(1), &vec![b'x'; 64 << 10]);
         }
     }
     let (count, bytes) = crate::spool::usage(folder.path()).unwrap();
