@@ -98,6 +98,36 @@ await check("a progress bar is one row: as it ended, and with p all its states",
   await page.locator("#log").focus();
 });
 
+await check("a jump while lines are on their way is not lost, nor is the place by a second change", async () => {
+  const other = await open(`/?run=${run}&step=train&q=epoch`);
+  await shown(other);
+  await other.locator("#log").focus();
+  let release;
+  const hold = () => new Promise((resolve) => { release = resolve; });
+  let held = hold();
+  await other.route("**/lines?*", async (route) => {
+    await held;
+    await route.continue();
+  });
+  const before = await until("a place in the middle", () => rows(other), (all) => all.length > 0 && all[0].number > 5);
+  await other.keyboard.press("p");
+  await other.keyboard.press("p");
+  await other.locator("#search").fill("");
+  release();
+  await until("the same place", () => rows(other), (all) => all.length > 0 && all.some(({ number, waiting }) => number === before[0].number && !waiting));
+  await until("nothing that is no longer searched for is marked", () => other.locator("#lines mark").count(), (count) => count === 0);
+  for (const [key, isThere] of [["g", ({ number }) => number === 1], ["G", ({ text }) => text.includes("evaluating shard 39")]]) {
+    held = hold();
+    await other.locator("#log").focus();
+    await other.keyboard.press("p");
+    await other.keyboard.press(key);
+    release();
+    await row(other, `where ${key} goes`, isThere);
+    await assertWhole(other);
+  }
+  await other.context().close();
+});
+
 await check("t goes through the times: UTC, local, since the start, since the line before", async () => {
   await page.keyboard.press("g");
   await row(page, "the first line", ({ number }) => number === 1);
@@ -152,6 +182,18 @@ await check("a click on a number links to the line, with Shift to a range; the l
   await until("the range in another tab", () => rows(other), (all) => all.filter(({ classes }) => classes.includes("chosen")).length === 4);
   await other.context().close();
   await page.keyboard.press("Escape");
+  await until("none chosen", () => rows(page), (all) => !all.some(({ classes }) => classes.includes("chosen")));
+  // Rows are drawn anew, as they were, while the button is down.
+  const { x, y } = await page.locator(".row .number", { hasText: /^6$/ }).boundingBox();
+  await page.mouse.move(x + 5, y + 5);
+  await page.mouse.down();
+  await page.locator("#search").fill("no line has these words");
+  await page.locator("#count", { hasText: "no match" }).waitFor();
+  await page.mouse.up();
+  await row(page, "chosen", ({ number, classes }) => number === 6 && classes.includes("chosen"));
+  await page.locator("#search").fill("");
+  await page.locator("#log").focus();
+  await page.keyboard.press("Escape");
 });
 
 await check("y copies a link to the line", async () => {
@@ -175,13 +217,19 @@ await check("a copy is what was printed: no numbers, no times", async () => {
     selection.removeAllRanges();
     selection.addRange(range);
   });
-  await page.keyboard.press("Control+c");
-  const text = await page.evaluate(() => navigator.clipboard.readText());
-  assert.deepEqual(text.split("\n"), [
+  const expected = [
     "package-2==1.2.0 from https://packages.example/simple/package-2/",
     "Collecting package-3==1.3.0 from https://packages.example/simple/package-3/",
     "Collecting package-4",
-  ]);
+  ];
+  await page.keyboard.press("Control+c");
+  assert.deepEqual((await page.evaluate(() => navigator.clipboard.readText())).split("\n"), expected);
+  // Rows that are drawn anew stay selected.
+  await page.keyboard.press("t");
+  await until("other times", () => rows(page), (all) => all[0].time?.endsWith("Z") !== true);
+  await page.evaluate(() => navigator.clipboard.writeText(""));
+  await page.keyboard.press("Control+c");
+  assert.deepEqual((await page.evaluate(() => navigator.clipboard.readText())).split("\n"), expected);
 });
 
 await check("select all is all of the log, also what is not on the screen", async () => {

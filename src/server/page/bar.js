@@ -32,7 +32,7 @@ export class Bar {
     this.#on("next", () => void log.places.nextMatch(1));
     this.#on("previous", () => void log.places.nextMatch(-1));
     this.#on("follow", () => log.live.toggle());
-    this.#on("new-lines", () => log.places.goToBottom());
+    this.#on("new-lines", () => void log.places.goToBottom());
     for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-download]"))) {
       const [what, form] = (button.dataset["download"] ?? "").split(" ");
       button.addEventListener("click", () => save(what ?? "", /** @type {import("./download.js").Form} */ (form)));

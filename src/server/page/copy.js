@@ -3,9 +3,11 @@
  * labels, whole even where rows have been scrolled out of sight and left the page.
  */
 
+import { ends } from "./selected.js";
+
 /** @typedef {import("./types.js").Line} Line */
 /** @typedef {{ total: number, at(row: number): Line | undefined }} Rows */
-/** @typedef {{ row: number, offset: number }} End */
+/** @typedef {import("./selected.js").End} End */
 
 /** Lines that one copy takes; more is a download. */
 const MOST_LINES = 20_000;
@@ -57,16 +59,6 @@ function everything(rows) {
   return [{ row: 0, offset: 0 }, { row: rows.total - 1, offset: Number.MAX_SAFE_INTEGER }];
 }
 
-/** The ends of the selection within the log, in order. @param {HTMLElement} canvas @returns {[End, End] | undefined} */
-function ends(canvas) {
-  const selection = document.getSelection();
-  if (!selection || selection.isCollapsed || selection.rangeCount === 0) return undefined;
-  const range = selection.getRangeAt(0);
-  const from = end(canvas, range.startContainer, range.startOffset);
-  const to = end(canvas, range.endContainer, range.endOffset);
-  return from && to ? [from, to] : undefined;
-}
-
 /**
  * @param {Rows} rows
  * @param {[End, End]} ends
@@ -89,22 +81,4 @@ function text(rows, [from, to], isLeftOut) {
 function isHere(rows, [from, to]) {
   for (let row = from.row; row <= to.row; row += 1) if (!rows.at(row)) return false;
   return true;
-}
-
-/** @param {HTMLElement} canvas @param {Node} node @param {number} offset @returns {End | undefined} */
-function end(canvas, node, offset) {
-  const element = node instanceof Element ? node : node.parentElement;
-  const row = /** @type {HTMLElement | null} */ (element?.closest("[data-row]"));
-  if (!row || !canvas.contains(row)) return undefined;
-  const number = Number(row.dataset["row"]);
-  const cell = row.querySelector(".text");
-  if (!cell) return { row: number, offset: 0 };
-  if (!cell.contains(node)) {
-    const isBefore = Boolean(cell.compareDocumentPosition(node) & Node.DOCUMENT_POSITION_PRECEDING);
-    return { row: number, offset: isBefore ? 0 : Number.MAX_SAFE_INTEGER };
-  }
-  const range = document.createRange();
-  range.selectNodeContents(cell);
-  range.setEnd(node, offset);
-  return { row: number, offset: range.toString().length };
 }

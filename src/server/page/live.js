@@ -61,8 +61,9 @@ export class Live {
   }
 
   /** Follows, or pauses. */
-  toggle() {
+  async toggle() {
     const { log } = this;
+    await log.whenOpen();
     if (this.state === "off") return log.told.say("Nothing more comes: this log has ended");
     if (!log.viewport.pinned) return log.places.goToBottom();
     log.viewport.pinned = false;

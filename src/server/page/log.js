@@ -5,6 +5,7 @@
  * in main.js.
  */
 
+import { isAbort } from "./api.js";
 import { listenForCopies } from "./copy.js";
 import { Folds } from "./folds.js";
 import { Numbered } from "./lines.js";
@@ -76,12 +77,40 @@ export class Log {
   /** @type {WeakMap<HTMLElement, Line>} */
   #drawn = new WeakMap();
 
+  /** What was in sight, and whether at the end, while what is opened in its stead is not there. @type {{ here: string | undefined, stay: boolean } | undefined} */
+  #kept;
+  /** Settled when what was opened last can be gone through. @type {Promise<unknown>} */
+  #opened = Promise.resolve();
+
   /** Shows a selection, at the place of the view, or where it went wrong, or at its end while it runs. @param {Run} run @param {View} view @param {{ keep?: boolean }} [options] `keep`: at what is in sight now. */
   async open(run, view, { keep = false } = {}) {
-    const here = keep ? this.places.inSight : undefined;
-    const stay = keep && this.viewport.pinned;
+    const { places, viewport } = this;
+    const kept = keep ? (this.#kept ?? { here: places.inSight, stay: viewport.pinned }) : { here: undefined, stay: false };
     this.close();
-    const opening = ++this.opening;
+    this.#kept = kept;
+    const opened = this.#open(run, view, kept, keep);
+    this.#waitFor(opened);
+    await opened;
+  }
+
+  /** Until there is a log to go through, however often another is opened meanwhile. */
+  async whenOpen() {
+    for (let seen; seen !== this.#opened;) {
+      seen = this.#opened;
+      await seen;
+    }
+  }
+
+  /** @param {Promise<unknown>} opened */
+  #waitFor(opened) {
+    // Who opens it is told what goes wrong.
+    this.#opened = opened.catch(() => {});
+  }
+
+  /** @param {Run} run @param {View} view @param {{ here: string | undefined, stay: boolean }} kept @param {boolean} keep */
+  async #open(run, view, { here, stay }, keep) {
+    const { opening } = this;
+    const { turns } = this.places;
     this.run = run;
     this.view = view;
     const chosen = choose(run, view);
@@ -112,7 +141,9 @@ export class Log {
     else if (where.around && !here) await this.places.show(row, where.around);
     else this.viewport.goTo(row, "top");
     this.viewport.pinned = isEnd && chosen.open;
-    if (view.query) void this.startSearch(run, view, { go: !keep && !view.line });
+    this.#kept = undefined;
+    // Another search may have been begun meanwhile.
+    if (view.query && sameSearch(view, this.view)) void this.startSearch(this.run, this.view, { go: !keep && !view.line && turns === this.places.turns });
     if (chosen.open) void this.live.start(source, chosen);
   }
 
@@ -122,6 +153,7 @@ export class Log {
     this.live.close();
     this.places.clear();
     this.viewport.pinned = false;
+    this.#kept = undefined;
     this.source = undefined;
     this.viewport.reset(0);
   }
@@ -159,7 +191,7 @@ export class Log {
 
   /** Searches, and goes to the first match unless the reader has gone elsewhere by then. @param {Run} run @param {View} view @param {{ go: boolean }} options */
   async startSearch(run, view, { go }) {
-    const { places } = this;
+    const { opening, places } = this;
     const { turns } = places;
     this.view = view;
     this.#setLook(run, view, choose(run, view));
@@ -169,6 +201,8 @@ export class Log {
       this.searched();
       return;
     }
+    await this.whenOpen();
+    if (opening !== this.opening || !sameSearch(view, this.view)) return;
     const done = await places.search.start(run.pipeline_run_id, { ...selectionOf(run, view), ...conditionsOf(view), ...searchOf(view) });
     if (done && go && turns === places.turns) places.goToNearestMatch();
   }
@@ -187,13 +221,30 @@ export class Log {
     return this.source !== undefined && this.source.total === 0;
   }
 
+  /** Lines from elsewhere, and the row they begin at. Of lines that match only one stretch is held: until it is here nothing can be gone through. @param {import("./lines.js").Where} where */
+  openAt(where) {
+    const { source, viewport } = this;
+    if (!source) return undefined;
+    const row = source.open(where);
+    if (source instanceof Matching) {
+      viewport.reset(0);
+      this.#waitFor(row);
+    }
+    return row;
+  }
+
   /** From an end, where it is not known how many lines match. @param {{ start: number }} where */
   async reopen(where) {
-    if (!(this.source instanceof Matching)) return;
-    this.viewport.reset(0);
-    const row = await this.source.open(where);
-    if (where.start < 0) this.viewport.goToEnd();
-    else this.viewport.goTo(row, "top");
+    const { opening, places, viewport } = this;
+    const { turns } = places;
+    try {
+      const row = await this.openAt(where);
+      if (row === undefined || opening !== this.opening || turns !== places.turns) return;
+      if (where.start < 0) viewport.goToEnd();
+      else viewport.goTo(row, "top");
+    } catch (error) {
+      if (!isAbort(error)) this.told.failed(error);
+    }
   }
 
   /** @param {boolean} byReader */
@@ -361,6 +412,11 @@ export class Log {
       this.told.view({ line: event.shiftKey ? extended(from, line) : from === placeOf(line) ? "" : placeOf(line) });
     }
   }
+}
+
+/** @param {View} left @param {View} right */
+function sameSearch(left, right) {
+  return left.query === right.query && left.regex === right.regex && left.matchCase === right.matchCase;
 }
 
 /** @param {import("./rows.js").Look} look */

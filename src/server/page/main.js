@@ -74,7 +74,7 @@ const tree = new Tree(byId("tree"), (change) => {
   state.change(change, { entry: true });
 });
 const runs = new Runs(byId("runs"), (name) => link({ ...state.view, ...nothing(), run: name }), (name) => state.change({ ...nothing(), run: name }, { entry: true }), failed);
-const strip = new Strip(/** @type {HTMLCanvasElement} */ (byId("strip")), byId("strip-hint"), (share) => log.places.goToRow(Math.floor(share * strip.total)));
+const strip = new Strip(/** @type {HTMLCanvasElement} */ (byId("strip")), byId("strip-hint"), (share) => void log.places.goToRow(Math.floor(share * strip.total)));
 
 // The first frame waits a moment for the run, so that the question for its lines is not kept waiting by the frame.
 setTimeout(() => page.classList.remove("starting"), SHOWN_AFTER);
@@ -408,8 +408,8 @@ function wireKeys() {
     { keys: ["/"], what: "search the whole log", act: () => bar.focusSearch() },
     { keys: ["n", "N"], what: "next match, match before", act: (key) => void log.places.nextMatch(key === "n" ? 1 : -1) },
     { keys: ["e", "E"], what: "next error, error before", act: (key) => void log.places.nextError(key === "e" ? 1 : -1) },
-    { keys: ["g", "G"], what: "first line, last line", act: (key) => (key === "g" ? log.places.goToTop() : log.places.goToBottom()) },
-    { keys: ["Home", "End"], what: "the same", act: (key) => (key === "Home" ? log.places.goToTop() : log.places.goToBottom()) },
+    { keys: ["g", "G"], what: "first line, last line", act: (key) => void (key === "g" ? log.places.goToTop() : log.places.goToBottom()) },
+    { keys: ["Home", "End"], what: "the same", act: (key) => void (key === "Home" ? log.places.goToTop() : log.places.goToBottom()) },
     { keys: ["j", "k"], what: "a line down, a line up", act: (key) => log.viewport.scrollBy(key === "j" ? 20 : -20) },
     { keys: ["]", "["], what: "next section, section before", act: (key) => void log.places.nextSection(key === "]" ? 1 : -1) },
     { keys: ["f"], what: "follow, or pause", act: () => log.live.toggle() },

@@ -43,6 +43,13 @@ export class Places {
     return line && placeOf(line);
   }
 
+  /** Counts a turn of the reader's, and waits until there is a log to go through. Another may have come by then. */
+  async #turn() {
+    const turn = ++this.turns;
+    await this.log.whenOpen();
+    return turn;
+  }
+
   goToNearestMatch() {
     const number = this.#numberInSight();
     if (!this.search.covers(number)) return void this.nextMatch(1);
@@ -53,7 +60,8 @@ export class Places {
 
   /** @param {1 | -1} step */
   async nextMatch(step) {
-    const turn = ++this.turns;
+    const turn = await this.#turn();
+    if (turn !== this.turns) return;
     const number = this.#numberOfCurrent(step);
     const position = this.search.covers(number) ? this.search.next(number, step) : await this.#matchBeside(step);
     if (position && turn === this.turns) await this.reveal(position);
@@ -62,7 +70,8 @@ export class Places {
 
   /** @param {1 | -1} step */
   async nextError(step) {
-    const turn = ++this.turns;
+    const turn = await this.#turn();
+    if (turn !== this.turns) return;
     const { run, view, source, told } = this.log;
     if (!run || !view) return;
     if (!(await this.errors.ready(run, view, source?.total ?? 0))) return;
@@ -74,7 +83,8 @@ export class Places {
   }
 
   async goToFirstError() {
-    const turn = ++this.turns;
+    const turn = await this.#turn();
+    if (turn !== this.turns) return;
     const { run, view, viewport, told } = this.log;
     if (!run || !view) return;
     viewport.pinned = false;
@@ -88,7 +98,8 @@ export class Places {
 
   /** @param {1 | -1} step */
   async nextSection(step) {
-    const turn = ++this.turns;
+    const turn = await this.#turn();
+    if (turn !== this.turns) return;
     const { run, view, source, told } = this.log;
     if (!run || !view || !source?.byNumber) return;
     try {
@@ -105,27 +116,27 @@ export class Places {
   }
 
   /** @param {number} row */
-  goToRow(row) {
+  async goToRow(row) {
+    if ((await this.#turn()) !== this.turns) return;
     const { source, viewport } = this.log;
-    this.turns += 1;
     viewport.pinned = false;
     viewport.goTo(Math.max(0, Math.min(row, (source?.total ?? 1) - 1)), "middle");
   }
 
-  goToTop() {
+  async goToTop() {
+    if ((await this.#turn()) !== this.turns) return;
     const { source, viewport } = this.log;
-    this.turns += 1;
     this.current = "";
-    if (source instanceof Matching) return void this.log.reopen({ start: 0 });
+    if (source instanceof Matching) return this.log.reopen({ start: 0 });
     viewport.pinned = false;
     viewport.goTo(0, "top");
   }
 
-  goToBottom() {
+  async goToBottom() {
+    if ((await this.#turn()) !== this.turns) return;
     const { source, viewport, live } = this.log;
-    this.turns += 1;
     this.current = "";
-    if (source instanceof Matching && !source.atEnd) return void this.log.reopen({ start: -1 });
+    if (source instanceof Matching && !source.atEnd) return this.log.reopen({ start: -1 });
     viewport.pinned = live.state !== "off";
     viewport.goToEnd();
     live.moved(false);
@@ -133,6 +144,7 @@ export class Places {
 
   /** @param {string} place */
   async goTo(place) {
+    if ((await this.#turn()) !== this.turns) return;
     const [writer, seq] = split(place);
     await this.reveal({ number: -1, writer, seq: Number(seq), time: "" });
   }
@@ -147,13 +159,12 @@ export class Places {
     let row = source.rowOf(position.writer, position.seq);
     if (row === undefined) {
       try {
-        if (source instanceof Matching) viewport.reset(0);
-        row = await source.open({ around: place });
+        row = await this.log.openAt({ around: place });
       } catch (error) {
         if (!isAbort(error)) told.failed(error);
         return;
       }
-      if (opening !== this.log.opening || turn !== this.turns) return;
+      if (row === undefined || opening !== this.log.opening || turn !== this.turns) return;
     }
     await this.show(row, place);
   }

@@ -12,6 +12,7 @@
  */
 
 import { Heights } from "./heights.js";
+import { keepSelected, selectedRows } from "./selected.js";
 
 /** What browsers lay out without losing pixels; the smallest limit among them is about 17 million. */
 const MOST_PIXELS = 8_000_000;
@@ -19,8 +20,9 @@ const MOST_PIXELS = 8_000_000;
 const EXACT_PIXELS = 500_000;
 /** Milliseconds without a scroll event after which scrolling rests. */
 const REST = 140;
-/** Milliseconds after a jump in which a movement that was still under way does not undo it. */
+/** Milliseconds after a jump, and frames painted since, in which a movement that was still under way does not undo it. */
 const LANDING = 120;
+const LANDING_FRAMES = 3;
 
 /**
  * @typedef {object} Rows What is shown.
@@ -44,6 +46,8 @@ export class Viewport {
     this.pinned = false;
     this.position = 0;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    // The wheel's movement begins before its first event: to set the bar now would stop it.
+    scroller.addEventListener("wheel", () => this.#waitForRest(), { passive: true });
     new ResizeObserver(() => this.#resized()).observe(scroller);
   }
 
@@ -58,7 +62,8 @@ export class Viewport {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #rest;
   #frame = 0;
-  #jumped = -LANDING;
+  /** A jump lands until then, and for as many frames to come. */
+  #landing = { until: 0, frames: 0 };
   /** The row that was gone to: it stays where it is while others around it turn out higher or lower. */
   #target = -1;
 
@@ -155,15 +160,20 @@ export class Viewport {
     this.refresh();
   }
 
-  /** These rows look different now. @param {number} from @param {number} to */
+  /** These rows may look different now. @param {number} from @param {number} to */
   invalidate(from, to) {
-    for (const [row, placed] of this.#placed) {
-      if (row < from || row >= to) continue;
-      const made = this.rows.make(row);
-      made.style.transform = placed.element.style.transform;
-      placed.element.replaceWith(made);
-      this.#placed.set(row, { element: made, top: Number.NaN, measured: false });
-    }
+    keepSelected(this.canvas, () => {
+      for (const [row, placed] of this.#placed) {
+        if (row < from || row >= to) continue;
+        const made = this.rows.make(row);
+        made.dataset["row"] = String(row);
+        made.style.transform = placed.element.style.transform;
+        // One that looks the same stays: what is under the pointer can be clicked, what is selected stays so.
+        if (made.isEqualNode(placed.element)) continue;
+        placed.element.replaceWith(made);
+        this.#placed.set(row, { element: made, top: Number.NaN, measured: false });
+      }
+    });
     this.refresh();
   }
 
@@ -219,16 +229,27 @@ export class Viewport {
   scrollBy(pixels) {
     this.#target = -1;
     this.#place(this.position + pixels);
-    this.#jumped = -LANDING;
+    this.#landing = { until: 0, frames: 0 };
     this.rows.moved(true);
   }
 
   /** @param {number} position */
   #place(position) {
-    if (this.#rest) this.#jumped = performance.now();
+    if (this.#rest) this.#land();
     this.position = Math.max(0, Math.min(position, this.#furthest));
     this.#draw();
     this.#moveBar();
+  }
+
+  /** Events of the movement come with frames, of which a busy machine paints few. */
+  #land() {
+    const landing = { until: performance.now() + LANDING, frames: LANDING_FRAMES };
+    this.#landing = landing;
+    const painted = () => {
+      landing.frames -= 1;
+      if (landing.frames > 0) requestAnimationFrame(painted);
+    };
+    requestAnimationFrame(painted);
   }
 
   #anchor() {
@@ -250,7 +271,7 @@ export class Viewport {
     const by = top - this.#lastTop;
     if (Math.abs(by) < 0.01) return;
     this.#lastTop = top;
-    if (performance.now() - this.#jumped < LANDING) {
+    if (this.#landing.frames > 0 || performance.now() < this.#landing.until) {
       this.#moveBar();
       return;
     }
@@ -260,12 +281,17 @@ export class Viewport {
     this.position = leap ? this.#fromBar(top) : this.position + by;
     this.position = Math.max(0, Math.min(this.position, this.#furthest));
     this.#draw();
-    clearTimeout(this.#rest);
     // At its end the bar cannot wait until scrolling rests: it could not go on.
     const wall = top < 1 || top > this.#room - 1;
     if (wall) this.#moveBar();
-    else this.#rest = setTimeout(() => this.#moveBar(), REST);
+    else this.#waitForRest();
     this.rows.moved(true);
+  }
+
+  /** Scrolling goes on: the bar is the browser's until it rests. */
+  #waitForRest() {
+    clearTimeout(this.#rest);
+    this.#rest = setTimeout(() => this.#moveBar(), REST);
   }
 
   #resized() {
@@ -325,6 +351,7 @@ export class Viewport {
       row = height > 0 || this.heights.of(row + 1) > 0 ? row + 1 : Math.max(row + 1, this.heights.at(bottom + 0.01));
     }
     const wanted = new Set(rows);
+    // The rows that hold its ends stay, so that the reader's selection does.
     const chosen = selectedRows(this.canvas);
     for (const [row, placed] of this.#placed) {
       if (wanted.has(row) || (chosen.has(placed.element) && row < count && this.heights.of(row) > 0)) continue;
@@ -393,18 +420,4 @@ export class Viewport {
       placed.element.style.transform = `translateY(${placed.top}px)`;
     }
   }
-}
-
-/** The rows that hold the ends of the reader's selection: they stay, so that it stays. @param {HTMLElement} canvas */
-function selectedRows(canvas) {
-  /** @type {Set<Element>} */
-  const rows = new Set();
-  const selection = document.getSelection();
-  if (!selection || selection.isCollapsed) return rows;
-  for (const node of [selection.anchorNode, selection.focusNode]) {
-    const element = node instanceof Element ? node : node?.parentElement;
-    const row = element?.closest("[data-row]");
-    if (row && canvas.contains(row)) rows.add(row);
-  }
-  return rows;
 }

@@ -14,10 +14,10 @@ use crate::stores::{DeliverError, Ending};
 impl ArtifactSession {
     /// Puts the mark.
     pub(super) async fn put_end(&self, ending: &Ending) -> Result<(), DeliverError> {
-        let end = self.end(ending);
         let purpose = "put end.json";
-        let body = serde_json::to_vec(&end)
-            .map_err(|error| retry(format!("failed to {purpose}: {error}")))?;
+        let failed = |error| retry(format!("failed to {purpose}: {error}"));
+        let end = self.end(ending).map_err(failed)?;
+        let body = serde_json::to_vec(&end).map_err(failed)?;
         let path = layout::end(&self.prefix);
         let store = self.store.as_ref();
         match create(store, &path, body.into(), purpose).await? {
@@ -36,7 +36,7 @@ impl ArtifactSession {
         }
     }
 
-    fn end(&self, ending: &Ending) -> End {
+    fn end(&self, ending: &Ending) -> serde_json::Result<End> {
         let inner = self.inner();
         let state = &inner.state;
         let Ending { exit, totals, chunks } = ending;
@@ -47,7 +47,7 @@ impl ArtifactSession {
             Some(_) => Status::Failed,
         };
         let last_known = totals.last_time.max(self.writer.started);
-        End {
+        Ok(End {
             version: VERSION,
             writer: self.writer.clone(),
             status,
@@ -57,13 +57,13 @@ impl ArtifactSession {
             levels: totals.levels,
             gaps: totals.gaps,
             masked: exit.as_ref().map_or(0, |exit| exit.masked),
-            segments: state.segments.clone(),
+            segments: state.segments.list()?,
             chunks: *chunks,
             chain: state.chain,
             started: self.writer.started,
             ended: exit.as_ref().map_or(last_known, |exit| exit.ended),
             delivered: Nanos::now(),
             exit: exit.clone(),
-        }
+        })
     }
 }

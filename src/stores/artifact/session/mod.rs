@@ -15,9 +15,9 @@
 mod end;
 mod join;
 mod leftovers;
-mod packed;
 mod put;
 mod resume;
+mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use self::join::{Joined, Place, Range, join};
 use self::put::{Existing, Put, contradiction, create, read_index, replace};
 use self::resume::{Proof, look, proof};
+use self::segments::Segments;
 use super::encode::Spares;
 use super::failure::{classify, retry};
 use super::object::{
@@ -85,8 +86,7 @@ struct State {
     /// Stored bytes of the acknowledged chunks from there on.
     live_bytes: u64,
     /// In order.
-    #[serde(with = "packed")]
-    segments: Vec<SegmentInfo>,
+    segments: Segments,
     /// Live chunks that are to be deleted, as ranges.
     doubled: Vec<(u64, u64)>,
     /// Acknowledged chunks that somebody has taken away or damaged since: they are in no segment.
@@ -111,7 +111,7 @@ impl ArtifactSession {
                 chain: chain_start(writer.id),
                 live_from: 0,
                 live_bytes: 0,
-                segments: Vec::new(),
+                segments: Segments::default(),
                 doubled: Vec::new(),
                 damaged: Vec::new(),
             }
@@ -360,7 +360,7 @@ impl Inner {
                 return;
             }
             state.live_from = segment.last + 1;
-            state.segments.push(segment.clone());
+            state.segments.push(segment);
             // What is behind it is counted anew; an estimate is enough to know when to join.
             let left = state.chunks - state.live_from;
             state.live_bytes =
