@@ -72,11 +72,24 @@ impl OpenStacks {
         Self { file, opened: Mutex::default(), complaints: Mutex::default() }
     }
 
-    /// Which stack that is. Opens nothing.
+    /// Which stack that is. Opens nothing. A stack file can name programs to run: that of a spool of another user
+    /// is not taken.
     pub fn key(&self, meta: &Meta) -> StackKey {
-        let written = meta.stack_file.as_deref().filter(|file| file.exists());
+        let written = meta.stack_file.as_deref();
+        let written = written.filter(|file| meta.stranger.is_none() && file.exists());
         let file = self.file.as_deref().or(written);
         (file.map(Path::to_owned), meta.stack.clone())
+    }
+
+    /// Says that the stack file of a spool is not the one that is used, since it is another user's.
+    pub fn not_followed(&self, dir: &Path, meta: &Meta) -> Option<String> {
+        let (owner, file) = (meta.stranger?, meta.stack_file.as_deref()?);
+        self.file.is_none().then(|| {
+            let (dir, file) = (dir.display(), file.display());
+            format!(
+                "the spool {dir} belongs to user {owner}: its stack file {file} is not used, but that of who delivers"
+            )
+        })
     }
 
     /// The stack that the writer of a spool has used.
@@ -246,6 +259,7 @@ mod tests {
             lines: crate::line::Settings::default(),
             stack: Some("a".to_owned()),
             stack_file: Some(file.clone()),
+            stranger: None,
         };
         let stacks = OpenStacks::new(None);
         assert!(stacks.of(&meta).is_err(), "there is none that it could go on with");

@@ -362,6 +362,7 @@ impl Stream {
             lines: stack.lines.clone(),
             stack: Some(stack.name.clone()),
             stack_file: stack.file.clone(),
+            stranger: None,
         };
         let mut writer = SpoolWriter::create(&stack.spool, &meta)?;
         if let Some(bytes) = self.lost.take() {

@@ -146,7 +146,12 @@ impl Turn {
         let kept = self.kept.take();
         let meta = match &kept {
             Some(kept) => kept.shipment.meta().clone(),
-            None => spool::read_meta(&self.dir).map_err(|error| chain(&error))?,
+            None => {
+                let meta = spool::read_meta(&self.dir).map_err(|error| chain(&error))?;
+                let line = self.stacks.not_followed(&self.dir, &meta);
+                line.iter().for_each(|line| self.log.limited(line));
+                meta
+            }
         };
         let stack = self.stacks.of(&meta).map_err(|error| chain(&error))?;
         self.stacks.complaints().iter().for_each(|line| self.log.limited(line));

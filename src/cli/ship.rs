@@ -254,6 +254,9 @@ impl Shipping<'_> {
         let meta = spool::read_meta(dir).map_err(|error| {
             left(format!("read the spool {}: {}", dir.display(), chain(&error)))
         })?;
+        if let Some(line) = self.stacks.not_followed(dir, &meta) {
+            self.bar.suspend(|| say(line));
+        }
         let open = self.stacks.of(&meta).map_err(|error| self.unopened(dir, &meta, &error))?;
         let Some(handle) = open.handle() else { return Ok(Some(Done::Stopped)) };
         let targets: Arc<[Target]> = open.stores.iter().map(Target::another).collect();

@@ -200,6 +200,7 @@ impl Plan {
             lines: self.stack.lines.clone(),
             stack: Some(self.stack.name.clone()),
             stack_file: self.stack.file.clone(),
+            stranger: None,
         };
         let deadline = self.options.deadline.unwrap_or(self.stack.ship.deadline);
         let quiet = self.options.quiet;

@@ -4,8 +4,12 @@
 //! Apart from writer and reader because both sides, and whoever cleans up, need the same names
 //! in the same order. It does not look into segments.
 
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
 
 use super::Meta;
 use super::disk::{Disk, DiskFile as _, RealDisk, append_all, read_all, remove_if_there};
@@ -24,6 +28,9 @@ const RESERVE_BYTES: usize = 4096;
 const NEW: &str = ".new";
 /// Suffix of a directory that is being removed; the name also begins with a dot.
 const OLD: &str = ".old";
+
+/// Bytes of [`META`]; what is behind them is not read.
+const MOST_META: u64 = 1 << 20;
 
 /// What a file must outlive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,18 +139,34 @@ pub fn read_meta(dir: &Path) -> Result<Meta, MetaError> {
         version: u32,
     }
     let path = dir.join(META);
-    let contents = match read_all(&RealDisk, &path) {
-        Ok(contents) => contents,
+    let (contents, owner) = match contents_and_owner(&path) {
+        Ok(read) => read,
         Err(source) => return Err(MetaError::Io { path, source }),
     };
     // The version first: a later one may have other fields.
     match serde_json::from_slice::<Version>(&contents) {
         Ok(Version { version: 1..=segment::VERSION }) => {
-            serde_json::from_slice(&contents).map_err(|source| MetaError::Damaged { path, source })
+            let mut meta: Meta = serde_json::from_slice(&contents)
+                .map_err(|source| MetaError::Damaged { path, source })?;
+            meta.stranger = stranger(owner, Uid::effective());
+            Ok(meta)
         }
         Ok(Version { version: found }) => Err(MetaError::Version { path, found }),
         Err(source) => Err(MetaError::Damaged { path, source }),
     }
+}
+
+fn contents_and_owner(path: &Path) -> io::Result<(Vec<u8>, u32)> {
+    let file = File::open(path)?;
+    let owner = file.metadata()?.uid();
+    let mut contents = Vec::new();
+    file.take(MOST_META).read_to_end(&mut contents)?;
+    Ok((contents, owner))
+}
+
+/// The owner of a file, if its word is not to be taken.
+fn stranger(owner: u32, reader: Uid) -> Option<u32> {
+    (owner != reader.as_raw() && owner != 0).then_some(owner)
 }
 
 /// How the step ended; `None` while its writer has not finished.

@@ -230,6 +230,10 @@ pub struct Meta {
     pub stack: Option<String>,
     /// The stack file it came from, absolute.
     pub stack_file: Option<std::path::PathBuf>,
+    /// The user whose file this is, where that is neither root nor who has read it: what it names is not to be
+    /// followed.
+    #[serde(skip)]
+    pub stranger: Option<u32>,
 }
 
 #[cfg(any(test, fuzzing))]

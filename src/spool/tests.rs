@@ -22,6 +22,7 @@ pub(super) fn meta() -> Meta {
         lines: crate::line::Settings::default(),
         stack: None,
         stack_file: None,
+        stranger: None,
     }
 }
 
@@ -461,4 +462,15 @@ fn a_position_is_kept_before_the_exit_record() {
         (kept.position.payload.as_slice(), kept.position.following),
         (&b"{\"from\":4}"[..], 4)
     );
+}
+
+#[test]
+fn whose_word_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = SpoolWriter::create(&settings(folder.path()), &meta()).unwrap();
+    assert_eq!(read_meta(writer.dir()).unwrap().stranger, None, "one's own");
+    if nix::unistd::Uid::effective().is_root() {
+        std::os::unix::fs::chown(writer.dir().join("meta.json"), Some(65534), None).unwrap();
+        assert_eq!(read_meta(writer.dir()).unwrap().stranger, Some(65534));
+    }
 }

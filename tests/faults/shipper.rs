@@ -128,3 +128,24 @@ fn two_at_once_on_the_same_spool_deliver_once() {
     sandbox.call(["ship", "--all"]).expect(0);
     all_there(&sandbox, "run", &input);
 }
+
+#[test]
+fn a_stack_file_of_another_user_is_not_followed() {
+    let sandbox = Sandbox::local("[ship]\ndeadline = \"0s\"\n");
+    // That of the spool: it could name a program to run.
+    let text = std::fs::read_to_string(sandbox.path("config/steplog/stack.toml")).unwrap();
+    let store = sandbox.store().to_str().unwrap().to_owned();
+    let theirs = sandbox.path("work/theirs.toml");
+    std::fs::write(&theirs, text.replace(&store, &format!("{store}-of-theirs"))).unwrap();
+    std::fs::write(sandbox.path("store-of-theirs"), "in the way").unwrap();
+    let run = ["run", "--run=r", "--step=s", "--stack", theirs.to_str().unwrap(), "--", "seq", "9"];
+    sandbox.call(run).expect(0);
+    let [spool] = sandbox.spooled().try_into().unwrap();
+    // By who has written it: with the store that it names, which is not there.
+    sandbox.call(["ship", "--all"]).expect(1);
+    std::os::unix::fs::chown(spool.join("meta.json"), Some(65534), None).unwrap();
+    let said = sandbox.call(["ship", "--all"]).expect(0).errors();
+    assert!(said.contains("belongs to user 65534: its stack file"), "{said}");
+    assert!(said.contains("1 spool delivered"), "{said}");
+    assert_eq!(sandbox.raw("r"), b"1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+}

@@ -36,6 +36,7 @@ fn meta(bench: &Bench) -> Meta {
         lines: bench.lines.clone(),
         stack: None,
         stack_file: None,
+        stranger: None,
     }
 }
 
