@@ -5,7 +5,7 @@
 
 import { closeSync, openSync, writeSync } from "node:fs";
 
-import { assert, assertWhole, check, done, fragileWay, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertWhole, BUSY, check, done, fragileWay, given, hold, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run, fifo] = given;
 const step = openSync(fifo, "w");
@@ -194,29 +194,23 @@ await check("another filter, far above the end of a log that runs, does not end 
 });
 
 await check("what was asked for before a jump in a filtered log does not come behind it", async () => {
-  let release;
-  const held = new Promise((resolve) => { release = resolve; });
-  await page.route("**/logs?*after=*", async (route) => {
-    await held;
-    // It may have been given up.
-    await route.continue().catch(() => {});
-  });
+  const held = await hold(page, "**/logs?*after=*");
   await page.keyboard.press("g");
   await row(page, "the first line", ({ number }) => number === 1);
-  const [more] = await Promise.all([
-    page.waitForRequest("**/logs?*after=*"),
-    page.evaluate(() => {
-      const log = document.getElementById("log");
-      log.scrollTop = log.scrollHeight;
-    }),
-  ]);
+  const toBottom = () => page.evaluate(() => {
+    const log = document.getElementById("log");
+    log.scrollTop = log.scrollHeight;
+  });
+  await toBottom();
+  await held.asked;
   await page.keyboard.press("G");
   await row(page, "the last line", last);
-  release();
-  const response = await more.response().catch(() => undefined);
-  await response?.finished();
-  await page.unrouteAll({ behavior: "wait" });
+  await page.keyboard.press("f");
+  await page.getByRole("button", { name: "Paused" }).waitFor();
+  await held.release();
   print(5);
+  await page.getByRole("button", { name: "5 new lines" }).waitFor();
+  await toBottom();
   await row(page, "the new last line", last);
   await assertInOrder(page, "behind the jump");
 });
@@ -254,7 +248,7 @@ await check("a line of a log that runs is opened, and all behind it follows, wha
       await one.route("**/lines?*start=-*", async (route) => {
         await held;
         asked += 1;
-        if (asked === 1) await route.fulfill({ status: 503, contentType: "application/problem+json", body: JSON.stringify({ title: "Too much to do", status: 503 }) });
+        if (asked === 1) await route.fulfill(BUSY);
         else await route.continue({ url: route.request().url().replace(/start=-\d+/, "start=-300").replace("count=500", "count=100") });
       });
     },
@@ -291,6 +285,16 @@ await check("a page that nobody looks at keeps no connection, and goes on when i
   await row(other, "the last line", last);
   await assertInOrder(other, "looked at again");
   await other.getByRole("button", { name: "Following" }).waitFor();
+  await other.context().close();
+});
+
+await check("what the server does not let be followed is not asked for for ever", async () => {
+  const other = await open(`/?run=${run}`, {
+    expected: ["403"],
+    before: (one) => one.route("**/logs/stream?*", (route) => route.fulfill({ ...BUSY, status: 403, body: JSON.stringify({ title: "Not for you", status: 403 }) })),
+  });
+  await other.getByRole("alert").getByText("Not for you").waitFor();
+  await other.locator("#follow").waitFor({ state: "hidden" });
   await other.context().close();
 });
 
