@@ -78,10 +78,11 @@ export class Numbered {
 
   /** Where a stream goes on from the newest line; undefined: nothing more comes. An answer may stop short of it. */
   async findEnd() {
-    for (let ask = windowAt({ start: -1 }); this.#end === undefined;) {
+    for (let ask = windowAt({ start: -1 }); this.#end === undefined && !this.#closed;) {
       const answer = await this.#fetch(ask);
       this.#take(answer);
       if (!answer.after) break;
+      if (answer.items.length === 0) this.#end = answer.after;
       ask = { cursor: answer.after, count: WINDOW };
     }
     return this.#end;

@@ -79,9 +79,11 @@ export class Live {
   #came(lines, end) {
     const { source, told, viewport } = this.log;
     if (!source || lines.length === 0) return;
+    const { atEnd } = source;
     source.append(lines, end);
     if (!viewport.pinned) this.unseen += lines.length;
-    else if (!source.atEnd) void this.log.reopen({ start: -1 });
+    // It has let go of what it held.
+    else if (atEnd && !source.atEnd) void this.log.reopen({ start: -1 });
     told.following();
     told.place();
   }
