@@ -95,6 +95,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const READING: usize = 4;
 /// Who looks through whole logs at a time: each uses all cores and holds more.
 const SCANNING: usize = 2;
+/// Whose patterns are made ready at a time: each takes some memory, and up to some tens of milliseconds.
+const COMPILING: usize = 2;
 /// Followers that may hold more than a little of what they have read.
 const BURSTS: usize = 8;
 /// Between looks whether clients have gone, whose memory can be given back.
@@ -112,11 +114,14 @@ struct App {
     access: Access,
     hub: Hub,
     requests: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     /// Who reads from the store at a time.
     reading: Arc<Semaphore>,
     /// Who looks through whole logs at a time.
     scanning: Semaphore,
+    /// Whose patterns are made ready at a time.
+    compiling: Arc<Semaphore>,
     /// Followers that take much of it at a time.
     bursts: Arc<Semaphore>,
     /// Requests so far.
@@ -124,6 +129,16 @@ struct App {
 }
 
 impl App {
+    /// One more log on its way to a client. Nobody waits: a download may take hours.
+    fn download(&self) -> Result<Download, Problem> {
+        let permit = Arc::clone(&self.downloads).try_acquire_owned().map_err(|_| {
+            let most = self.limits.downloads;
+            Problem::busy("max_downloads", format!("{most} downloads are under way already"))
+                .next("try again when one of them has ended, or read some lines at a time: /logs")
+        })?;
+        Ok(Download(Arc::new(permit)))
+    }
+
     /// One more client that follows.
     fn follower(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
@@ -142,6 +157,12 @@ impl App {
         })
     }
 }
+
+/// What an answer brings along that is a whole log: it counts as that, and not as a request any more.
+#[derive(Clone)]
+struct Download(
+    #[expect(dead_code, reason = "it counts while it lives")] Arc<OwnedSemaphorePermit>,
+);
 
 /// A server.
 pub struct Server {
@@ -173,9 +194,11 @@ impl Server {
             access,
             hub: Hub::new(limits.followed),
             requests: Arc::new(Semaphore::new(limits.requests)),
+            downloads: Arc::new(Semaphore::new(limits.downloads)),
             followers: Arc::new(Semaphore::new(limits.streams)),
             reading: Arc::new(Semaphore::new(READING)),
             scanning: Semaphore::new(SCANNING),
+            compiling: Arc::new(Semaphore::new(COMPILING)),
             bursts: Arc::new(Semaphore::new(BURSTS)),
             asked: AtomicU64::new(0),
             limits,
@@ -321,8 +344,12 @@ async fn admit(
         let seconds = app.limits.deadline.as_secs_f32();
         Problem::late("request_deadline", format!("there was no answer within {seconds} s"))
     })?;
-    let answer = pack::whole(answer, encoding).await;
-    Ok(answer.map(|body| Body::new(Held::new(body, permit, slow))))
+    let mut answer = pack::whole(answer, encoding).await;
+    // Its client may take it slowly, which is not to keep others from theirs.
+    Ok(match answer.extensions_mut().remove::<Download>() {
+        Some(download) => answer.map(|body| Body::new(Held::new(body, download, slow))),
+        None => answer.map(|body| Body::new(Held::new(body, permit, slow))),
+    })
 }
 
 async fn harden(request: Request, next: Next) -> Response<Body> {

@@ -308,6 +308,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "log stores: here",
         ),
         ("runs/run-1/lines?count=0", 400, "from -2000 to 2000", ""),
+        ("runs/run-1/lines?count=-9223372036854775808", 400, "from -2000 to 2000", ""),
         ("runs/run-1/lines?start=1&at=10m", 400, "exclude each other", ""),
         ("runs/run-1/lines?around=x:1", 400, "expected WRITER:SEQ", ""),
         ("runs/run-1/search", 400, "a search needs grep, level or exclude", ""),
