@@ -25,12 +25,12 @@ use super::problem::Problem;
 use super::query::{CONDITIONS, SELECTION};
 use super::view::View;
 use super::window::{Limits, Place, Streams, render};
-use super::{App, answer, model, sse};
+use super::{App, PLACES, answer, model, sse};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::find::Found;
 use crate::read::session::Follow;
-use crate::read::store::{Direction, ReadError};
+use crate::read::store::{Direction, ReadError, Stream};
 use crate::record::WriterId;
 
 /// A connection that says nothing for longer is taken for dead by what stands between.
@@ -108,6 +108,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let Found { all, selected, .. } = found;
     let reading = Arc::clone(&app.reading);
     let streams = Streams { reader: store.reader, reading, all: selected };
+    are_few(&streams.all)?;
     // Not earlier: many may wait for the store, and what followers share is held once.
     let mut filter = call.filter(&params).await?;
     // First the hub, then the store: what the hub handed out before is in the store by then.
@@ -283,6 +284,10 @@ impl Follower {
         }
         let streams = model::streams(&self.streams.all);
         self.queue.push_back(sse::event("streams", &All { streams }));
+        if let Err(problem) = are_few(&self.streams.all) {
+            self.queue.push_back(sse::event("problem", &problem));
+            self.done = true;
+        }
     }
 
     fn take(&mut self, event: &Event) {
@@ -324,6 +329,14 @@ impl Follower {
             self.queue.push_back(part);
         }
     }
+}
+
+/// Whoever follows has to be able to say where it was.
+fn are_few(streams: &[Stream]) -> Result<(), Problem> {
+    if streams.len() > PLACES {
+        return Err(Problem::many(streams.len(), PLACES));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

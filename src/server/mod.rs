@@ -86,6 +86,7 @@ pub use self::settings::{Limits, Settings};
 pub use self::view::Store;
 use crate::listen::{self, Guard, GuardError, Handler, Peer, Socket};
 use crate::pages;
+use crate::read::cursor;
 
 /// How long a request waits for others to end before it is refused.
 const QUEUE: Duration = Duration::from_secs(5);
@@ -103,6 +104,10 @@ const BURSTS: usize = 8;
 const TRIM: Duration = Duration::from_secs(5);
 /// Requests that one HTTP/2 connection may make at a time.
 const CALLS: u32 = 64;
+/// Streams whose lines can be gone on with: a place names each of them.
+const PLACES: usize = 1500;
+/// The largest head of a request: the largest place, and as much again as most requests have.
+const HEAD: usize = PLACES * cursor::ENTRY_CHARS + (4 << 10);
 /// Who may connect to a Unix socket unless somebody changes that: its owner, and its group, for a proxy.
 const SOCKET_MODE: u32 = 0o660;
 
@@ -232,6 +237,7 @@ impl Server {
         let limits = listen::Limits {
             connections: self.app.limits.connections,
             calls: CALLS,
+            head: HEAD as u32,
             write_timeout: self.app.limits.write_timeout,
         };
         let guard = Arc::clone(&self.guard);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request as Asked;
-use axum::http::StatusCode;
+use axum::http::{Response, StatusCode};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt as _;
@@ -19,7 +19,7 @@ use crate::read::store::{
 };
 use crate::read::testing::Spec;
 use crate::record::WriterId;
-use crate::server::{BURSTS, Server, Settings, Store};
+use crate::server::{BURSTS, PLACES, Server, Settings, Store};
 use crate::stores::artifact::fetch::Reader;
 use crate::stores::artifact::testing::{self, Shape, block_on};
 
@@ -93,11 +93,15 @@ fn serve(reader: Arc<dyn LogReader>) -> Server {
     Server::new(Settings::default(), store, Vec::new()).unwrap()
 }
 
-/// What follows.
-async fn follow(server: &Server, query: &str) -> Body {
+async fn ask(server: &Server, query: &str) -> Response<Body> {
     let uri = format!("/api/v1/runs/run/logs/stream?linger=0&{query}");
     let asked = Asked::builder().uri(uri).header("host", "localhost").body(Body::empty()).unwrap();
-    let answer = server.service.call(asked).await.unwrap();
+    server.service.call(asked).await.unwrap()
+}
+
+/// What follows.
+async fn follow(server: &Server, query: &str) -> Body {
+    let answer = ask(server, query).await;
     assert_eq!(answer.status(), StatusCode::OK);
     answer.into_body()
 }
@@ -165,5 +169,27 @@ fn the_last_lines_wait_for_a_client_a_few_at_a_time() {
         let events = seqs(&text);
         assert!(events.iter().all(|event| event.len() <= 100));
         assert_eq!(events.concat(), (1000..6000).collect::<Vec<u64>>());
+    });
+}
+
+#[test]
+fn more_streams_than_a_place_can_name_are_refused() {
+    block_on(async {
+        let store = testing::memory();
+        for number in 0..=PLACES {
+            let writer = testing::writer("run", &format!("step {number}"), 1);
+            testing::put(&*store, &writer, &[], &Shape::finished()).await;
+        }
+        let server = serve(Arc::new(Reader::new(store, true)));
+        let answer = ask(&server, "").await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let problem = answer.into_body().collect().await.unwrap().to_bytes();
+        let problem = String::from_utf8_lossy(&problem);
+        let detail = "1501 streams are selected, and 1500 can be followed together";
+        assert!(
+            problem.contains(detail) && problem.contains("choose some of the steps"),
+            "{problem}"
+        );
+        assert_eq!(ask(&server, "step=step%207").await.status(), StatusCode::OK);
     });
 }
