@@ -25,6 +25,8 @@ use crate::listen::{Address, Guard, Handler, Limits, Server, Socket};
 
 /// Requests that one HTTP/2 connection may make at a time.
 const MAX_CALLS: u32 = 16;
+/// The largest head of a request.
+const MAX_HEAD: u32 = 16 << 10;
 /// How long a client may take nothing of its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -86,7 +88,8 @@ impl Web {
             None => self.thread.insert(Thread::start()?).handle.clone(),
         };
         let (stop, stopped) = watch::channel(false);
-        let limits = Limits { connections, calls: MAX_CALLS, write_timeout: WRITE_TIMEOUT };
+        let limits =
+            Limits { connections, calls: MAX_CALLS, head: MAX_HEAD, write_timeout: WRITE_TIMEOUT };
         let server = Server::new(handler, Arc::clone(&guard), limits, stopped);
         // A server that has gone and has no connection left is nothing to wait for.
         self.connections.retain(|(most, permits)| permits.available_permits() < *most);

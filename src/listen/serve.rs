@@ -25,8 +25,6 @@ use super::{Guard, Peer, Socket};
 
 /// How long a client may take to begin TLS, to begin a request, and to send its head.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The largest head of a request.
-const MAX_HEAD: usize = 16 << 10;
 /// After a connection could not be taken, for want of descriptors say.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The first byte of TLS: a handshake record.
@@ -55,6 +53,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests that one HTTP/2 connection may make at a time.
     pub calls: u32,
+    /// Bytes of the head of a request.
+    pub head: u32,
     /// How long a client may take nothing of its answer.
     pub write_timeout: Duration,
 }
@@ -67,10 +67,8 @@ pub struct Server<H> {
     pub guard: Arc<Guard>,
     /// One for each connection that may be.
     pub permits: Arc<Semaphore>,
-    /// Requests that one HTTP/2 connection may make at a time.
-    pub calls: u32,
-    /// How long a client may take nothing of its answer.
-    pub write_timeout: Duration,
+    /// What it takes at the most.
+    pub limits: Limits,
     /// Once it is true no more is taken, and what is under way is answered.
     pub stopped: watch::Receiver<bool>,
 }
@@ -81,8 +79,7 @@ impl<H> Clone for Server<H> {
             handler: Arc::clone(&self.handler),
             guard: Arc::clone(&self.guard),
             permits: Arc::clone(&self.permits),
-            calls: self.calls,
-            write_timeout: self.write_timeout,
+            limits: self.limits,
             stopped: self.stopped.clone(),
         }
     }
@@ -126,8 +123,7 @@ impl<H: Handler> Server<H> {
         stopped: watch::Receiver<bool>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(limits.connections));
-        let Limits { calls, write_timeout, .. } = limits;
-        Self { handler, guard, permits, calls, write_timeout, stopped }
+        Self { handler, guard, permits, limits, stopped }
     }
 
     /// Begins to serve at this socket; to be called in a runtime. The future ends when no more connections
@@ -188,18 +184,19 @@ impl<H: Handler> Server<H> {
     }
 
     async fn requests(mut self, stream: Box<dyn Stream>, peer: Peer) {
-        let stream = Stall::new(stream, self.write_timeout);
+        let Limits { calls, head, write_timeout, .. } = self.limits;
+        let stream = Stall::new(stream, write_timeout);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
-            .max_buf_size(MAX_HEAD);
+            .max_buf_size(head as usize);
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(self.calls)
-            .max_header_list_size(MAX_HEAD as u32)
+            .max_concurrent_streams(calls)
+            .max_header_list_size(head)
             .keep_alive_interval(PATIENCE);
         let handler = Arc::clone(&self.handler);
         let service = service_fn(move |mut request: Request<Incoming>| {

@@ -40,12 +40,35 @@ enum Candidates {
     Several(AhoCorasick),
 }
 
-/// A regular expression that is none.
+/// Bytes of memory that an expression may take, unless less is said.
+const MAX_COMPILED: usize = 10 << 20;
+/// The same of what it makes of itself while it looks through text, on each thread that does.
+const MAX_CACHE: usize = 2 << 20;
+/// Characters of an expression that an error repeats.
+const SHOWN: usize = 200;
+
+/// Why a text is no pattern.
 #[derive(Debug, thiserror::Error)]
-#[error("not a regular expression: {pattern}")]
-pub struct PatternError {
-    pattern: String,
-    source: Box<regex::Error>,
+pub enum PatternError {
+    /// It says nothing.
+    #[error("not a regular expression: {pattern}")]
+    Syntax {
+        /// The text, or how it begins.
+        pattern: String,
+        /// Where it is wrong.
+        source: Box<regex::Error>,
+    },
+    /// A short text can stand for much: `\w{1000}` is a thousand times all letters there are.
+    #[error(
+        "a regular expression that takes more than {} KiB of memory, as long repetitions do: {pattern}",
+        most >> 10
+    )]
+    Large {
+        /// The text, or how it begins.
+        pattern: String,
+        /// Bytes that it may take.
+        most: usize,
+    },
 }
 
 impl Patterns {
@@ -53,6 +76,15 @@ impl Patterns {
     pub fn new<'a>(
         patterns: impl IntoIterator<Item = &'a str>,
         syntax: Syntax,
+    ) -> Result<Self, PatternError> {
+        Self::within(patterns, syntax, MAX_COMPILED)
+    }
+
+    /// The same, where each of them may take so many bytes of memory: for whoever asks from elsewhere.
+    pub fn within<'a>(
+        patterns: impl IntoIterator<Item = &'a str>,
+        syntax: Syntax,
+        most: usize,
     ) -> Result<Self, PatternError> {
         let mut any = Vec::new();
         let mut runs = Vec::new();
@@ -75,11 +107,10 @@ impl Patterns {
                 let text = if literal { regex::escape(pattern) } else { pattern.to_owned() };
                 let regex = RegexBuilder::new(&text)
                     .case_insensitive(syntax.ignore_case)
+                    .size_limit(most)
+                    .dfa_size_limit(most.min(MAX_CACHE))
                     .build()
-                    .map_err(|source| PatternError {
-                    pattern: pattern.to_owned(),
-                    source: Box::new(source),
-                })?;
+                    .map_err(|source| PatternError::new(pattern, most, source))?;
                 Pattern::Regex(regex)
             };
             any.push(made);
@@ -119,6 +150,19 @@ impl Patterns {
             None => 0,
         };
         Some(from + found)
+    }
+}
+
+impl PatternError {
+    fn new(pattern: &str, most: usize, source: regex::Error) -> Self {
+        let mut shown: String = pattern.chars().take(SHOWN).collect();
+        if shown.len() < pattern.len() {
+            shown.push('…');
+        }
+        match source {
+            regex::Error::CompiledTooBig(_) => Self::Large { pattern: shown, most },
+            source => Self::Syntax { pattern: shown, source: Box::new(source) },
+        }
     }
 }
 
@@ -183,5 +227,26 @@ mod tests {
     fn what_is_no_expression_is_named() {
         let error = Patterns::new(["a("], Syntax::default()).unwrap_err();
         assert_eq!(error.to_string(), "not a regular expression: a(");
+    }
+
+    #[test]
+    fn what_takes_too_much_is_refused() {
+        let most = 4 << 20;
+        let within = |pattern| Patterns::within([pattern], Syntax::default(), most);
+        assert!(within(r"\w{50}").unwrap().matches("é".repeat(50).as_bytes()));
+        for large in [r"\w{200}", r"((\w{100}){100}){100}"] {
+            let error = within(large).unwrap_err().to_string();
+            let expected = "a regular expression that takes more than 4096 KiB of memory";
+            assert!(error.starts_with(expected) && error.ends_with(large), "{error}");
+        }
+        // What usual expressions take, many at a time.
+        for pattern in [
+            r"\b\w+@\w+\.\w+\b",
+            r"^\d{4}-\d\d-\d\dT[\d:.]+Z\s+(WARN|ERROR)\s",
+            "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        ] {
+            let syntax = Syntax { literal: false, ignore_case: true };
+            assert!(Patterns::within([pattern], syntax, most / 16).is_ok(), "{pattern}");
+        }
     }
 }

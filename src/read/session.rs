@@ -94,6 +94,8 @@ pub trait Output: Send {
     fn item(&mut self, item: &Item<'_>) -> ControlFlow<()>;
     /// Something is missing or damaged.
     fn trouble(&mut self, trouble: &Trouble);
+    /// While following: lines that come to the store from now on are handed on, all of them.
+    fn marked(&mut self) {}
     /// While following: there is nothing new for now.
     fn idle(&mut self) -> ControlFlow<()>;
 }
@@ -141,6 +143,7 @@ impl<'a> Session<'a> {
             (Limit::Tail(count), false) => {
                 let marks = self.tail(count, from).await?;
                 if let (Some(marks), Some(_)) = (marks, &self.query.follow) {
+                    self.output.marked();
                     self.follow(Vec::new(), marks, None).await?;
                 }
             }

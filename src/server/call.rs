@@ -11,6 +11,7 @@ use super::App;
 use super::access::Who;
 use super::problem::Problem;
 use super::query::Params;
+use crate::read::filter::Filter;
 
 /// A request that was let in.
 pub(super) struct Call {
@@ -27,6 +28,21 @@ impl Call {
     /// Its parameters, of which only these are known.
     pub(super) fn params(&self, known: &[&[&str]]) -> Result<Params, Problem> {
         Params::new(self.query.as_deref(), known)
+    }
+
+    /// Which lines. Patterns are made ready beside the threads that serve, a few requests at a time.
+    pub(super) async fn filter(&self, params: &Params) -> Result<Filter, Problem> {
+        let conditions = params.conditions()?;
+        if !conditions.has_patterns() {
+            return conditions.filter();
+        }
+        let turn = Arc::clone(&self.app.compiling).acquire_owned().await;
+        let made = tokio::task::spawn_blocking(move || {
+            let filter = conditions.filter();
+            drop(turn);
+            filter
+        });
+        made.await.unwrap_or_else(|error| Err(Problem::parameter(format!("a pattern: {error}"))))
     }
 }
 

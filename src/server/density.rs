@@ -85,7 +85,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
         .next("/search says how many match, and gives the numbers of them"));
     }
     let buckets = params.count("buckets", MAX_BUCKETS)?.unwrap_or(BUCKETS);
-    let iostream = params.filter()?.iostream;
+    let iostream = params.iostream()?;
     let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
     let mut pieces = Vec::new();

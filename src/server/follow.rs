@@ -2,8 +2,8 @@
 //! share is in `hub`.
 //!
 //! A follower is a position (a cursor) and nothing else. It reads from the store what it has not seen, then
-//! takes what the hub hands out; if it is too slow for that, it goes back to reading from its position. So a slow
-//! client costs no memory, and whatever a client has not seen is never lost.
+//! takes what the hub hands out; if it is too slow for that, or the hub began only after it had looked, it goes back to
+//! reading from its position. So a slow client costs no memory, and whatever a client has not seen is never lost.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use super::problem::Problem;
 use super::query::{CONDITIONS, SELECTION};
 use super::view::View;
 use super::window::{Limits, Place, Streams, render};
-use super::{App, answer, model, sse};
+use super::{App, PLACES, answer, model, sse};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
 use crate::read::find::Found;
 use crate::read::session::Follow;
-use crate::read::store::{Direction, ReadError};
+use crate::read::store::{Direction, ReadError, Stream};
 use crate::record::WriterId;
 
 /// A connection that says nothing for longer is taken for dead by what stands between.
@@ -96,11 +96,10 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     }
     let wait = Duration::from_secs(params.number("wait", MAX_WAIT)?.unwrap_or(0));
     let linger = Duration::from_secs(params.number("linger", MAX_WAIT)?.unwrap_or(LINGER));
-    let filter = params.filter()?;
-    if filter.context != (0, 0) {
+    if params.conditions()?.has_context() {
         return Err(Problem::parameter("lines that come have no context yet"));
     }
-    let Call { app, .. } = &call;
+    let app = &call.app;
     let permit = app.follower()?;
     let view = if wait.is_zero() { call.view(&params).await? } else { call.run(&params).await? };
     let follow = follow(&view, wait, linger);
@@ -109,9 +108,12 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let Found { all, selected, .. } = found;
     let reading = Arc::clone(&app.reading);
     let streams = Streams { reader: store.reader, reading, all: selected };
+    are_few(&streams.all)?;
+    // Not earlier: many may wait for the store, and what followers share is held once.
+    let mut filter = call.filter(&params).await?;
     // First the hub, then the store: what the hub handed out before is in the store by then.
     let (events, known) =
-        app.hub.follow(key, &streams, &filter, follow, app.limits.message_chars)?;
+        app.hub.follow(key, &streams, &mut filter, follow, app.limits.message_chars)?;
     let chosen: HashSet<WriterId> = streams.all.iter().map(|stream| stream.writer).collect();
     let ignored = all.iter().map(|it| it.writer).filter(|it| !chosen.contains(it)).collect();
     let mut follower = Follower {
@@ -211,9 +213,9 @@ impl Follower {
         }
     }
 
-    /// The last lines, to begin with.
+    /// Begins before the last lines. They are only looked for: what is read ahead would wait for the client.
     async fn begin(&mut self, tail: u64) -> Result<(), ReadError> {
-        let end = self.streams.end().await?;
+        let mut place = self.streams.end().await?;
         if tail > 0 {
             let limits = Limits {
                 lines: Some(tail),
@@ -223,11 +225,11 @@ impl Follower {
             let backward = Direction::Backward;
             let got = self
                 .streams
-                .gather(&end, &self.filter, backward, limits, &render(self.extent()))
+                .gather(&place, &self.filter, backward, limits, &render(self.extent()))
                 .await?;
-            self.send(&got.items.iter().map(|item| &**item).collect::<Vec<_>>(), &end);
+            place = got.before;
         }
-        self.see(&end);
+        self.see(&place);
         Ok(())
     }
 
@@ -282,10 +284,15 @@ impl Follower {
         }
         let streams = model::streams(&self.streams.all);
         self.queue.push_back(sse::event("streams", &All { streams }));
+        if let Err(problem) = are_few(&self.streams.all) {
+            self.queue.push_back(sse::event("problem", &problem));
+            self.done = true;
+        }
     }
 
     fn take(&mut self, event: &Event) {
         match event {
+            Event::Marked => self.behind = true,
             Event::Lines(batch) => self.take_lines(batch),
             Event::Trouble(part) => self.queue.push_back(part.clone()),
             Event::End(part) => {
@@ -323,3 +330,14 @@ impl Follower {
         }
     }
 }
+
+/// Whoever follows has to be able to say where it was.
+fn are_few(streams: &[Stream]) -> Result<(), Problem> {
+    if streams.len() > PLACES {
+        return Err(Problem::many(streams.len(), PLACES));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

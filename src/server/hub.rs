@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::window::Streams;
 use super::{model, sse};
 use crate::read::filter::Filter;
+use crate::read::pattern::Patterns;
 use crate::read::pipeline::Item;
 use crate::read::session::{Follow, Limit, Output, Query, Session};
 use crate::read::standing;
@@ -40,6 +41,8 @@ pub(super) struct Hub {
 struct Reading {
     events: broadcast::WeakSender<Arc<Event>>,
     known: watch::Receiver<Known>,
+    /// Patterns of it, which may take much: all who take part have the same ones.
+    patterns: [Option<Patterns>; 2],
     stop: AbortHandle,
 }
 
@@ -51,6 +54,9 @@ pub(super) struct Known {
 
 /// What happens.
 pub(super) enum Event {
+    /// Lines that come to the store from now on are handed out. What came before, perhaps after a follower had
+    /// looked for it, is in the store.
+    Marked,
     Lines(Batch),
     /// As text.
     Trouble(Bytes),
@@ -96,12 +102,12 @@ impl Hub {
         }
     }
 
-    /// Takes part in the reading of this name, or begins it.
+    /// Takes part in the reading of this name, or begins it. The patterns are those of the reading from then on.
     pub(super) fn follow(
         &self,
         key: String,
         streams: &Streams,
-        filter: &Filter,
+        filter: &mut Filter,
         follow: Follow,
         chars: usize,
     ) -> Result<(broadcast::Receiver<Arc<Event>>, watch::Receiver<Known>), Problem> {
@@ -109,6 +115,7 @@ impl Hub {
         if let Some(reading) = readings.get(&key)
             && let Some(events) = reading.events.upgrade()
         {
+            [filter.text, filter.exclude] = reading.patterns.clone();
             return Ok((events.subscribe(), reading.known.clone()));
         }
         if readings.len() >= self.most {
@@ -137,7 +144,9 @@ impl Hub {
             ..Query::default()
         };
         let stop = tokio::spawn(read(streams.clone(), query, out)).abort_handle();
-        readings.insert(key, Reading { events: events.downgrade(), known: known.clone(), stop });
+        let patterns = [filter.text.clone(), filter.exclude.clone()];
+        let reading = Reading { events: events.downgrade(), known: known.clone(), patterns, stop };
+        readings.insert(key, reading);
         Ok((receiver, known))
     }
 }
@@ -252,6 +261,10 @@ impl Output for Out {
             return self.go_on();
         }
         ControlFlow::Continue(())
+    }
+
+    fn marked(&mut self) {
+        self.send(Event::Marked);
     }
 
     fn trouble(&mut self, trouble: &Trouble) {

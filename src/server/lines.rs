@@ -15,8 +15,8 @@ use crate::record::WriterId;
 
 /// Lines in one answer, unless asked.
 const LINES: i64 = 200;
-/// At the most.
-const MAX_LINES: i64 = 2000;
+/// At the most, either way.
+const MAX_LINES: u64 = 2000;
 
 /// Lines from a number on
 ///
@@ -42,7 +42,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let start = params.parsed("start", "a number of a line; negative: from the end", |text| {
         text.parse::<i64>().ok()
     })?;
-    let range = |count: &i64| *count != 0 && count.abs() <= MAX_LINES;
+    let range = |count: &i64| *count != 0 && count.unsigned_abs() <= MAX_LINES;
     let count = params
         .parsed("count", "a number from -2000 to 2000, but not 0", |text| {
             text.parse().ok().filter(range)
@@ -58,7 +58,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     if given.into_iter().filter(|given| *given).count() > 1 {
         return Err(Problem::parameter("start, around, at and cursor exclude each other"));
     }
-    let filter = params.filter()?;
+    let filter = call.filter(&params).await?;
     let streams = call.view(&params).await?.streams();
     let end = streams.end().await?;
     let place = match (around, at, cursor) {

@@ -48,7 +48,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     }
     let start = params.start()?;
     let limit = params.count("limit", MAX_LINES)?.unwrap_or(LINES);
-    let filter = params.filter()?;
+    let filter = call.filter(&params).await?;
     let streams = call.view(&params).await?.streams();
     let (place, direction) = streams.begin(&start).await?;
     let limits =

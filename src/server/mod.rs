@@ -86,6 +86,7 @@ pub use self::settings::{Limits, Settings};
 pub use self::view::Store;
 use crate::listen::{self, Guard, GuardError, Handler, Peer, Socket};
 use crate::pages;
+use crate::read::cursor;
 
 /// How long a request waits for others to end before it is refused.
 const QUEUE: Duration = Duration::from_secs(5);
@@ -95,12 +96,18 @@ const GRACE: Duration = Duration::from_secs(10);
 const READING: usize = 4;
 /// Who looks through whole logs at a time: each uses all cores and holds more.
 const SCANNING: usize = 2;
+/// Whose patterns are made ready at a time: each takes some memory, and up to some tens of milliseconds.
+const COMPILING: usize = 2;
 /// Followers that may hold more than a little of what they have read.
 const BURSTS: usize = 8;
 /// Between looks whether clients have gone, whose memory can be given back.
 const TRIM: Duration = Duration::from_secs(5);
 /// Requests that one HTTP/2 connection may make at a time.
 const CALLS: u32 = 64;
+/// Streams whose lines can be gone on with: a place names each of them.
+const PLACES: usize = 1500;
+/// The largest head of a request: the largest place, and as much again as most requests have.
+const HEAD: usize = PLACES * cursor::ENTRY_CHARS + (4 << 10);
 /// Who may connect to a Unix socket unless somebody changes that: its owner, and its group, for a proxy.
 const SOCKET_MODE: u32 = 0o660;
 
@@ -112,11 +119,14 @@ struct App {
     access: Access,
     hub: Hub,
     requests: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     /// Who reads from the store at a time.
     reading: Arc<Semaphore>,
     /// Who looks through whole logs at a time.
     scanning: Semaphore,
+    /// Whose patterns are made ready at a time.
+    compiling: Arc<Semaphore>,
     /// Followers that take much of it at a time.
     bursts: Arc<Semaphore>,
     /// Requests so far.
@@ -124,6 +134,16 @@ struct App {
 }
 
 impl App {
+    /// One more log on its way to a client. Nobody waits: a download may take hours.
+    fn download(&self) -> Result<Download, Problem> {
+        let permit = Arc::clone(&self.downloads).try_acquire_owned().map_err(|_| {
+            let most = self.limits.downloads;
+            Problem::busy("max_downloads", format!("{most} downloads are under way already"))
+                .next("try again when one of them has ended, or read some lines at a time: /logs")
+        })?;
+        Ok(Download(Arc::new(permit)))
+    }
+
     /// One more client that follows.
     fn follower(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
@@ -142,6 +162,12 @@ impl App {
         })
     }
 }
+
+/// What an answer brings along that is a whole log: it counts as that, and not as a request any more.
+#[derive(Clone)]
+struct Download(
+    #[expect(dead_code, reason = "it counts while it lives")] Arc<OwnedSemaphorePermit>,
+);
 
 /// A server.
 pub struct Server {
@@ -173,9 +199,11 @@ impl Server {
             access,
             hub: Hub::new(limits.followed),
             requests: Arc::new(Semaphore::new(limits.requests)),
+            downloads: Arc::new(Semaphore::new(limits.downloads)),
             followers: Arc::new(Semaphore::new(limits.streams)),
             reading: Arc::new(Semaphore::new(READING)),
             scanning: Semaphore::new(SCANNING),
+            compiling: Arc::new(Semaphore::new(COMPILING)),
             bursts: Arc::new(Semaphore::new(BURSTS)),
             asked: AtomicU64::new(0),
             limits,
@@ -209,6 +237,7 @@ impl Server {
         let limits = listen::Limits {
             connections: self.app.limits.connections,
             calls: CALLS,
+            head: HEAD as u32,
             write_timeout: self.app.limits.write_timeout,
         };
         let guard = Arc::clone(&self.guard);
@@ -321,8 +350,12 @@ async fn admit(
         let seconds = app.limits.deadline.as_secs_f32();
         Problem::late("request_deadline", format!("there was no answer within {seconds} s"))
     })?;
-    let answer = pack::whole(answer, encoding).await;
-    Ok(answer.map(|body| Body::new(Held::new(body, permit, slow))))
+    let mut answer = pack::whole(answer, encoding).await;
+    // Its client may take it slowly, which is not to keep others from theirs.
+    Ok(match answer.extensions_mut().remove::<Download>() {
+        Some(download) => answer.map(|body| Body::new(Held::new(body, download, slow))),
+        None => answer.map(|body| Body::new(Held::new(body, permit, slow))),
+    })
 }
 
 async fn harden(request: Request, next: Next) -> Response<Body> {

@@ -65,6 +65,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "parameter", "A parameter is wrong", detail, next)
     }
 
+    /// More streams are selected than can be read together.
+    pub(super) fn many(streams: usize, most: usize) -> Self {
+        Self::parameter(format!(
+            "{streams} streams are selected, and {most} can be followed together"
+        ))
+        .next("choose some of the steps: step= may be given more than once")
+    }
+
     /// There is no such run, step, …
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         let next = "what there is: /api/v1/runs, and /api/v1/runs/{run} of each";

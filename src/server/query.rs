@@ -9,7 +9,7 @@ use super::model::Bars;
 use super::problem::{self, Problem};
 use crate::read::cursor::Cursor;
 use crate::read::filter::Filter;
-use crate::read::pattern::{Patterns, Syntax};
+use crate::read::pattern::{PatternError, Patterns, Syntax};
 use crate::read::target::{Attempts, Selection};
 use crate::read::when;
 use crate::record::{IoStream, Level, Nanos, WriterId};
@@ -32,8 +32,12 @@ pub(super) const CONDITIONS: &[&str] = &[
 ];
 /// Lines around a match, at the most.
 const MAX_CONTEXT: u32 = 10_000;
-/// Bytes of all patterns together.
-const MAX_PATTERNS: usize = 4096;
+/// Patterns of a request, `grep` and `exclude` together.
+const MAX_PATTERNS: usize = 16;
+/// Bytes of them as they are written.
+const MAX_TEXT: usize = 4096;
+/// Bytes of memory that they may take together, made ready: a short expression can stand for much.
+const MAX_COMPILED: usize = 4 << 20;
 
 /// Where an answer begins, and which way it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,51 +216,121 @@ impl Params {
         self.parsed("writer", "the id of a writer", |text| text.parse().ok())
     }
 
+    /// Of which of both.
+    pub(super) fn iostream(&self) -> Result<Option<IoStream>, Problem> {
+        let read = |text: &str| IoStream::ALL.into_iter().find(|it| it.as_str() == text);
+        self.parsed("iostream", "stdout or stderr", read)
+    }
+
+    /// Patterns of this name, as text.
+    fn patterns(&self, name: &str) -> Vec<String> {
+        self.all(name).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+    }
+
     /// Which lines.
-    pub(super) fn filter(&self) -> Result<Filter, Problem> {
+    pub(super) fn conditions(&self) -> Result<Conditions, Problem> {
         let syntax =
             Syntax { literal: self.flag("fixed")?, ignore_case: self.flag("ignore_case")? };
-        let patterns = |name: &str| {
-            let texts: Vec<&str> = self.all(name).filter(|text| !text.is_empty()).collect();
-            if texts.iter().map(|text| text.len()).sum::<usize>() > MAX_PATTERNS {
-                return Err(Problem::parameter(format!(
-                    "{name} is longer than {MAX_PATTERNS} bytes"
-                )));
-            }
-            let patterns = (!texts.is_empty()).then(|| Patterns::new(texts, syntax));
-            patterns.transpose().map_err(|error| {
-                Problem::parameter(format!("{name}: {}", crate::delivery::chain(&error)))
-                    .next("with fixed=true it is taken as plain text")
-            })
-        };
-        let iostream = |text: &str| IoStream::ALL.into_iter().find(|it| it.as_str() == text);
         let level = |text: &str| Level::from_name(text.as_bytes());
         let levels = "trace, debug, info, warning, error or critical";
-        let filter = Filter {
-            iostream: self.parsed("iostream", "stdout or stderr", iostream)?,
+        let scope = Filter {
+            iostream: self.iostream()?,
             since: self.time("since")?,
             until: self.time("until")?,
             level: self.parsed("level", levels, level)?,
-            text: patterns("grep")?,
-            exclude: patterns("exclude")?,
             context: (
                 self.number("before_context", MAX_CONTEXT)?.unwrap_or(0),
                 self.number("after_context", MAX_CONTEXT)?.unwrap_or(0),
             ),
             ..Filter::default()
         };
-        if let (Some(since), Some(until)) = (filter.since, filter.until)
+        let (grep, exclude) = (self.patterns("grep"), self.patterns("exclude"));
+        let conditions = Conditions { scope, grep, exclude, syntax };
+        let scope = &conditions.scope;
+        if let (Some(since), Some(until)) = (scope.since, scope.until)
             && since >= until
         {
             return Err(Problem::parameter("since must be earlier than until"));
         }
-        if filter.context != (0, 0) && !filter.has_conditions() {
+        if conditions.has_context() && scope.level.is_none() && !conditions.has_patterns() {
             return Err(Problem::parameter(
                 "before_context and after_context need grep, exclude or level",
             ));
         }
-        Ok(filter)
+        Ok(conditions)
     }
+}
+
+/// Which lines, as they were asked for.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    /// All but the patterns.
+    scope: Filter,
+    grep: Vec<String>,
+    exclude: Vec<String>,
+    syntax: Syntax,
+}
+
+impl Conditions {
+    /// Whether [`Conditions::filter`] may take a while.
+    pub(super) fn has_patterns(&self) -> bool {
+        !(self.grep.is_empty() && self.exclude.is_empty())
+    }
+
+    /// Lines around those that match are asked for too.
+    pub(super) fn has_context(&self) -> bool {
+        self.scope.context != (0, 0)
+    }
+
+    /// Makes the patterns ready.
+    pub(super) fn filter(self) -> Result<Filter, Problem> {
+        let Self { scope, grep, exclude, syntax } = self;
+        let count = grep.len() + exclude.len();
+        if count > MAX_PATTERNS {
+            let detail = format!("grep and exclude: {count} patterns, and at most {MAX_PATTERNS}");
+            return Err(Problem::parameter(detail).next("one pattern can say several: a|b|c"));
+        }
+        let share = MAX_COMPILED / count.max(1);
+        Ok(Filter {
+            text: patterns("grep", &grep, syntax, share)?,
+            exclude: patterns("exclude", &exclude, syntax, share)?,
+            ..scope
+        })
+    }
+}
+
+/// Any of these, each of which may take so much memory.
+fn patterns(
+    name: &str,
+    texts: &[String],
+    syntax: Syntax,
+    share: usize,
+) -> Result<Option<Patterns>, Problem> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    if texts.iter().map(String::len).sum::<usize>() > MAX_TEXT {
+        return Err(Problem::parameter(format!("{name} is longer than {MAX_TEXT} bytes")));
+    }
+    let made = Patterns::within(texts.iter().map(String::as_str), syntax, share);
+    made.map(Some).map_err(|error| {
+        let next = match error {
+            PatternError::Syntax { .. } => "with fixed=true it is taken as plain text".to_owned(),
+            PatternError::Large { .. } => format!(
+                "repeat less, such as [a-z]{{50}} for \\w{{50}}, or ask for fewer patterns: all of a \
+                 request have {} KiB",
+                MAX_COMPILED >> 10
+            ),
+        };
+        let chain = crate::delivery::chain(&error);
+        Problem::parameter(format!("{name}: {chain}")).next(next)
+    })
+}
+
+/// One text, whatever is in it.
+pub(super) fn plain(name: &str, text: &str) -> Result<Option<Patterns>, Problem> {
+    let syntax = Syntax { literal: true, ignore_case: true };
+    patterns(name, &[text.to_owned()], syntax, MAX_COMPILED)
 }
 
 fn decode(text: &str) -> Result<String, Problem> {
@@ -282,7 +356,7 @@ mod tests {
     fn words_and_repeats() {
         let params = params("step=a%2Fb&step=c+d&level=warn&grep=x%26y&fixed&limit=7").unwrap();
         assert_eq!(params.selection().unwrap().steps, ["a/b", "c d"]);
-        let filter = params.filter().unwrap();
+        let filter = params.conditions().unwrap().filter().unwrap();
         assert_eq!(filter.level, Some(Level::Warning));
         assert!(filter.text.unwrap().matches(b"has x&y"));
         assert_eq!(params.number("limit", 10_u64).unwrap(), Some(7));
@@ -295,7 +369,7 @@ mod tests {
             let problem = read(&params(query).unwrap()).unwrap();
             String::from_utf8(problem.to_json()).unwrap()
         };
-        let filter = |params: &Params| params.filter().err();
+        let filter = |params: &Params| params.conditions().and_then(Conditions::filter).err();
         for (query, expected) in [
             ("level=loud", "level: expected trace, debug, info"),
             ("grep=(", "grep: not a regular expression"),
@@ -307,6 +381,15 @@ mod tests {
             ("after_context=10001&grep=a", "a number up to 10000"),
         ] {
             assert!(problem(query, filter).contains(expected), "{query}");
+        }
+        let large = r"grep=\w{200}&grep=a";
+        let many = format!("grep={}&exclude=x", ["a"; MAX_PATTERNS].join("&grep="));
+        for (query, what, next) in [
+            (large, "grep: a regular expression that takes more than 2048 KiB", "have 4096 KiB"),
+            (&many, "17 patterns, and at most 16", "a|b|c"),
+        ] {
+            let problem = problem(query, filter);
+            assert!(problem.contains(what) && problem.contains(next), "{problem}");
         }
         let selection = |params: &Params| params.selection().err();
         assert!(problem("attempt=second", selection).contains("a number, last, previous or all"));

@@ -53,13 +53,16 @@ pub(super) async fn ndjson(call: &Call, params: &Params) -> Result<Response<Body
     }
     let limit = params.number("limit", u64::MAX)?;
     let after = params.cursor("after")?.unwrap_or_default();
-    let filter = params.filter()?;
+    let filter = call.filter(params).await?;
+    let download = call.app.download()?;
     let streams = call.view(params).await?.streams();
     let from = Place::of(&after, &streams.all);
     let formatter = Formatter::new(Form::Json);
     let copy =
         Copy { streams, from, filter, limit, formatter, joining: Joining::Off, range: None, at: 0 };
-    Ok(copy.answer("application/x-ndjson", &call.headers))
+    let mut response = copy.answer("application/x-ndjson", &call.headers);
+    response.extensions_mut().insert(download);
+    Ok(response)
 }
 
 /// A log as it was printed
@@ -91,10 +94,12 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let form = form.unwrap_or("raw");
     let timestamps = params.flag("timestamps")?;
     let seq = params.number("seq", u64::MAX - 1)?;
-    let mut filter = params.filter()?;
+    let mut filter = call.filter(&params).await?;
     if seq.is_some() && params.writer()?.is_none() {
         return Err(Problem::parameter("seq needs writer: each writer counts its own"));
     }
+    // One record is as quick as any answer.
+    let download = seq.is_none().then(|| call.app.download()).transpose()?;
     let view = call.view(&params).await?;
     let streams = view.streams();
     if let Some(seq) = seq {
@@ -152,6 +157,9 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let ranges = if length.is_some() { "bytes" } else { "none" };
     insert(&mut response, header::ACCEPT_RANGES, ranges);
     insert(&mut response, header::CONTENT_DISPOSITION, &name);
+    if let Some(download) = download {
+        response.extensions_mut().insert(download);
+    }
     Ok(response)
 }
 

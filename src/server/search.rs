@@ -114,7 +114,7 @@ pub(super) async fn get(call: Call) -> Result<Response<Body>, Problem> {
     let params = call.params(&[SELECTION, CONDITIONS, &["limit", "after"]])?;
     let limit = params.number("limit", MAX_POSITIONS)?.unwrap_or(POSITIONS);
     let resume = params.parsed("after", "a cursor that a search has given", Resume::read)?;
-    let filter = params.filter()?;
+    let filter = call.filter(&params).await?;
     if !filter.has_conditions() {
         return Err(Problem::parameter("a search needs grep, level or exclude"));
     }

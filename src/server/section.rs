@@ -10,9 +10,6 @@ pub(super) struct Section {
     kind: Kind,
     /// What it is called; what ends by itself has none.
     name: String,
-    /// It is shown closed until somebody opens it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -23,12 +20,12 @@ enum Kind {
 }
 
 impl Section {
-    fn start(name: &str, closed: bool) -> Self {
-        Self { kind: Kind::Start, name: name.trim().to_owned(), closed }
+    fn start(name: &str) -> Self {
+        Self { kind: Kind::Start, name: name.trim().to_owned() }
     }
 
     fn end(name: &str) -> Self {
-        Self { kind: Kind::End, name: name.trim().to_owned(), closed: false }
+        Self { kind: Kind::End, name: name.trim().to_owned() }
     }
 }
 
@@ -38,7 +35,7 @@ impl Section {
 /// |---|---|---|
 /// | GitHub | `::group::NAME` | `::endgroup::` |
 /// | GitHub, Azure | `##[group]NAME` | `##[endgroup]` |
-/// | Buildkite | `--- NAME` (closed), `+++ NAME`, `~~~ NAME` (closed) | the next one |
+/// | Buildkite | `--- NAME`, `+++ NAME`, `~~~ NAME` | the next one |
 /// | GitLab | `section_start:TIME:ID[collapsed=true]` CR CSI 0K NAME | `section_end:TIME:ID` |
 pub(super) fn of(raw: &str) -> Option<Section> {
     // Most lines begin with none of these.
@@ -48,17 +45,17 @@ pub(super) fn of(raw: &str) -> Option<Section> {
     }
     let text = raw.trim();
     if let Some(name) = text.strip_prefix("::group::").or_else(|| text.strip_prefix("##[group]")) {
-        return Some(Section::start(name, false));
+        return Some(Section::start(name));
     }
     if text.starts_with("::endgroup::") || text.starts_with("##[endgroup]") {
         return Some(Section::end(""));
     }
-    for (mark, closed) in [("--- ", true), ("+++ ", false), ("~~~ ", true)] {
+    for mark in ["--- ", "+++ ", "~~~ "] {
         // A patch has lines like that with names of files.
         if let Some(name) = text.strip_prefix(mark)
             && !is_patch(name)
         {
-            return Some(Section::start(name, closed));
+            return Some(Section::start(name));
         }
     }
     gitlab(text)
@@ -80,13 +77,14 @@ fn gitlab(text: &str) -> Option<Section> {
         return None;
     }
     let (id, shown) = rest.split_once('\r').unwrap_or((rest, ""));
-    let (id, options) = id.split_once('[').unwrap_or((id, ""));
+    // Behind it may stand how it is to be shown.
+    let id = id.split_once('[').map_or(id, |(id, _)| id);
     if !start {
         return Some(Section::end(id));
     }
     let (shown, _) = super::ansi::take_apart(shown);
     let name = if shown.trim().is_empty() { id } else { &*shown };
-    Some(Section::start(name, options.contains("collapsed=true")))
+    Some(Section::start(name))
 }
 
 #[cfg(test)]
@@ -96,15 +94,15 @@ mod tests {
     #[test]
     fn conventions() {
         for (text, expected) in [
-            ("::group::Install it", Some(Section::start("Install it", false))),
+            ("::group::Install it", Some(Section::start("Install it"))),
             ("::endgroup::", Some(Section::end(""))),
-            ("##[group]Run make", Some(Section::start("Run make", false))),
+            ("##[group]Run make", Some(Section::start("Run make"))),
             ("##[endgroup]", Some(Section::end(""))),
-            ("--- :package: Build", Some(Section::start(":package: Build", true))),
-            ("+++ Test", Some(Section::start("Test", false))),
+            ("--- :package: Build", Some(Section::start(":package: Build"))),
+            ("+++ Test", Some(Section::start("Test"))),
             (
                 "\x1b[0Ksection_start:1560896352:one[collapsed=true]\r\x1b[0K\x1b[36mFirst\x1b[0m",
-                Some(Section::start("First", true)),
+                Some(Section::start("First")),
             ),
             ("section_end:1560896353:one\r\x1b[0K", Some(Section::end("one"))),
             ("--- a/src/main.rs", None),

@@ -30,6 +30,8 @@ pub struct Limits {
     pub connections: usize,
     /// Requests that are answered at a time.
     pub requests: usize,
+    /// Whole logs that are on their way to a client.
+    pub downloads: usize,
     /// Clients that follow.
     pub streams: usize,
     /// Different selections that are followed.
@@ -63,6 +65,7 @@ impl Default for Limits {
         Self {
             connections: 4096,
             requests: 16,
+            downloads: 6,
             streams: 2000,
             followed: 64,
             scan_bytes: 64 << 30,

@@ -15,11 +15,10 @@ use super::answer;
 use super::call::Call;
 use super::model::Time;
 use super::problem::Problem;
-use super::query::Params;
+use super::query::{self, Params};
 use super::window::Limits;
 use crate::read::filter::Filter;
 use crate::read::page::{Line, Page};
-use crate::read::pattern::{Patterns, Syntax};
 use crate::read::store::Stream;
 use crate::record::{Level, Nanos, WriterId};
 
@@ -122,16 +121,13 @@ fn filter(params: &Params) -> Result<Filter, Problem> {
     if since > until && until.is_some() {
         return Err(Problem::parameter("since must be earlier than until"));
     }
-    let text = params.one("search")?.map(|text| {
-        Patterns::new([text], Syntax { literal: true, ignore_case: true })
-            .map_err(|error| Problem::parameter(format!("search: {error}")))
-    });
+    let text = params.one("search")?.map(|text| query::plain("search", text));
     Ok(Filter {
         // NOTSET is everything, lines without a level too.
         level: level.flatten().filter(|level| *level > Level::Trace),
         since,
         until: until.map(|until| Nanos(until.0.saturating_add(1))),
-        text: text.transpose()?,
+        text: text.transpose()?.flatten(),
         ..Filter::default()
     })
 }

@@ -269,6 +269,7 @@ fn server(mut reader: Reader<'_, '_, '_>, settings: &mut server::Settings) {
     let limits = &mut settings.limits;
     reader.count("max_connections", 1..=1_000_000, &mut limits.connections);
     reader.count("max_requests", 1..=10_000, &mut limits.requests);
+    reader.count("max_downloads", 1..=10_000, &mut limits.downloads);
     reader.count("max_streams", 1..=1_000_000, &mut limits.streams);
     reader.count("max_followed", 1..=10_000, &mut limits.followed);
     reader.bytes("max_scan_bytes", MIB..=1024 * TIB, &mut limits.scan_bytes);

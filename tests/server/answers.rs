@@ -308,6 +308,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
             "log stores: here",
         ),
         ("runs/run-1/lines?count=0", 400, "from -2000 to 2000", ""),
+        ("runs/run-1/lines?count=-9223372036854775808", 400, "from -2000 to 2000", ""),
         ("runs/run-1/lines?start=1&at=10m", 400, "exclude each other", ""),
         ("runs/run-1/lines?around=x:1", 400, "expected WRITER:SEQ", ""),
         ("runs/run-1/search", 400, "a search needs grep, level or exclude", ""),
@@ -355,12 +356,30 @@ fn what_is_wrong_is_said_with_what_to_do() {
     );
 }
 
-/// A place that no answer has given: behind more lines of a stream than there can be.
-fn beyond(writer: &str, seq: u64) -> String {
-    let mut bytes = vec![1];
-    bytes.extend(uuid::Uuid::parse_str(writer).unwrap().as_bytes());
-    bytes.extend(seq.to_be_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
+/// Behind this line of a stream, as a place says it.
+fn behind(writer: &str, seq: u64) -> Vec<u8> {
+    let (high, low) = uuid::Uuid::parse_str(writer).unwrap().as_u64_pair();
+    [&(high ^ low).to_be_bytes()[..], &seq.to_be_bytes()[2..]].concat()
+}
+
+/// A place that no answer has given.
+fn place(streams: &[Vec<u8>]) -> String {
+    URL_SAFE_NO_PAD.encode([vec![2], streams.concat()].concat())
+}
+
+#[test]
+fn the_largest_place_fits_into_a_request() {
+    let sandbox = run();
+    let serving = Serving::new(&sandbox);
+    let first = &items(&serving.get("runs/run-1/lines?count=1").json())[0];
+    let mut streams = vec![behind(first["writer"].as_str().unwrap(), 0)];
+    streams.resize_with(1500, || behind(&uuid::Uuid::now_v7().to_string(), 1 << 40));
+    let place = place(&streams);
+    let next = serving.get(&format!("runs/run-1/logs?limit=1&after={place}")).json();
+    assert_eq!(items(&next)[0]["seq"], 1);
+    let mut coming = serving.open("runs/run-1/logs/stream?linger=0", &[("last-event-id", &place)]);
+    let lines = std::iter::from_fn(|| coming.event()).find(|event| event.name == "lines").unwrap();
+    assert_eq!(items(&lines.data)[0]["seq"], 1);
 }
 
 #[test]
@@ -370,7 +389,15 @@ fn places_that_somebody_makes_up_break_nothing() {
     let first = &items(&serving.get("runs/run-1/lines?count=1").json())[0];
     let writer = first["writer"].as_str().unwrap();
     for seq in [u64::MAX, u64::MAX - 1, 1 << 63, 1 << 48] {
-        let place = beyond(writer, seq);
+        let around = serving.get(&format!("runs/run-1/lines?around={writer}:{seq}"));
+        around.problem(404, "there is no line", "");
+    }
+    let far = behind(writer, (1 << 48) - 1);
+    // Cut off, of another version, something behind it.
+    for bytes in
+        [&[&[2], &far[1..]].concat(), &[&[1], &far[..]].concat(), &[&[2, 0], &far[..]].concat()]
+    {
+        let place = URL_SAFE_NO_PAD.encode(bytes);
         for path in [
             "logs?after=",
             "logs?before=",
@@ -383,14 +410,12 @@ fn places_that_somebody_makes_up_break_nothing() {
         }
         let search = serving.get(&format!("runs/run-1/search?grep=a&after=.{place}"));
         search.problem(400, "a cursor that a search has given", "");
-        let around = serving.get(&format!("runs/run-1/lines?around={writer}:{seq}"));
-        around.problem(404, "there is no line", "");
     }
     // One that could be: what is behind it is nothing, and what is before it all.
-    let place = beyond(writer, (1 << 48) - 1);
+    let place = place(&[far]);
     let alone = format!("writer={writer}&");
-    let behind = serving.get(&format!("runs/run-1/logs?{alone}after={place}")).json();
-    assert_eq!(items(&behind).len(), 0);
+    let rest = serving.get(&format!("runs/run-1/logs?{alone}after={place}")).json();
+    assert_eq!(items(&rest).len(), 0);
     let search = serving.get(&format!("runs/run-1/search?{alone}grep=a&after=.{place}")).json();
     assert_eq!((&search["matches"], &search["complete"]), (&0.into(), &true.into()));
     for since in [i64::MIN, i64::MAX] {

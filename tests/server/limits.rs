@@ -25,7 +25,7 @@ fn memory(serving: &Serving) -> u64 {
 
 #[test]
 fn who_takes_nothing_is_cut_off_and_holds_no_memory() {
-    let sandbox = sandbox("write_timeout = \"1s\"\n", 300_000);
+    let sandbox = sandbox("write_timeout = \"1s\"\nmax_downloads = 8\n", 300_000);
     let serving = Serving::new(&sandbox);
     let whole = serving.get("runs/run-1/raw").body.len();
     let before = memory(&serving);
@@ -65,6 +65,54 @@ fn who_is_slow_holds_little_and_gets_it_all() {
         lines::assert_same("slow", &whole, &[some, rest].concat());
         assert_eq!(coming.rest().unwrap(), 0);
     }
+}
+
+#[test]
+fn patterns_that_take_much_are_refused_and_followers_share_theirs() {
+    let sandbox = sandbox("", 100);
+    let serving = Serving::new(&sandbox);
+    let large = r"&grep=\w{200}";
+    let next = "all of a request have 4096 KiB";
+    for path in ["logs?", "logs/stream?", "lines?", "search?", "raw?"] {
+        serving.get(&format!("runs/run-1/{path}{}", large.repeat(500))).problem(
+            400,
+            "500 patterns, and at most 16",
+            "a|b|c",
+        );
+        let answer = serving.get(&format!("runs/run-1/{path}{large}"));
+        answer.problem(400, "takes more than 4096 KiB of memory", next);
+    }
+    // One that takes some 2 MiB.
+    let path = r"runs/run-1/logs/stream?linger=60&grep=\w{50}";
+    let first = serving.open(path, &[]);
+    let before = memory(&serving);
+    let others: Vec<_> = (0..40).map(|_| serving.open(path, &[])).collect();
+    assert!(others.iter().all(|coming| coming.status == first.status));
+    wait::until_true("the patterns to be let go of", || memory(&serving) < before + (24 << 20));
+}
+
+#[test]
+fn slow_downloads_keep_nobody_from_the_rest() {
+    let sandbox = sandbox("max_downloads = 2\nmax_requests = 1\n", 300_000);
+    let serving = Serving::new(&sandbox);
+    let whole = serving.get("runs/run-1/raw").body.len();
+    let slow = ["runs/run-1/raw", "runs/run-1/logs"].map(|path| {
+        let mut coming = serving.open(path, &[("accept", "application/x-ndjson")]);
+        coming.read(1000);
+        coming
+    });
+    let lines = serving.get("runs/run-1/lines?count=1").json();
+    for (path, accept) in [("raw", "*/*"), ("logs", "application/x-ndjson")] {
+        let busy = serving.get_with(&format!("runs/run-1/{path}"), &[("accept", accept)]);
+        let problem =
+            busy.problem(429, "2 downloads are under way already", "some lines at a time");
+        assert_eq!(problem["limit"], "max_downloads");
+    }
+    let writer = items(&lines)[0]["writer"].as_str().unwrap().to_owned();
+    let one = serving.get(&format!("runs/run-1/raw?writer={writer}&seq=0"));
+    assert_eq!((one.status, one.text().lines().count()), (200, 1));
+    drop(slow);
+    wait::until_true("the downloads to end", || serving.get("runs/run-1/raw").body.len() == whole);
 }
 
 #[test]
