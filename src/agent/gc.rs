@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::log::Log;
+use super::position;
 use crate::delivery::chain;
 use crate::record::Nanos;
 use crate::spool;
@@ -85,7 +86,8 @@ struct Pass {
 
 impl Pass {
     fn run(&self) {
-        if let Err(error) = spool::clean(&self.root) {
+        let cleaned = spool::clean(&self.root).and_then(|()| position::forget_old(&self.root));
+        if let Err(error) = cleaned {
             self.log.limited(&format!("clean up {}: {error}", self.root.display()));
         }
         for (name, config) in &self.stores {

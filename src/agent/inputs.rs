@@ -351,9 +351,10 @@ impl Inputs {
         scan
     }
 
-    /// Records have come: puts them into their streams' spools.
+    /// Records have come: puts them into their streams' spools, all of them or none: they come again as a whole.
     pub(super) fn bring(&mut self, input: &str, batches: &[Batch], intake: &mut Intake) -> Verdict {
         let Some(state) = self.all.get(input) else { return Verdict::Ending };
+        let mut streams = Vec::with_capacity(batches.len());
         for batch in batches {
             let index = self.brought.stream(input, &batch.metadata, intake).or_else(|| {
                 if !self.has_room(&state.input, intake) {
@@ -368,11 +369,19 @@ impl Inputs {
             });
             let Some(index) = index else { return Verdict::TooManyStreams };
             self.brought.know(input, &batch.metadata, index);
-            if !intake.deliver(index, batch) {
-                return Verdict::Full;
-            }
+            streams.push(index);
         }
-        Verdict::Taken
+        // What goes in one piece is taken or not; of several none may be the first that is not.
+        let is_one = matches!(batches, [batch] if batch.pieces.len() == 1);
+        if !is_one && !streams.iter().all(|index| intake.has_room(*index)) {
+            return Verdict::Full;
+        }
+        let mut brought = streams.into_iter().zip(batches);
+        if brought.all(|(index, batch)| intake.deliver(index, batch)) {
+            Verdict::Taken
+        } else {
+            Verdict::Full
+        }
     }
 
     /// A stream has ended.

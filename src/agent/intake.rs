@@ -273,6 +273,13 @@ impl Intake {
         }
     }
 
+    /// Whether lines that are brought would be put into a stream's spool.
+    pub(super) fn has_room(&mut self, index: usize) -> bool {
+        let Self { slots, common, .. } = self;
+        let slot = slots.get_mut(index).and_then(Option::as_mut);
+        slot.is_some_and(|slot| slot.stream.has_room(common))
+    }
+
     /// Puts lines that are brought into a stream's spool. False: there is no room.
     pub(super) fn deliver(&mut self, index: usize, batch: &Batch) -> bool {
         let Some(mut slot) = self.slots.get_mut(index).and_then(Option::take) else { return false };

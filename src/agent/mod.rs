@@ -135,6 +135,9 @@ const PROCESS_LOOK: Duration = Duration::from_millis(50);
 /// Between looks whether everything is over.
 const DONE_LOOK: Duration = Duration::from_millis(200);
 
+/// For so long an answer over HTTP is good for others too.
+const RECENT: Duration = Duration::from_millis(200);
+
 /// What the agent is started with.
 pub struct Start {
     /// The stack.
@@ -182,6 +185,7 @@ pub struct Agent {
     started: Instant,
     scan_at: Instant,
     gc: Gc,
+    last_status: Option<(Instant, Status)>,
     /// Dropped when all else is over: what is told last is sent.
     telemetry: Option<Telemetry>,
 }
@@ -297,6 +301,7 @@ impl Agent {
             started: now,
             scan_at: now,
             gc: Gc::new(interval, now),
+            last_status: None,
             telemetry,
         };
         agent.scan();
@@ -419,9 +424,21 @@ impl Agent {
                 Ask::Lines(Delivery { input, batches, answer }) => {
                     _ = answer.send(self.inputs.bring(&input, &batches, &mut self.intake));
                 }
-                Ask::Status(answer) => drop(answer.send(self.status())),
+                Ask::Status(answer) => drop(answer.send(self.recent_status())),
             }
         }
+    }
+
+    /// For those who ask over HTTP, of whom there may be many: it looks at every spool.
+    fn recent_status(&mut self) -> Status {
+        if let Some((at, status)) = &self.last_status
+            && at.elapsed() < RECENT
+        {
+            return status.clone();
+        }
+        let status = self.status();
+        self.last_status = Some((Instant::now(), status.clone()));
+        status
     }
 
     fn scan(&mut self) {
@@ -461,7 +478,8 @@ impl Agent {
 
     /// Reads what is there, ends all writers, and has everything delivered: within `deadline`, if there is one.
     fn stop(mut self, deadline: Option<Duration>) -> Outcome {
-        let until = deadline.map(|deadline| Instant::now() + deadline);
+        let mut until = deadline.map(|deadline| Instant::now() + deadline);
+        let told_now = self.intake.common.stack.agent.deadline;
         self.inputs.service.stopping();
         self.answer_web();
         if let Some(telemetry) = &self.telemetry {
@@ -473,7 +491,9 @@ impl Agent {
         if let Err(error) = Earlier::keep(self.root(), writers) {
             self.log.warn(&format!("streams will be shown in two pieces: {error}"));
         }
-        let left = if self.inputs.service.is_managed() { Outcome::Waiting } else { Outcome::Left };
+        // Who starts it again, unless it was started for what is there now.
+        let is_managed = self.inputs.service.is_managed() && !self.until_done;
+        let left = if is_managed { Outcome::Waiting } else { Outcome::Left };
         let mut told = Vec::new();
         for index in open {
             let exit = Exit { reason: Some("agent stopped".to_owned()), ..Exit::default() };
@@ -493,6 +513,11 @@ impl Agent {
                 default(Duration::from_millis(50)) => {}
             }
             if signals.take().any(|signal| signal != Signal::HUP) {
+                // The first one, where everything was over by itself.
+                if until.is_none() {
+                    until = Some(Instant::now() + told_now);
+                    continue;
+                }
                 rest("told to end at once");
                 break left;
             }

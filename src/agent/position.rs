@@ -46,6 +46,16 @@ fn is_forgotten(kept: &spool::Kept) -> bool {
     age > FORGOTTEN.as_nanos() as i64 && !Path::new(&written.path).exists()
 }
 
+/// Forgets those of files that are long gone.
+pub(super) fn forget_old(root: &Path) -> io::Result<()> {
+    for kept in spool::kept_positions(root)? {
+        if is_forgotten(&kept) {
+            spool::forget_position(root, kept.writer)?;
+        }
+    }
+    Ok(())
+}
+
 /// The last positions by input and path.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
@@ -102,5 +112,61 @@ impl Positions {
     pub(super) fn put(&mut self, last: Last) {
         let key = (last.written.input.clone(), last.written.path.clone());
         self.last.insert(key, last);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::{Timestamp, Uuid};
+
+    use super::*;
+    use crate::record::IoStream;
+    use crate::spool::{Settings, SpoolWriter};
+    use crate::stores::artifact::testing;
+
+    #[test]
+    fn places_in_files_that_are_long_gone_are_forgotten() {
+        let root = tempfile::tempdir().unwrap();
+        let there = root.path().join("there.log");
+        std::fs::write(&there, "").unwrap();
+        let gone = root.path().join("gone.log");
+        let days = |days: i64| (Nanos::now().0 / 1_000_000_000 - days * 86_400) as u64;
+        let keep = |path: &Path, age: i64| {
+            let mut writer = testing::writer("run", "step", 1);
+            writer.id = WriterId(Uuid::new_v7(Timestamp::from_unix_time(days(age), 0, 0, 0)));
+            let meta = spool::Meta {
+                version: spool::VERSION,
+                writer: writer.clone(),
+                lines: crate::line::Settings::default(),
+                stack: None,
+                stack_file: None,
+                stranger: None,
+            };
+            let position = file::Position {
+                file: file::Identity::default(),
+                modified: Nanos(1),
+                iostream: IoStream::Stdout,
+                from: file::Place::default(),
+                to: file::Place::default(),
+                bytes: 5,
+            };
+            let path = path.to_str().unwrap().to_owned();
+            let written = Written { input: "files".to_owned(), path, position };
+            let settings = Settings { dir: root.path().join("spool"), ..Settings::default() };
+            let mut spool = SpoolWriter::create(&settings, &meta).unwrap();
+            let payload = serde_json::to_vec(&written).unwrap();
+            spool.append_at(IoStream::Stdout, Nanos(1), &payload, b"line\n");
+            spool.finish(&crate::record::Exit::default()).unwrap();
+            writer.id
+        };
+        let kept = [keep(&there, 30), keep(&gone, 1)];
+        let old = keep(&gone, 30);
+        let spools = root.path().join("spool");
+        let writers = || -> Vec<_> {
+            spool::kept_positions(&spools).unwrap().iter().map(|kept| kept.writer).collect()
+        };
+        assert!(writers().contains(&old) && writers().len() == 3);
+        forget_old(&spools).unwrap();
+        assert_eq!(writers(), kept);
     }
 }

@@ -304,6 +304,12 @@ impl Stream {
         Some(Place { written, payload })
     }
 
+    /// Whether what is brought next has a segment to go to, if the policy is to wait for room.
+    pub(super) fn has_room(&mut self, common: &Common) -> bool {
+        let Some(Open { writer, .. }) = &mut self.open else { return true };
+        common.stack.spool.when_full != spool::WhenFull::Block || writer.has_room()
+    }
+
     /// False: there is no room, and the policy is to wait.
     fn append(
         &mut self,
@@ -338,6 +344,8 @@ impl Stream {
         }
         if outcome == Append::Full {
             self.retry = Some(now + ROOM_RETRY);
+            // What is delivered may have to be deleted.
+            common.hint.bytes(writer.dir());
             return false;
         }
         common.hint.bytes(writer.dir());

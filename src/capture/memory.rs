@@ -95,7 +95,17 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Of a payload so long.
+fn cost(payload: usize) -> u64 {
+    OVERHEAD + payload as u64
+}
+
 impl Queue {
+    /// A block that is larger than everything is taken when there is nothing else.
+    fn has_room(&self, cost: u64, max_bytes: u64) -> bool {
+        self.bytes == 0 || self.bytes + cost <= max_bytes
+    }
+
     fn push(&mut self, item: Item) {
         self.bytes += item.payload.cost();
         self.items.push_back(item);
@@ -150,9 +160,17 @@ impl MemorySink {
     }
 }
 
+impl MemorySink {
+    /// Whether a payload so long is taken now.
+    fn takes(&self, payload: usize) -> bool {
+        let queue = lock(&self.shared);
+        queue.abandoned || queue.has_room(cost(payload), self.max_bytes)
+    }
+}
+
 impl FrameSink for MemorySink {
     fn append(&mut self, iostream: IoStream, time: Nanos, payload: &[u8]) -> bool {
-        let cost = OVERHEAD + payload.len() as u64;
+        let cost = cost(payload.len());
         let shared = Arc::clone(&self.shared);
         let mut queue = lock(&shared);
         if queue.abandoned {
@@ -160,8 +178,7 @@ impl FrameSink for MemorySink {
             self.offset += payload.len() as u64;
             return true;
         }
-        // A single block that is larger than everything is taken when there is nothing else.
-        if queue.bytes + cost > self.max_bytes && queue.bytes > 0 {
+        if !queue.has_room(cost, self.max_bytes) {
             match self.when_full {
                 WhenFull::Block => return false,
                 WhenFull::DropOldest => self.lost += queue.drop_oldest(cost, self.max_bytes),
@@ -303,8 +320,9 @@ pub struct FanOut(pub Vec<MemorySink>);
 impl FrameSink for FanOut {
     fn append(&mut self, iostream: IoStream, time: Nanos, payload: &[u8]) -> bool {
         // Part of them taking it and part not could not be undone.
-        let waits = |sink: &mut MemorySink| sink.when_full == WhenFull::Block && !sink.has_room();
-        if self.0.iter_mut().any(waits) {
+        let waits =
+            |sink: &MemorySink| sink.when_full == WhenFull::Block && !sink.takes(payload.len());
+        if self.0.iter().any(waits) {
             return false;
         }
         for sink in &mut self.0 {
@@ -497,5 +515,21 @@ mod tests {
         for source in [&mut first, &mut second] {
             assert_eq!(drain(source), ["Stderr 0 x", "finished None"]);
         }
+    }
+
+    #[test]
+    fn what_one_of_them_would_refuse_is_refused_for_all() {
+        let (one, mut first) = channel(OVERHEAD + 6, WhenFull::Block);
+        let (two, mut second) = channel(1 << 20, WhenFull::Block);
+        let mut sink = FanOut(vec![one, two]);
+        let mut append =
+            |text: &str| FrameSink::append(&mut sink, IoStream::Stdout, Nanos(1), text.as_bytes());
+        assert!(append("one\n"));
+        // There is some room, but not so much.
+        assert!(!append("two\n"));
+        assert_eq!(drain(&mut first), ["Stdout 0 one\\n"]);
+        assert!(append("two\n"));
+        assert_eq!(drain(&mut first), ["Stdout 4 two\\n"]);
+        assert_eq!(drain(&mut second), ["Stdout 0 one\\n", "Stdout 4 two\\n"]);
     }
 }

@@ -44,6 +44,9 @@ use crate::stores::{Chunk, DeliverError, Encoded, Ending, Receipt, Session, Summ
 /// After a stop, requests that are under way may still succeed this long.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// Between looks whether room has to be made, where nothing happens.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Between two checkpoints, so many times as long as the last one took …
 const SAVING_PART: u32 = 20;
 /// … but not longer. Also how long that waits which no recovery needs: a store that cannot tell what it
@@ -131,6 +134,8 @@ pub(super) struct Flow {
     unsaved: Option<Instant>,
     /// It is not written again before.
     save_at: Option<Instant>,
+    /// When to look whether what is acknowledged has to make room.
+    look_at: Option<Instant>,
     /// When something may be sent that may not be now.
     wake: Option<Instant>,
     /// The gate has let something wait.
@@ -214,13 +219,17 @@ impl Coordinator<'_> {
         let goes_on = self.remembers
             && matches!(done, Ok(Done::CaughtUp))
             && self.flow.unsaved.is_some_and(|by| by > Instant::now() + LONGEST_UNSAVED);
-        if self.flow.unsaved.is_some() && !goes_on {
+        if (self.flow.unsaved.is_some() && !goes_on) || self.owes_room() {
             self.save();
         }
         let done = done?;
         let stand = self.flow.caught_up.take().filter(|_| matches!(done, Done::CaughtUp));
-        let parts = stand.map(|stand| Parts {
-            stand: *stand,
+        let parts = stand.map(|mut stand| Parts {
+            stand: {
+                // A writer that waits for room gives no reason for another turn.
+                stand.source.release(self.keeper.released());
+                *stand
+            },
             session: self.session,
             kept: self.kept,
             proved: self.flow.proved,
@@ -236,6 +245,7 @@ impl Coordinator<'_> {
             if let Some(done) = self.advance() {
                 return Ok(done);
             }
+            self.look();
             let stops = if self.flow.grace.is_some() { &deaf } else { stop.channel() };
             let timer = self.next_due().map_or_else(|| no_timer.clone(), at);
             select! {
@@ -582,6 +592,22 @@ impl Coordinator<'_> {
         }
     }
 
+    /// Others may fill the disk when nothing is delivered any more: a writer then waits for what was left to be
+    /// deleted later.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if self.flow.look_at.is_some_and(|at| at <= now) && self.owes_room() {
+            self.save();
+        }
+        if self.flow.look_at.is_none_or(|at| at <= now) {
+            self.flow.look_at = Some(now + LOOK);
+        }
+    }
+
+    fn owes_room(&self) -> bool {
+        self.keeper.owes(self.kept.acked.lines.resume_offset())
+    }
+
     /// Writes the checkpoint.
     fn save(&mut self) {
         self.kept.store = self.session.state();
@@ -598,6 +624,7 @@ impl Coordinator<'_> {
         let boards = self.has_berth() && !flow.ready.is_empty();
         let overdue = flow.unsaved.map(|by| flow.save_at.map_or(by, |at| at.max(by)));
         let save = earlier(overdue, flow.save_at.filter(|_| boards));
+        let save = earlier(save, flow.look_at);
         let told = matches!(self.until, Until::Told(_)) && self.gate.is_down();
         match flow.grace {
             // Nothing is tried again.

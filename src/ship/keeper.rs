@@ -105,10 +105,7 @@ impl Keeper {
     fn store(&self, checkpoint: &mut Checkpoint<Mark>) {
         let Some(dir) = &self.dir else { return };
         let acked = self.acknowledged(checkpoint);
-        let room = self.room.min(RealDisk.free(dir).unwrap_or(u64::MAX));
-        let usage = dir.parent().and_then(|root| RealDisk.known_usage(root));
-        let step = step(room, usage.map_or(1, |usage| usage.writers));
-        let durability = if acked.saturating_sub(self.released()) >= step {
+        let durability = if acked.saturating_sub(self.released()) >= self.step(dir) {
             Durability::Power
         } else {
             Durability::Process
@@ -117,6 +114,18 @@ impl Keeper {
         if stored.is_ok() && durability == Durability::Power {
             self.released.store(acked, Ordering::Relaxed);
         }
+    }
+
+    /// Whether enough is acknowledged by a store that has it all up to `offset` to be made durable: somebody may be
+    /// waiting for what can be deleted then.
+    pub fn owes(&self, offset: u64) -> bool {
+        let Some(dir) = &self.dir else { return false };
+        offset.saturating_sub(self.released()) >= self.step(dir)
+    }
+
+    fn step(&self, dir: &Path) -> u64 {
+        let room = self.room.min(RealDisk.free(dir).unwrap_or(u64::MAX));
+        step(room, dir.parent().map_or(1, spool::count))
     }
 
     /// Bytes before this are acknowledged by every store, and that is on disk.
@@ -160,6 +169,13 @@ pub(super) fn fresh() -> StoreCheckpoint {
 mod tests {
     use super::*;
 
+    /// The directory of the only writer.
+    fn alone(root: &tempfile::TempDir) -> PathBuf {
+        let dir = root.path().join("writer");
+        std::fs::create_dir(&dir).unwrap();
+        dir
+    }
+
     fn acked(offset: u64) -> StoreCheckpoint {
         let mut part = fresh();
         part.acked.lines.stdout.offset = offset;
@@ -174,10 +190,25 @@ mod tests {
     }
 
     #[test]
+    fn the_writers_beside_it_count_whoever_they_are_of() {
+        let root = tempfile::tempdir().unwrap();
+        for writer in 0..40 {
+            std::fs::create_dir(root.path().join(format!("writer-{writer}"))).unwrap();
+        }
+        let dir = root.path().join("writer-0");
+        let keeper = Keeper::open(&dir, vec!["a".to_owned()], 16 << 20).unwrap();
+        assert!(!keeper.owes(100 << 10));
+        assert!(keeper.owes(200 << 10), "a share of it, and no step of one that is alone");
+        keeper.put("a", acked(200 << 10));
+        assert_eq!(keeper.released(), 200 << 10);
+    }
+
+    #[test]
     fn released_is_what_all_stores_have_and_power_cannot_take() {
-        let dir = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let dir = alone(&root);
         let stores = vec!["a".to_owned(), "b".to_owned()];
-        let keeper = Keeper::open(dir.path(), stores.clone(), 1600).unwrap();
+        let keeper = Keeper::open(&dir, stores.clone(), 1600).unwrap();
         keeper.put("a", acked(500));
         assert_eq!(keeper.released(), 0);
         keeper.put("b", acked(50));
@@ -186,7 +217,7 @@ mod tests {
         assert_eq!(keeper.released(), 300);
         keeper.put("b", StoreCheckpoint { finished: true, ..acked(450) });
         assert_eq!(keeper.released(), 450, "the end of one is not the end of the spool");
-        let again = Keeper::open(dir.path(), stores, 1600).unwrap();
+        let again = Keeper::open(&dir, stores, 1600).unwrap();
         assert_eq!(again.get("a"), Some(acked(500)));
         assert!(again.get("b").is_some_and(|part| part.finished));
     }
@@ -198,10 +229,11 @@ mod tests {
 
     #[test]
     fn what_is_finished_for_all_is_not_written_unless_asked() {
-        let dir = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let dir = alone(&root);
         let stores = vec!["a".to_owned(), "b".to_owned()];
-        let keeper = Keeper::open(dir.path(), stores.clone(), 1600).unwrap();
-        let on_disk = |name| Keeper::open(dir.path(), stores.clone(), 1600).unwrap().get(name);
+        let keeper = Keeper::open(&dir, stores.clone(), 1600).unwrap();
+        let on_disk = |name| Keeper::open(&dir, stores.clone(), 1600).unwrap().get(name);
         let finished = StoreCheckpoint { finished: true, ..acked(450) };
         keeper.put("a", finished.clone());
         assert_eq!(on_disk("a"), Some(finished.clone()), "the other may take hours yet");
@@ -213,11 +245,12 @@ mod tests {
 
     #[test]
     fn a_damaged_checkpoint_is_none_and_one_that_cannot_be_written_releases_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("checkpoint"), "{\"version\":1,").unwrap();
-        let keeper = Keeper::open(dir.path(), vec!["a".to_owned()], 16).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let dir = alone(&root);
+        std::fs::write(dir.join("checkpoint"), "{\"version\":1,").unwrap();
+        let keeper = Keeper::open(&dir, vec!["a".to_owned()], 16).unwrap();
         assert_eq!(keeper.get("a"), None);
-        dir.close().unwrap();
+        root.close().unwrap();
         keeper.put("a", acked(500));
         assert_eq!(keeper.released(), 0);
         assert_eq!(keeper.get("a"), Some(acked(500)));

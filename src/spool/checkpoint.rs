@@ -9,6 +9,9 @@
 //! | `checkpoint` | under another name, flushed, renamed: where it must be durable | the loss of power |
 //! | `checkpoint.0`, `checkpoint.1` | in place, by turns: all others | the death of any process: the other one is whole |
 //!
+//! On a full disk there is no room for another name, but these two have theirs from the first on. What must be durable is written in place then, and flushed, as
+//! is all after it until one by another name has been: so one of the two is always whole on the disk too.
+//!
 //! The one with the highest number holds. Written in place since there are many: a file that is replaced costs
 //! a new inode and gives one back (on ext4 without a journal, which looks at all that were given back
 //! lately, that was a third of all time of a thousand busy streams).
@@ -18,7 +21,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -27,7 +30,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::dir::{Durability, write_file};
-use super::disk::{RealDisk, read_all};
+use super::disk::{RealDisk, is_full, read_all};
 
 const DURABLE: &str = "checkpoint";
 const BY_TURNS: [&str; 2] = ["checkpoint.0", "checkpoint.1"];
@@ -40,6 +43,9 @@ pub struct Checkpoint<A> {
     /// Of those of a spool, the highest is the last.
     #[serde(skip)]
     number: u64,
+    /// What is durable lies in one of those that are written in place.
+    #[serde(skip)]
+    in_place: bool,
     /// By the log store's name.
     pub stores: BTreeMap<String, StoreCheckpoint<A>>,
 }
@@ -112,7 +118,7 @@ pub enum LoadError {
 
 impl<A> Default for Checkpoint<A> {
     fn default() -> Self {
-        Self { version: VERSION, number: 0, stores: BTreeMap::new() }
+        Self { version: VERSION, number: 0, in_place: false, stores: BTreeMap::new() }
     }
 }
 
@@ -157,13 +163,30 @@ impl<A: Serialize + DeserializeOwned> Checkpoint<A> {
     pub fn store(&mut self, dir: &Path, durability: Durability) -> io::Result<()> {
         let number = self.number + 1;
         let contents = encode(number, &serde_json::to_vec(self)?);
-        match (durability, BY_TURNS) {
-            (Durability::Power, _) => write_file(&RealDisk, dir, DURABLE, &contents, durability)?,
-            (Durability::Process, [even, odd]) => {
-                let name = if number.is_multiple_of(2) { even } else { odd };
+        let replaced = match durability {
+            Durability::Power => write_file(&RealDisk, dir, DURABLE, &contents, durability),
+            Durability::Process => Ok(()),
+        };
+        let is_durable = durability == Durability::Power;
+        match replaced {
+            Ok(()) if is_durable => self.in_place = false,
+            Err(error) if !is_full(&error) => return Err(error),
+            replaced => {
+                let [even, odd] = BY_TURNS.map(|name| dir.join(name));
+                let (this, other) =
+                    if number.is_multiple_of(2) { (even, odd) } else { (odd, even) };
                 let mut options = OpenOptions::new();
                 options.write(true).create(true).truncate(false);
-                options.open(dir.join(name))?.write_all(&contents)?;
+                let mut file = options.open(this)?;
+                file.write_all(&contents)?;
+                if replaced.is_err() || self.in_place {
+                    file.sync_data()?;
+                    self.in_place = true;
+                }
+                if number == 1 {
+                    // So that both have their place on the disk, should it become full.
+                    fs::write(other, &contents)?;
+                }
             }
         }
         // Only now: what has failed half way is tried again in the same place, and the other one stays.
@@ -280,6 +303,7 @@ mod tests {
         let before = checkpoint.clone();
         // Nothing can be written there.
         let blocked = dir.path().join("checkpoint.0");
+        std::fs::remove_file(&blocked).unwrap();
         std::fs::create_dir(&blocked).unwrap();
         checkpoint.stores.get_mut("s3").unwrap().acked = 43;
         for _ in 0..3 {

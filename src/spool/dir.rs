@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
 
@@ -102,6 +104,23 @@ pub fn list(root: &Path) -> io::Result<Vec<SpoolEntry>> {
 /// The directories of all writers below `root`, in order of their starts, without a look into them.
 pub fn writers(root: &Path) -> io::Result<Vec<PathBuf>> {
     writers_on(&RealDisk, root)
+}
+
+/// How many writers there are below `root`, as of a second ago at the most.
+pub fn count(root: &Path) -> u64 {
+    const KNOWN: Duration = Duration::from_secs(1);
+    static COUNTED: Mutex<Option<(PathBuf, Instant, u64)>> = Mutex::new(None);
+    let mut counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((of, at, count)) = &*counted
+        && of == root
+        && at.elapsed() < KNOWN
+    {
+        return *count;
+    }
+    let names = RealDisk.names(root).unwrap_or_default();
+    let count = names.iter().filter(|name| !name.starts_with('.')).count() as u64;
+    *counted = Some((root.to_owned(), Instant::now(), count));
+    count
 }
 
 /// How many writers' directories there are below `root`, and the bytes in their segments.

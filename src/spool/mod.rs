@@ -162,7 +162,7 @@ mod disk;
 
 pub use checkpoint::{Checkpoint, Cut, LoadError, StoreCheckpoint};
 pub use dir::{
-    Durability, MetaError, ShipLock, SpoolEntry, SpoolState, clean, growth, list, read_exit,
+    Durability, MetaError, ShipLock, SpoolEntry, SpoolState, clean, count, growth, list, read_exit,
     read_meta, remove, usage, writers,
 };
 pub use disk::{Disk, DiskFile, RealDisk, RealFile, Stat};

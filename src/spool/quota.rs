@@ -65,8 +65,14 @@ impl Quota {
     }
 
     /// Whether this writer, whose segments before `active` are closed, may take `wanted` bytes
-    /// more.
-    pub(super) fn room<D: Disk>(&mut self, disk: &D, wanted: u64, active: u32) -> io::Result<Room> {
+    /// more. `takes`: it does, if it may.
+    pub(super) fn room<D: Disk>(
+        &mut self,
+        disk: &D,
+        wanted: u64,
+        active: u32,
+        takes: bool,
+    ) -> io::Result<Room> {
         let free = disk.free(&self.root)?;
         let most = self.max_bytes;
         let limit = |usage: &Usage| most.min(share(free.saturating_add(usage.bytes)));
@@ -84,7 +90,7 @@ impl Quota {
         // last segment is never released, and until there is a next one nothing would move.
         let lacking = if self.has_closed(disk, active) { lacking(&usage) } else { 0 };
         if usage.writers >= MANY {
-            let taken = if lacking == 0 { wanted } else { 0 };
+            let taken = if takes && lacking == 0 { wanted } else { 0 };
             disk.know_usage(&self.root, Usage { bytes: usage.bytes + taken, ..usage });
         }
         Ok(if lacking == 0 { Room::Enough } else { Room::Lacking(lacking) })

@@ -136,3 +136,51 @@ fn a_run_older_than_the_retention_goes_and_one_that_goes_on_stays() {
     assert_ne!(gone.code, Some(0), "{gone:?}");
     agent.stop().expect(0);
 }
+
+#[test]
+fn who_waits_for_room_is_not_forgotten_while_others_are_busy() {
+    // One delivery at a time, so that a turn ends before what it has sent is acknowledged.
+    let stack = format!("{LOCAL}{QUICK}{}{}", fifo("slow"), fifo("much"));
+    let stack = stack
+        .replace("[agent]\n", "[agent]\ndeliveries = 1\n")
+        .replace("[spool]\n", "[spool]\nmax_bytes = \"1 MiB\"\nwhen_full = \"block\"\n");
+    let sandbox = Sandbox::with_stack(&stack);
+    let agent = Running::start(&sandbox);
+    let mut slow = open_fifo(&sandbox.path("slow"));
+    let much = open_fifo(&sandbox.path("much"));
+    let expected = crate::support::lines::numbered(200_000);
+    let writing = {
+        let (mut much, bytes) = (much, expected.clone().into_bytes());
+        std::thread::spawn(move || write_all(&mut much, &bytes))
+    };
+    let mut said = String::new();
+    wait::until_within(Duration::from_secs(120), "all of it to be taken", || {
+        write_all(&mut slow, b"still here\n");
+        said.push_str("still here\n");
+        writing.is_finished().then_some(())
+    });
+    writing.join().unwrap();
+    arrives(&sandbox, "much", expected.as_bytes());
+    arrives(&sandbox, "slow", said.as_bytes());
+    agent.stop().expect(0);
+}
+
+#[test]
+fn many_that_have_little_room_block_for_a_moment_and_go_on() {
+    let names: Vec<String> = (0..32).map(|number| format!("step-{number:02}")).collect();
+    let inputs: String = names.iter().map(|name| fifo(name)).collect();
+    let stack = format!("{LOCAL}{QUICK}{inputs}");
+    let small = "[spool]\nmax_bytes = \"16 MiB\"\nwhen_full = \"block\"\n";
+    let sandbox = Sandbox::with_stack(&stack.replace("[spool]\n", small));
+    let agent = Running::start(&sandbox);
+    let expected = crate::support::lines::numbered(20_000);
+    let mut files: Vec<_> = names.iter().map(|name| open_fifo(&sandbox.path(name))).collect();
+    // In step: each has as much as all others, again and again.
+    for share in expected.as_bytes().chunks(64 << 10) {
+        files.iter_mut().for_each(|file| write_all(file, share));
+    }
+    for name in &names {
+        arrives(&sandbox, name, expected.as_bytes());
+    }
+    agent.stop().expect(0);
+}

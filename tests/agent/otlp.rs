@@ -97,6 +97,28 @@ fn records_of_the_official_sdk_arrive_with_all_they_have() {
 }
 
 #[test]
+fn of_a_request_that_cannot_be_taken_whole_nothing_is_taken() {
+    let port = free_port();
+    let sandbox = sandbox(&input(port, ""));
+    let stack = std::fs::read_to_string(sandbox.path("config/steplog/stack.toml")).unwrap();
+    sandbox.write_stack(&stack.replace("[agent]\n", "[agent]\nmax_inputs = 1\n"));
+    let agent = Running::start(&sandbox);
+    assert_eq!(post(port, &one("r", "train", "first")).status, 200);
+    let mut two = one("r", "train", "second");
+    two["resourceLogs"]
+        .as_array_mut()
+        .unwrap()
+        .push(one("other", "s", "x")["resourceLogs"][0].clone());
+    for _ in 0..3 {
+        assert_eq!(post(port, &two).status, 429);
+    }
+    assert_eq!(post(port, &one("r", "train", "third")).status, 200);
+    agent.stop().expect(0);
+    let said: Vec<_> = sandbox.records("r").iter().map(|it| it["message"].clone()).collect();
+    assert_eq!(said, ["first", "third"]);
+}
+
+#[test]
 fn each_request_has_the_answer_that_otlp_knows() {
     let port = free_port();
     let limits = "max_request_bytes = \"2 KiB\"\nmax_decompressed_bytes = \"4 KiB\"\n";

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -65,4 +66,24 @@ fn it_ends_with_its_standard_input() {
     drop(input);
     agent.wait().expect(0);
     assert_eq!(sandbox.raw("in"), b"from standard input\n");
+}
+
+#[test]
+fn who_is_told_to_end_while_it_delivers_the_rest_has_its_deadline_for_that() {
+    let sandbox = sandbox("");
+    let agent = Running::start_with(&sandbox, |command| {
+        command.arg("--until-done");
+    });
+    // The store is a file, so nothing can be delivered.
+    fs::write(sandbox.store(), "in the way").unwrap();
+    let mut command = sandbox.steplog(["run", "--quiet", "--run", "wrapped", "--via", "agent"]);
+    command.args(["--", "echo", "wrapped"]);
+    crate::support::sandbox::finish(&mut command).expect(0);
+    wait::until_true("nothing to be left but to deliver", || {
+        sandbox.call(["status"]).code != Some(0)
+    });
+    agent.signal(Signal::SIGTERM);
+    fs::remove_file(sandbox.store()).unwrap();
+    agent.wait().expect(0);
+    assert_eq!(sandbox.raw("wrapped"), b"wrapped\n");
 }

@@ -3,7 +3,7 @@
  * sections, times, links to lines, copies, keys. Given: the run.
  */
 
-import { assert, assertAccessible, assertFits, assertWhole, base, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertAccessible, assertFits, assertWhole, base, check, done, given, hold, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run] = given;
 const page = await open(`/?run=${run}`, { clipboard: true });
@@ -103,8 +103,8 @@ await check("a jump while lines are on their way is not lost, nor is the place b
   await shown(other);
   await other.locator("#log").focus();
   let release;
-  const hold = () => new Promise((resolve) => { release = resolve; });
-  let held = hold();
+  const hang = () => new Promise((resolve) => { release = resolve; });
+  let held = hang();
   await other.route("**/lines?*", async (route) => {
     await held;
     await route.continue();
@@ -117,7 +117,7 @@ await check("a jump while lines are on their way is not lost, nor is the place b
   await until("the same place", () => rows(other), (all) => all.length > 0 && all.some(({ number, waiting }) => number === before[0].number && !waiting));
   await until("nothing that is no longer searched for is marked", () => other.locator("#lines mark").count(), (count) => count === 0);
   for (const [key, isThere] of [["g", ({ number }) => number === 1], ["G", ({ text }) => text.includes("evaluating shard 39")]]) {
-    held = hold();
+    held = hang();
     await other.locator("#log").focus();
     await other.keyboard.press("p");
     await other.keyboard.press(key);
@@ -230,6 +230,91 @@ await check("a copy is what was printed: no numbers, no times", async () => {
   await page.evaluate(() => navigator.clipboard.writeText(""));
   await page.keyboard.press("Control+c");
   assert.deepEqual((await page.evaluate(() => navigator.clipboard.readText())).split("\n"), expected);
+});
+
+/** What a copy of the selection gives; the clipboard is emptied before. */
+const copyOf = async (one, select) => {
+  await one.evaluate(() => navigator.clipboard.writeText(""));
+  await select();
+  await one.keyboard.press("Control+c");
+  return until("a copy", () => one.evaluate(() => navigator.clipboard.readText()), (text) => text !== "");
+};
+
+await check("a copy of a part of what stands for a line is of what stands there, of all of it is the line", async () => {
+  await page.keyboard.press("g");
+  await row(page, "the first line", ({ number }) => number === 1);
+  const select = (from, to) => page.evaluate(([start, stop]) => {
+    const cells = [...document.querySelectorAll(".row .text")].slice(0, 2);
+    document.getSelection().setBaseAndExtent(cells[0].firstChild, start, (stop > 20 ? cells[1] : cells[0]).firstChild, stop % 20);
+  }, [from, to]);
+  assert.equal(await copyOf(page, () => select(0, 7)), "Install");
+  assert.equal(await copyOf(page, () => select(8, 30)), "dependencies\nCollecting");
+  assert.equal(await copyOf(page, () => select(0, 30)), "::group::Install dependencies\nCollecting");
+});
+
+await check("select all says so where not all is here, a browser without a clipboard that it has none", async () => {
+  const other = await open(`/?run=${run}&step=train&iostream=stdout`, {
+    clipboard: true,
+    before: (one) => one.route("**/logs?*", (route) => route.continue({ url: route.request().url().replace("limit=500", "limit=40") })),
+  });
+  await shown(other);
+  await other.keyboard.press("G");
+  await row(other, "the last line", ({ text }) => text.endsWith("evaluating shard 39"));
+  assert.match(await copyOf(other, () => other.keyboard.press("Control+a")), /evaluating shard 39/);
+  await other.getByText("Copied what is here of it").waitFor();
+  await other.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+  await other.keyboard.press("y");
+  await other.getByText("The browser lets nothing be copied").waitFor();
+  await other.context().close();
+});
+
+await check("what is folded stays so when lines come above it", async () => {
+  const other = await open(`/?run=${run}&step=train&iostream=stdout`, {
+    before: (one) => one.route("**/logs?*", (route) => route.continue({ url: route.request().url().replace("limit=500", "limit=40") })),
+  });
+  await shown(other);
+  await other.keyboard.press("G");
+  await row(other, "the last line", ({ text }) => text.endsWith("evaluating shard 39"));
+  const scrolled = (by, what, isSo) => until(what, async () => {
+    await other.evaluate((pixels) => document.getElementById("log").scrollBy(0, pixels), by);
+    return rows(other);
+  }, (all) => all.some(isSo));
+  await scrolled(-5000, "the first line", ({ number, waiting }) => number === 1 && !waiting);
+  await scrolled(300, "what is below the traceback", ({ text }) => text.endsWith("evaluating shard 2"));
+  const all = await assertWhole(other);
+  assert.ok(all.some(({ text }) => text.startsWith("Traceback")) && !all.some(({ text }) => text.includes("upload(epoch)")));
+  await other.context().close();
+});
+
+await check("a section that is folded while another log is opened hides nothing of that", async () => {
+  const other = await open(`/?run=${run}&step=train`);
+  await shown(other);
+  await other.keyboard.press("g");
+  const held = await hold(other, "**/search?*");
+  await other.locator(".row", { hasText: /Install dependencies$/ }).locator("button.fold").click();
+  await held.asked;
+  await other.getByRole("treeitem", { name: /prepare/ }).click();
+  await row(other, "the other step", ({ text }) => text === "1 images");
+  await held.release();
+  await other.keyboard.press("G");
+  await row(other, "its last line", ({ text }) => text === "140 images");
+  await other.keyboard.press("g");
+  const all = await until("its first line", () => rows(other), (found) => found[0]?.number === 1);
+  for (const [at, { number }] of all.entries()) assert.equal(number, at + 1);
+  await other.context().close();
+});
+
+await check("a second e while errors are still looked for is not lost", async () => {
+  const other = await open(`/?run=${run}&step=train`);
+  await shown(other);
+  await other.keyboard.press("g");
+  const held = await hold(other, "**/search?*");
+  await other.keyboard.press("e");
+  await held.asked;
+  await other.keyboard.press("e");
+  await held.release();
+  await other.getByText(/^Error 1 of/).waitFor();
+  await other.context().close();
 });
 
 await check("select all is all of the log, also what is not on the screen", async () => {

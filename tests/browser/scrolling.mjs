@@ -107,6 +107,30 @@ await check("a selection goes on over rows that leave the page, and is copied wh
   for (const [at, line] of lines.entries()) assert.ok(line.includes(numbered(3 + at)), `line ${at} is ${line}`);
 });
 
+await check("a selection of more than is held is copied whole", async () => {
+  await page.keyboard.press("g");
+  await row(page, "the first line", ({ number }) => number === 1);
+  await page.evaluate(() => {
+    const cell = [...document.querySelectorAll(".row .text")].find((one) => one.textContent.includes("line=00000003"));
+    document.getSelection().setBaseAndExtent(cell.firstChild, 0, cell.firstChild, 1);
+  });
+  const goTo = (share) => until(`at ${share}`, async () => {
+    await page.locator("#log").evaluate((element, where) => { element.scrollTop = where * (element.scrollHeight - element.clientHeight); }, share);
+    return rows(page);
+  }, (found) => found.length > 0 && Math.abs(found[0].number / TOTAL - share) < 0.01 && found.every(({ waiting }) => !waiting));
+  for (let at = 0; at < 24; at += 1) await goTo(0.2 + at / 32);
+  await goTo(0.055);
+  await page.evaluate(() => {
+    const end = [...document.querySelectorAll(".row:not(.waiting) .text")].at(-1);
+    document.getSelection().extend(end.firstChild, end.textContent.length);
+    return navigator.clipboard.writeText("");
+  });
+  await page.keyboard.press("Control+c");
+  const lines = (await until("copied", () => page.evaluate(() => navigator.clipboard.readText()), (text) => text !== "")).split("\n");
+  assert.ok(lines.length > 10_000, `${lines.length} lines`);
+  for (const [at, line] of lines.entries()) assert.ok(line.includes(numbered(3 + at)), `line ${at} is ${line}`);
+});
+
 await check("what is being read stays when the window gets narrower and lines wrap", async () => {
   await page.evaluate(() => document.getSelection().removeAllRanges());
   const first = (await rows(page))[0].number;

@@ -116,6 +116,16 @@ await check("a level leaves the others out, a stream too; there are as many as t
   await shown(page);
 });
 
+await check("nothing is said of a search that is no longer there", async () => {
+  await search.fill(numbered(271_828));
+  await until("one match", count, (text) => text === "1 / 1");
+  await page.locator("#home").click();
+  await page.getByRole("link", { name: new RegExp(run) }).click();
+  await shown(page);
+  await until("no count", count, (text) => text === "");
+  assert.equal(await search.inputValue(), "");
+});
+
 await check("the search is in the address", async () => {
   await search.fill(numbered(123_456));
   await row(page, "the match", ({ text }) => text.includes(numbered(123_456)));

@@ -95,6 +95,30 @@ export async function open(path, { theme = "light", size = [1440, 900], expected
   return page;
 }
 
+/** Holds what is asked for at such an address until it is let go; `asked` is settled once it is. */
+export async function hold(page, address) {
+  let release;
+  let arrived;
+  const held = new Promise((resolve) => { release = resolve; });
+  const asked = new Promise((resolve) => { arrived = resolve; });
+  await page.route(address, async (route) => {
+    arrived();
+    await held;
+    // It may have been given up.
+    await route.continue().catch(() => {});
+  });
+  return {
+    asked,
+    release: async () => {
+      release();
+      await page.unrouteAll({ behavior: "wait" });
+    },
+  };
+}
+
+/** An answer of a server that has too much to do. */
+export const BUSY = { status: 503, contentType: "application/problem+json", body: JSON.stringify({ title: "Too much to do", status: 503 }) };
+
 /** The rows that are in sight, from the top. */
 export function rows(page) {
   return page.evaluate(() => {

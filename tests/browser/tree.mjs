@@ -3,7 +3,7 @@
  * how each ended. Given: the run.
  */
 
-import { assert, assertAccessible, assertWhole, base, check, done, given, open, picture, row, rows, shown, until } from "./support.mjs";
+import { assert, assertAccessible, assertWhole, base, BUSY, check, done, given, hold, open, picture, row, rows, shown, until } from "./support.mjs";
 
 const [run] = given;
 const page = await open("/");
@@ -83,6 +83,107 @@ await check("several steps are read together, in the order of time, each with it
   await shown(page);
   await assertWhole(page);
   await picture(page, "merged-end-light");
+});
+
+await check("what fails at first is tried again by itself: the runs, a run, its lines", async () => {
+  const busy = async (one, address, answer) => {
+    let isBusy = true;
+    await one.route(address, async (route) => {
+      if (isBusy) await answer(route);
+      else await route.continue();
+    });
+    return () => {
+      isBusy = false;
+      return one.clock.fastForward(5000);
+    };
+  };
+  const expected = ["503", "Failed to load resource"];
+  const other = await open("/api/v1/healthz", { expected });
+  await other.clock.install();
+  let mend = await busy(other, "**/api/v1/runs?*", (route) => route.abort("connectionrefused"));
+  await other.goto(base);
+  await other.getByRole("alert").getByText("The server cannot be reached").waitFor();
+  await mend();
+  await other.getByRole("link", { name: new RegExp(run) }).waitFor();
+  await other.getByRole("alert").waitFor({ state: "hidden" });
+  mend = await busy(other, `**/api/v1/runs/${run}`, (route) => route.fulfill(BUSY));
+  await other.goto(`${base}/?run=${run}&step=prepare`);
+  await other.getByRole("heading", { name: "Too much to do" }).waitFor();
+  await mend();
+  await shown(other);
+  mend = await busy(other, "**/lines?*", (route) => route.fulfill(BUSY));
+  await other.goto(`${base}/?run=${run}&step=prepare`);
+  await other.getByRole("alert").getByText("Too much to do").waitFor();
+  await mend();
+  await shown(other);
+  await other.getByRole("alert").waitFor({ state: "hidden" });
+  await other.context().close();
+});
+
+await check("what is chosen while the run is on its way holds", async () => {
+  let held;
+  const other = await open(`/?run=${run}&step=train`, { before: async (one) => { held = await hold(one, `**/api/v1/runs/${run}`); } });
+  await other.getByRole("combobox", { name: "Level", exact: true }).selectOption("error");
+  await held.release();
+  await until("only errors", () => rows(other), (all) => all.length > 0 && all.every(({ level, waiting }) => !waiting && level === "Error"));
+  await other.context().close();
+});
+
+await check("a run that seems to be over is looked at again: a step may begin yet", async () => {
+  let goesOn = false;
+  const other = await open("/api/v1/healthz");
+  await other.clock.install();
+  await other.route(`**/api/v1/runs/${run}`, async (route) => {
+    const json = await (await route.fetch()).json();
+    if (!goesOn) return route.fulfill({ json });
+    const more = structuredClone(json.steps[0]);
+    Object.assign(more, { step_id: "publish", status: "running", ended: undefined });
+    for (const stream of more.attempts[0].streams) Object.assign(stream, { step_id: "publish", status: "running", ended: undefined, writer: "00000000-0000-4000-8000-000000000000" });
+    return route.fulfill({ json: { ...json, status: "running", ended: undefined, steps: [...json.steps, more] } });
+  });
+  await other.goto(base);
+  await other.getByRole("link", { name: new RegExp(`${run}.*failed`) }).waitFor();
+  goesOn = true;
+  await other.clock.fastForward(25_000);
+  await other.getByRole("link", { name: new RegExp(`${run}.*running`) }).waitFor();
+  goesOn = false;
+  await other.goto(`${base}/?run=${run}&step=*`);
+  await shown(other);
+  const [before] = await assertWhole(other);
+  goesOn = true;
+  await other.clock.fastForward(25_000);
+  await other.getByRole("treeitem", { name: /^publish.*running/ }).waitFor();
+  await other.getByRole("button", { name: "Paused" }).waitFor();
+  const [now] = await assertWhole(other);
+  assert.equal(now.number, before.number, "what is read stays");
+  await other.unrouteAll({ behavior: "ignoreErrors" });
+  await other.context().close();
+});
+
+await check("n goes on also where numbers of matches are only about right", async () => {
+  const other = await open(`/?run=${run}&step=*`, {
+    before: (one) => one.route("**/search?*", async (route) => {
+      const response = await route.fetch();
+      const body = (await response.text()).replace(/(?<="number":)\d+/g, (number) => `${Number(number) + 1}`);
+      await route.fulfill({ response, body });
+    }),
+  });
+  await shown(other);
+  await other.keyboard.press("/");
+  await other.keyboard.type("of 140");
+  const count = (words) => other.locator("#count", { hasText: words }).waitFor();
+  await count(/^\d+ \/ 140$/);
+  await other.locator("#log").focus();
+  await other.keyboard.press("g");
+  await row(other, "the first line", ({ number }) => number === 1);
+  for (const which of [1, 2, 3, 4]) {
+    await other.keyboard.press("n");
+    await count(`${which} / 140`);
+    await row(other, "that match", ({ classes, text }) => classes.includes("current") && text.includes(`shard ${which - 1} of`));
+  }
+  await other.keyboard.press("N");
+  await count("3 / 140");
+  await other.context().close();
 });
 
 await check("what is said of two steps together is of those two", async () => {

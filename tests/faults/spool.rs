@@ -126,6 +126,27 @@ fn its_disk_fills_up() {
 }
 
 #[test]
+fn its_disk_is_full_of_other_things_and_what_is_delivered_makes_room() {
+    let sandbox = Sandbox::with_stack(
+        &crate::support::sandbox::LOCAL
+            .replace("[spool]", "[ship]\nretry_max = \"100ms\"\n[spool]\nwhen_full = \"block\""),
+    );
+    let input = lines::numbered(100_000);
+    fs::write(sandbox.path("input"), &input).unwrap();
+    // There are several segments when others take the rest of the disk: all that moves then moves in what is
+    // deleted of them.
+    let step = format!(
+        "head -c 2M {input}; until test -s {spool}/*/checkpoint.0; do sleep 0.01; done; head -c 10M /dev/zero > {spool}/ballast 2>/dev/null; tail -c +2097153 {input}",
+        spool = sandbox.spool().display(),
+        input = sandbox.path("input").display()
+    );
+    let script = r#"mount -t tmpfs -o size=4m tmpfs "$1"; exec "$0" run -- sh -c "$2""#;
+    let output = in_a_namespace(&sandbox, script, &[&step]).expect(0);
+    lines::assert_same("the step's own output", input.as_bytes(), &output.stdout);
+    super::all_there(&sandbox, "run", &input);
+}
+
+#[test]
 fn its_folder_is_read_only() {
     let sandbox = Sandbox::local("");
     let script = r#"mount -t tmpfs -o ro tmpfs "$1"; exec "$0" run -- echo hello"#;

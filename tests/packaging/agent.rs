@@ -4,7 +4,7 @@ use std::process::{Child, Stdio};
 
 use super::attempt;
 use super::machine::{Machine, stack};
-use super::systemd::installation;
+use super::systemd::{AGENT, installation};
 use crate::support::sandbox::{Sandbox, collect};
 use crate::support::{project, wait};
 
@@ -49,7 +49,7 @@ fn installed<'a>(sandbox: &'a Sandbox, more: &str) -> Machine<'a> {
     machine.succeed(&["sh", "-ec", "mkdir -p /etc/steplog; touch /etc/steplog/stack.toml"]);
     let stack = stack("/var/lib/steplog/store");
     machine.write("/etc/steplog/stack.toml", &format!("{stack}{INPUT}{more}"));
-    machine.succeed(&["sh", "-ec", &installation(0)]);
+    machine.succeed(&["sh", "-ec", &installation(AGENT)]);
     machine
 }
 

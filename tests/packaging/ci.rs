@@ -293,6 +293,14 @@ fn on_github_a_job_that_is_cancelled_keeps_what_its_command_says_last() {
 }
 
 #[test]
+fn on_github_a_stack_file_that_cannot_be_found_fails_the_step() {
+    let sandbox = Sandbox::local("");
+    let mut github = Github::new(&sandbox).input("stack", "missing/steplog.toml");
+    let output = github.step(INSTALL).step(RUN).ran().expect(&[0, 1]);
+    assert!(output.contains("missing/steplog.toml") && !output.contains("training on"), "{output}");
+}
+
+#[test]
 fn on_github_a_binary_that_is_not_the_one_named_is_not_run() {
     for (binary, sha256, said) in [
         (url(), "0".repeat(64), "computed checksum did NOT match"),
@@ -309,8 +317,10 @@ fn on_github_a_binary_that_is_not_the_one_named_is_not_run() {
 
 /// Both parts of GitLab's job `train`, in one of the shells that its runner uses.
 fn gitlab(sandbox: &Sandbox, shell: &[&str], command: Option<&str>) -> (String, i32) {
-    let file = document("packaging/ci/gitlab-ci.yml");
-    let (template, train) = (&file[".steplog"], &file["train"]);
+    let file = document("packaging/ci/gitlab.yml");
+    let included = document(text(&file["include"][0]["local"]));
+    assert_eq!(included.as_object().unwrap().len(), 1, "including it adds no job");
+    let (template, train) = (&included[".steplog"], &file["train"]);
     assert_eq!(train["extends"], ".steplog");
     let lines = |lines: &Value| {
         lines.as_array().unwrap().iter().map(|line| format!("{}\n", text(line))).collect::<String>()
@@ -388,7 +398,8 @@ fn buildkite_hook(job: &mut Job<'_>, name: &str) -> Output {
     output
 }
 
-fn buildkite(sandbox: &Sandbox, command: Option<&str>) -> Ran {
+/// A step of a pipeline: the example, unless its command, or its label and its key are others.
+fn buildkite(sandbox: &Sandbox, command: Option<&str>, names: Option<[&str; 2]>) -> Ran {
     let pipeline = document("packaging/ci/buildkite/pipeline.yml");
     let step = &pipeline["steps"][0];
     let command = command.unwrap_or(text(&step["command"]));
@@ -407,8 +418,9 @@ fn buildkite(sandbox: &Sandbox, command: Option<&str>) -> Ran {
             ("STEPLOG_STACK", "{sandbox}/work/steplog.toml"),
         ],
     );
-    job.set("BUILDKITE_LABEL", text(&step["label"]));
-    job.set("BUILDKITE_STEP_KEY", text(&step["key"]));
+    let [label, key] = names.unwrap_or([text(&step["label"]), text(&step["key"])]);
+    job.set("BUILDKITE_LABEL", label);
+    job.set("BUILDKITE_STEP_KEY", key);
     job.set("STEPLOG_URL", url());
     job.set("STEPLOG_SHA256", checksum());
     let before = buildkite_hook(&mut job, "pre-command");
@@ -424,17 +436,29 @@ fn buildkite(sandbox: &Sandbox, command: Option<&str>) -> Ran {
 #[test]
 fn on_buildkite_the_step_keeps_its_logs_by_build_step_and_attempt() {
     let sandbox = Sandbox::local("");
-    buildkite(&sandbox, None).expect(&[0, 0, 0]);
+    buildkite(&sandbox, None, None).expect(&[0, 0, 0]);
     let run = "0190b5f5-6a2c-4d0e-9c1a-3a7d1f6f2b11/train/2";
     assert!(String::from_utf8(sandbox.raw(run)).unwrap().contains("train: done"));
     sandbox.verify(run);
 }
 
 #[test]
+fn on_buildkite_a_step_without_a_key_is_called_by_its_label_or_else_by_its_job() {
+    let job = "0190b5f5-7777-4d0e-9c1a-3a7d1f6f2b11";
+    for (label, called) in [("Ada's model: train", "Ada's model: train"), ("", job)] {
+        let sandbox = Sandbox::local("");
+        let command = "steplog run -- echo trained";
+        buildkite(&sandbox, Some(command), Some([label, ""])).expect(&[0, 0, 0]);
+        let run = format!("0190b5f5-6a2c-4d0e-9c1a-3a7d1f6f2b11/{called}");
+        assert_eq!(sandbox.raw(&run), b"trained\n");
+    }
+}
+
+#[test]
 fn on_buildkite_what_is_left_of_a_command_that_fails_is_delivered() {
     let sandbox = Sandbox::local("");
     let command = "steplog run --deadline=0s -- sh -c 'echo last words; exit 4'";
-    buildkite(&sandbox, Some(command)).expect(&[0, 4, 0]);
+    buildkite(&sandbox, Some(command), None).expect(&[0, 4, 0]);
     let run = "0190b5f5-6a2c-4d0e-9c1a-3a7d1f6f2b11/train";
     assert_eq!(sandbox.raw(run), b"last words\n");
     assert!(sandbox.spooled().is_empty());

@@ -2,12 +2,15 @@
 
 use std::fs;
 
+use super::attempt;
 use super::machine::{Machine, stack};
 use crate::support::sandbox::Sandbox;
 use crate::support::{project, wait};
 
-/// The README's block for the timer.
-const TIMER: usize = 1;
+/// The README's block for the agent.
+pub(super) const AGENT: usize = 1;
+/// And that for the timer.
+const TIMER: usize = 2;
 
 /// The commands of a block of the README, from 0.
 pub(super) fn installation(block: usize) -> String {
@@ -52,6 +55,29 @@ fn the_units_deliver_what_runs_left_behind() {
         assert_eq!(machine.succeed(&["steplog", "logs", run]), format!("left {run}"));
         machine.succeed(&["steplog", "verify", run]);
     }
+}
+
+#[test]
+fn root_and_the_agent_share_a_spool_and_a_store() {
+    let sandbox = Sandbox::new();
+    let machine = Machine::boot(&sandbox);
+    let input = "[[inputs]]\nname = \"train\"\nkind = \"fifo\"\npath = \"/run/steplog/train\"\n\
+                 metadata = { pipeline_run_id = \"r\", step_id = \"train\" }\n";
+    machine.write("/etc/steplog/stack.toml", &(stack("/var/lib/steplog/store") + input));
+    for block in [AGENT, TIMER] {
+        machine.succeed(&["sh", "-ec", &installation(block)]);
+    }
+    // Left to the agent, which may not write to a spool of root's.
+    let step = ["steplog", "run", "--run=root", "--step=s", "--", "echo", "of", "root"];
+    attempt(&mut machine.inside(&step)).expect(0);
+    machine.succeed(&["systemctl", "start", "steplog-ship.service"]);
+    assert_eq!(machine.succeed(&["steplog", "logs", "root"]), "of root");
+    // The day's folder in the store is now root's.
+    machine.succeed(&["sh", "-c", "echo of the agent >/run/steplog/train"]);
+    wait::until_true("the agent to deliver", || {
+        let logs = attempt(&mut machine.inside(&["steplog", "logs", "r", "-o", "raw"]));
+        logs.text() == "of the agent\n"
+    });
 }
 
 #[test]

@@ -6,11 +6,23 @@
 import { ends } from "./selected.js";
 
 /** @typedef {import("./types.js").Line} Line */
-/** @typedef {{ total: number, at(row: number): Line | undefined }} Rows */
+/** @typedef {{ total: number, isWhole: boolean, at(row: number): Line | undefined }} Rows */
 /** @typedef {import("./selected.js").End} End */
 
 /** Lines that one copy takes; more is a download. */
 const MOST_LINES = 20_000;
+/** What is said where a browser gives no clipboard: to a page of plain http, or because the reader forbids it. */
+export const NOT_COPIED = "The browser lets nothing be copied from here";
+
+/** Puts words on the clipboard. @param {string} words @returns {Promise<boolean>} Whether it could. */
+export async function copied(words) {
+  try {
+    await navigator.clipboard.writeText(words);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /**
  * Takes over when something of the log is copied.
@@ -40,18 +52,37 @@ export function listenForCopies(canvas, source, isHidden, fetchRow, say) {
     const [from, to] = selected;
     /** @param {number} row */
     const isLeftOut = (row) => Boolean(rows.at(row)?.progress) && isHidden(row);
-    if (to.row - from.row >= MOST_LINES) say("That is more than a copy should hold: download it instead");
-    else if (isHere(rows, selected)) event.clipboardData.setData("text/plain", text(rows, selected, isLeftOut));
-    else void copyLater();
+    if (to.row - from.row >= MOST_LINES) return say("That is more than a copy should hold: download it instead");
+    const shown = [from, to].map(({ row }) => shownOf(canvas, row));
+    /** @type {Line[]} */
+    const lines = [];
+    for (let row = from.row; row <= to.row; row += 1) {
+      const line = rows.at(row);
+      if (!line) return void copyLater(row);
+      lines.push(line);
+    }
+    event.clipboardData.setData("text/plain", text(lines, selected, shown, isLeftOut));
+    if (isWhole && !rows.isWhole) say("Copied what is here of it: a download has all that matches");
 
-    /** Lines in the middle have been dropped: they are fetched first. */
-    async function copyLater() {
+    /** Lines in the middle have been dropped, and are fetched. Others may be dropped for them. @param {number} first */
+    async function copyLater(first) {
       if (!rows || !selected) return;
-      for (let row = from.row; row <= to.row; row += 1) if (!rows.at(row)) await fetchRow(row);
-      await navigator.clipboard.writeText(text(rows, selected, isLeftOut));
-      say("Copied");
+      for (let row = first; row <= to.row; row += 1) {
+        if (!rows.at(row)) await fetchRow(row).catch(() => {});
+        const line = rows.at(row);
+        if (!line) return say("Not copied: some of the lines cannot be fetched");
+        lines.push(line);
+      }
+      say((await copied(text(lines, selected, shown, isLeftOut))) ? "Copied" : NOT_COPIED);
     }
   });
+}
+
+/** What a row shows, without what can be clicked there. @param {HTMLElement} canvas @param {number} row */
+function shownOf(canvas, row) {
+  const cell = /** @type {Element | undefined} */ (canvas.querySelector(`[data-row="${row}"] .text`)?.cloneNode(true));
+  for (const extra of cell?.querySelectorAll(".more, .note") ?? []) extra.remove();
+  return cell?.textContent ?? undefined;
 }
 
 /** @param {Rows} rows @returns {[End, End]} */
@@ -60,25 +91,26 @@ function everything(rows) {
 }
 
 /**
- * @param {Rows} rows
+ * @param {Line[]} lines
  * @param {[End, End]} ends
+ * @param {(string | undefined)[]} shown What the first row shows, and the last.
  * @param {(row: number) => boolean} isLeftOut Rows that are an earlier state of another.
  */
-function text(rows, [from, to], isLeftOut) {
+function text(lines, [from, to], shown, isLeftOut) {
   const pieces = [];
-  for (let row = from.row; row <= to.row; row += 1) {
-    const line = rows.at(row);
-    if (!line || line.gap || isLeftOut(row)) continue;
+  for (const [at, line] of lines.entries()) {
+    const row = from.row + at;
+    if (line.gap || isLeftOut(row)) continue;
     const start = row === from.row ? from.offset : 0;
-    const stop = row === to.row ? to.offset : line.message.length;
-    pieces.push(line.message.slice(start, stop));
+    const stop = row === to.row ? to.offset : Number.MAX_SAFE_INTEGER;
+    pieces.push(part(line, row === from.row ? shown[0] : shown[1], start, stop));
     if (row < to.row && line.eol !== "") pieces.push("\n");
   }
   return pieces.join("");
 }
 
-/** @param {Rows} rows @param {[End, End]} ends */
-function isHere(rows, [from, to]) {
-  for (let row = from.row; row <= to.row; row += 1) if (!rows.at(row)) return false;
-  return true;
+/** A row may show something else than its line, as the name of a section: a part of it is of what it shows. @param {Line} line @param {string | undefined} shown @param {number} start @param {number} stop */
+function part({ message }, shown, start, stop) {
+  const isOther = shown !== undefined && !message.startsWith(shown) && (start > 0 || stop < shown.length);
+  return (isOther ? shown : message).slice(start, stop);
 }

@@ -17,7 +17,11 @@ export class Errors {
     this.search = new Search(() => {}, failed);
     /** Lines there were when they were looked for. */
     this.of = -1;
+    this.#found = Promise.resolve(false);
   }
+
+  /** @type {Promise<boolean>} */
+  #found;
 
   clear() {
     this.of = -1;
@@ -25,8 +29,13 @@ export class Errors {
   }
 
   /** Looks for them, if there may be others than before. @param {Run} run @param {View} view @param {number} total @returns {Promise<boolean>} */
-  async ready(run, view, total) {
-    if (this.of === total) return !this.search.busy;
+  ready(run, view, total) {
+    if (this.of !== total) this.#found = this.#find(run, view, total);
+    return this.#found;
+  }
+
+  /** @param {Run} run @param {View} view @param {number} total */
+  async #find(run, view, total) {
     this.of = total;
     const conditions = { ...selectionOf(run, view), ...conditionsOf(view), level: "error" };
     if (!(await this.search.start(run.pipeline_run_id, conditions))) {
@@ -37,9 +46,9 @@ export class Errors {
     return true;
   }
 
-  /** @param {number} number @param {1 | -1} step */
-  next(number, step) {
-    return this.search.next(number, step);
+  /** @param {number} number @param {string} place @param {1 | -1} step */
+  next(number, place, step) {
+    return this.search.next(number, place, step);
   }
 
   /** Which one it is. */

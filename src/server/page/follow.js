@@ -3,7 +3,7 @@
  * breaks. Knows nothing of rows or scrolling.
  */
 
-import { events, isAbort, Problem, problemOf, runPath } from "./api.js";
+import { events, Problem, problemOf, runPath } from "./api.js";
 
 /** Milliseconds before the first try after a break, and at most. */
 const FIRST_WAIT = 500;
@@ -13,13 +13,15 @@ const MOST_WAIT = 15_000;
  * was left. The server says something every 15 s.
  */
 const SILENCE = 40_000;
+/** Milliseconds until a page that nobody sees lets go: a browser has six connections to a server, in all its tabs. */
+const UNSEEN = 20_000;
 
 /**
  * @typedef {object} Listener
- * @property {(lines: import("./types.js").Line[]) => void} lines
+ * @property {(lines: import("./types.js").Line[], end: string) => void} lines And where they end.
  * @property {(streams: import("./types.js").Stream[]) => void} streams
  * @property {(trouble: import("./types.js").Trouble) => void} trouble
- * @property {(status: string) => void} ended
+ * @property {() => void} ended
  * @property {(connected: boolean, error?: unknown) => void} connected
  */
 
@@ -30,26 +32,43 @@ export class Follow {
     this.query = query;
     this.listener = listener;
     this.stop = new AbortController();
+    document.addEventListener("visibilitychange", () => this.#look(), { signal: this.stop.signal });
   }
 
-  /** @param {string | undefined} after Where what is known ends. */
-  async run(after) {
-    let last = "";
+  #connection = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #unseen;
+
+  /** @param {() => Promise<string | undefined>} end Where what is known ends; undefined: nothing more comes. */
+  async run(end) {
+    /** @type {string | undefined} */
+    let last;
     let wait = FIRST_WAIT;
     while (!this.stop.signal.aborted) {
+      this.#connection = new AbortController();
+      this.#look();
       try {
-        const parameters = { ...this.query, after: last ? undefined : after };
-        for await (const event of events(this.path, parameters, this.stop.signal, { lastId: last, silence: SILENCE })) {
+        last ??= await end();
+        if (this.stop.signal.aborted) return;
+        if (last === undefined) return this.listener.ended();
+        const signal = AbortSignal.any([this.stop.signal, this.#connection.signal]);
+        for await (const event of events(this.path, this.query, signal, { lastId: last, silence: SILENCE })) {
+          if (signal.aborted) break;
           this.listener.connected(true);
           wait = FIRST_WAIT;
           if (event.id) last = event.id;
           if (this.#take(event)) return;
         }
+        signal.throwIfAborted();
         throw new Error("the server ended the connection");
       } catch (error) {
-        if (isAbort(error) || this.stop.signal.aborted) return;
+        if (this.stop.signal.aborted) return;
+        if (this.#connection.signal.aborted) {
+          if (document.hidden) await pause(undefined, this.stop.signal);
+          continue;
+        }
         this.listener.connected(false, error);
-        if (isFinal(error)) return;
+        if (isFinal(error)) return this.stop.signal.aborted ? undefined : this.listener.ended();
       }
       await pause(wait, this.stop.signal);
       wait = Math.min(wait * 2, MOST_WAIT);
@@ -58,17 +77,23 @@ export class Follow {
 
   close() {
     this.stop.abort();
+    clearTimeout(this.#unseen);
+  }
+
+  #look() {
+    clearTimeout(this.#unseen);
+    if (document.hidden) this.#unseen = setTimeout(() => this.#connection.abort(), UNSEEN);
   }
 
   /** @param {import("./api.js").ServerEvent} event @returns {boolean} Whether it was the last. */
   #take(event) {
     const data = JSON.parse(event.data);
-    if (event.event === "lines") this.listener.lines(data.items);
+    if (event.event === "lines") this.listener.lines(data.items, event.id);
     else if (event.event === "streams") this.listener.streams(data.streams);
     else if (event.event === "trouble") this.listener.trouble(data);
     else if (event.event === "problem") throw problemOf(data);
     else if (event.event === "end") {
-      this.listener.ended(data.status);
+      this.listener.ended();
       return true;
     }
     return false;
@@ -80,7 +105,7 @@ function isFinal(error) {
   return error instanceof Problem && error.status >= 400 && error.status < 500 && error.status !== 429;
 }
 
-/** Ends early when the machine has a network again. @param {number} ms @param {AbortSignal} signal @returns {Promise<void>} */
+/** Ends early when the machine has a network again, or the page is looked at. @param {number | undefined} ms @param {AbortSignal} signal @returns {Promise<void>} */
 function pause(ms, signal) {
   return new Promise((done) => {
     const over = new AbortController();
@@ -89,8 +114,9 @@ function pause(ms, signal) {
       over.abort();
       done();
     };
-    const timer = setTimeout(end, ms);
+    const timer = ms === undefined ? undefined : setTimeout(end, ms);
     signal.addEventListener("abort", end, { signal: over.signal });
     addEventListener("online", end, { signal: over.signal });
+    document.addEventListener("visibilitychange", () => document.hidden || end(), { signal: over.signal });
   });
 }

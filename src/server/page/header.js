@@ -44,7 +44,7 @@ function titleOf(status, title, ...facts) {
 }
 
 /** The worst first. */
-const STATUSES = ["failed", "interrupted", "incomplete", "unfinished", "running"];
+const STATUSES = ["failed", "interrupted", "unfinished", "running"];
 
 /** Several steps as one. @param {import("./types.js").Step[]} steps @returns {{ status: string, started: string, ended: string | undefined }} */
 export function together(steps) {

@@ -28,6 +28,7 @@ const AGAIN = 3000;
  * @property {(from: number, to: number) => void} came Lines from `from` up to, not including, `to`.
  * @property {() => void} grew There are more (or fewer) lines than before.
  * @property {(rows: number) => void} before So many rows were put before all others.
+ * @property {() => void} end Who reads on has come to the newest line.
  * @property {(error: unknown) => void} failed
  * @property {(troubles: import("./types.js").Trouble[]) => void} troubled
  */
@@ -42,8 +43,8 @@ export class Numbered {
     this.complete = false;
     /** Rows are numbers of lines. */
     this.byNumber = true;
-    /** Where the newest line known ends; a stream goes on from there. @type {string | undefined} */
-    this.end = undefined;
+    /** Every line has a row. */
+    this.isWhole = true;
   }
 
   /** By number; the most recently used last. @type {Map<number, (Line | undefined)[]>} */
@@ -53,6 +54,8 @@ export class Numbered {
   /** @type {Map<number, number>} */
   #failed = new Map();
   #closed = false;
+  /** Where the newest line known ends. @type {string | undefined} */
+  #end;
   /** What is in sight. @type {[number, number]} */
   #wanted = [0, 0];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -71,6 +74,18 @@ export class Numbered {
   /** All lines are there. */
   get atEnd() {
     return true;
+  }
+
+  /** Where a stream goes on from the newest line; undefined: nothing more comes. An answer may stop short of it. */
+  async findEnd() {
+    for (let ask = windowAt({ start: -1 }); this.#end === undefined && !this.#closed;) {
+      const answer = await this.#fetch(ask);
+      this.#take(answer);
+      if (!answer.after) break;
+      if (answer.items.length === 0) this.#end = answer.after;
+      ask = { cursor: answer.after, count: WINDOW };
+    }
+    return this.#end;
   }
 
   /** The row of a line that is here. @param {string} writer @param {number} seq */
@@ -119,8 +134,9 @@ export class Numbered {
     for (const number of range(from, to)) this.#use(number);
   }
 
-  /** Lines that have only just been written. @param {Line[]} lines */
-  append(lines) {
+  /** Lines that have only just been written. @param {Line[]} lines @param {string} end Where they end. */
+  append(lines, end) {
+    this.#end = end;
     const from = this.total;
     for (const line of lines) {
       line.number ??= this.total;
@@ -205,7 +221,7 @@ export class Numbered {
     }
     const total = Math.max(answer.total, number, this.complete ? 0 : this.total);
     this.complete = answer.complete;
-    if (number >= total && answer.after) this.end = answer.after;
+    if (number >= total && answer.after) this.#end = answer.after;
     if (total !== this.total) {
       this.total = total;
       this.listener.grew();

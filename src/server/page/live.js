@@ -5,7 +5,6 @@
 
 import { Problem } from "./api.js";
 import { Follow } from "./follow.js";
-import { Matching } from "./matching.js";
 import { conditionsOf, selectionOf } from "./selection.js";
 
 /** @typedef {import("./types.js").Line} Line */
@@ -23,17 +22,14 @@ export class Live {
   /** @type {Follow | undefined} */
   #follow;
 
-  /** From where the source ends. @param {import("./log.js").Source} source @param {import("./selection.js").Chosen} chosen */
-  async start(source, chosen) {
+  /** From where the lines that are held end. What was followed before is among them, or comes again. */
+  start() {
     const { log } = this;
-    const { opening, run, view } = log;
-    if (!run || !view) return;
-    if (source instanceof Matching && !source.atEnd) return;
-    if (source.end === undefined && !(source instanceof Matching)) await source.open({ start: -500 });
-    if (opening !== log.opening) return;
-    this.state = "on";
+    const { run, source, view } = log;
+    if (!run || !view || !source || this.state === "off") return;
+    this.#follow?.close();
     this.#follow = new Follow(run.pipeline_run_id, { ...selectionOf(run, view), ...conditionsOf(view) }, {
-      lines: (lines) => this.#came(lines),
+      lines: (lines, end) => this.#came(lines, end),
       streams: (streams) => log.told.streams(streams),
       trouble: (trouble) => log.told.troubled([trouble]),
       connected: (connected, error) => {
@@ -49,8 +45,7 @@ export class Live {
       },
     });
     log.told.following();
-    void this.#follow.run(source.end);
-    if (chosen.streams.length === 0) log.viewport.pinned = true;
+    void this.#follow.run(() => source.findEnd());
   }
 
   close() {
@@ -72,19 +67,23 @@ export class Live {
 
   /** Something else is in sight; at the end, all has been seen. @param {boolean} byReader */
   moved(byReader) {
-    const { told, viewport } = this.log;
-    if (byReader) viewport.pinned = this.state !== "off" && viewport.atEnd;
-    if (viewport.atEnd) this.unseen = 0;
+    const { source, told, viewport } = this.log;
+    const isAtEnd = viewport.atEnd && source?.atEnd === true;
+    if (byReader) viewport.pinned = this.state !== "off" && isAtEnd;
+    if (isAtEnd) this.unseen = 0;
     told.following();
     told.place();
   }
 
-  /** @param {Line[]} lines */
-  #came(lines) {
+  /** @param {Line[]} lines @param {string} end */
+  #came(lines, end) {
     const { source, told, viewport } = this.log;
     if (!source || lines.length === 0) return;
-    source.append(lines);
+    const { atEnd } = source;
+    source.append(lines, end);
     if (!viewport.pinned) this.unseen += lines.length;
+    // It has let go of what it held.
+    else if (atEnd && !source.atEnd) void this.log.reopen({ start: -1 });
     told.following();
     told.place();
   }

@@ -119,6 +119,7 @@ export class Log {
       came: (/** @type {number} */ from, /** @type {number} */ to) => opening === this.opening && this.#came(from, to),
       grew: () => opening === this.opening && this.#grew(),
       before: (/** @type {number} */ rows) => opening === this.opening && this.#before(rows),
+      end: () => opening === this.opening && this.#reachedEnd(),
       failed: (/** @type {unknown} */ error) => opening === this.opening && this.told.failed(error),
       troubled: (/** @type {import("./types.js").Trouble[]} */ troubles) => opening === this.opening && this.told.troubled(troubles),
     };
@@ -131,6 +132,7 @@ export class Log {
     this.#setLook(run, view, chosen);
     this.viewport.measuring = view.wrap;
     this.viewport.reset(0);
+    this.live.state = chosen.open ? "on" : "off";
     /** @type {import("./lines.js").Where} */
     const where = stay ? { start: -500 } : here ? { around: here } : await whereToBegin(run, view, chosen);
     if (opening !== this.opening) return;
@@ -144,7 +146,7 @@ export class Log {
     this.#kept = undefined;
     // Another search may have been begun meanwhile.
     if (view.query && sameSearch(view, this.view)) void this.startSearch(this.run, this.view, { go: !keep && !view.line && turns === this.places.turns });
-    if (chosen.open) void this.live.start(source, chosen);
+    if (source.atEnd) this.live.start();
   }
 
   close() {
@@ -156,6 +158,7 @@ export class Log {
     this.#kept = undefined;
     this.source = undefined;
     this.viewport.reset(0);
+    this.told.search();
   }
 
   /** Lines look different now; the same lines. @param {Run} run @param {View} view */
@@ -222,15 +225,21 @@ export class Log {
   }
 
   /** Lines from elsewhere, and the row they begin at. Of lines that match only one stretch is held: until it is here nothing can be gone through. @param {import("./lines.js").Where} where */
-  openAt(where) {
-    const { source, viewport } = this;
-    if (!source) return undefined;
-    const row = source.open(where);
-    if (source instanceof Matching) {
-      viewport.reset(0);
-      this.#waitFor(row);
+  async openAt(where) {
+    const { source, viewport, opening } = this;
+    if (!(source instanceof Matching)) return source?.open(where);
+    const opened = source.open(where);
+    viewport.reset(0);
+    this.#waitFor(opened);
+    try {
+      const row = await opened;
+      if (opening === this.opening && source.atEnd) this.live.start();
+      return row;
+    } catch (error) {
+      // What was held still is.
+      if (opening === this.opening && !isAbort(error)) this.#grew();
+      throw error;
     }
-    return row;
   }
 
   /** From an end, where it is not known how many lines match. @param {{ start: number }} where */
@@ -240,6 +249,7 @@ export class Log {
     try {
       const row = await this.openAt(where);
       if (row === undefined || opening !== this.opening || turns !== places.turns) return;
+      viewport.pinned = where.start < 0 && this.live.state !== "off";
       if (where.start < 0) viewport.goToEnd();
       else viewport.goTo(row, "top");
     } catch (error) {
@@ -251,6 +261,12 @@ export class Log {
   #moved(byReader) {
     if (byReader) this.places.turns += 1;
     this.live.moved(byReader);
+  }
+
+  /** What was still to come from the store is here: from now on it comes by itself. */
+  #reachedEnd() {
+    this.live.start();
+    this.live.moved(true);
   }
 
   #grew() {
@@ -266,6 +282,8 @@ export class Log {
   #before(rows) {
     this.#folds.shift(rows);
     this.viewport.prepend(rows, this.source?.total ?? 0);
+    // It knows the heights only of what is near.
+    this.#arrangeAll();
   }
 
   /** @param {number} from @param {number} to */
@@ -373,7 +391,9 @@ export class Log {
       this.#arrange(folded.from, folded.to);
     } else {
       const sections = new Sections(this.run.pipeline_run_id, selectionOf(this.run, this.view));
+      const { opening } = this;
       const extent = await sections.extent(row, source.total);
+      if (opening !== this.opening) return;
       this.#folds.sections.set(row, extent);
       this.viewport.adjust((heights) => heights.setRange(extent.from, extent.to, 0));
     }

@@ -6,6 +6,7 @@
 import { askForToken, sentence, whyAbsent } from "./absent.js";
 import { get, isAbort, Problem, runPath, setToken } from "./api.js";
 import { Bar } from "./bar.js";
+import { copied, NOT_COPIED } from "./copy.js";
 import { Strip } from "./density.js";
 import { byId, el, fill, icon } from "./dom.js";
 import { download } from "./download.js";
@@ -17,15 +18,17 @@ import { Runs } from "./runs.js";
 import { choose, chooseSteps, conditionsOf, isFiltered, selectionOf } from "./selection.js";
 import { link, State } from "./state.js";
 import { applyTheme, theme, turnTheme } from "./theme.js";
-import { TIME_MODES, TIME_NAMES } from "./time.js";
+import { isLongAgo, TIME_MODES, TIME_NAMES } from "./time.js";
 import { Tree } from "./tree.js";
 import { isOpen } from "./words.js";
 
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {import("./state.js").View} View */
 
-/** Milliseconds between looks at a run that goes on, and at one that is not there yet. */
+/** Milliseconds between looks at a run that goes on, and at what is not there yet. */
 const LOOK_AGAIN = 4000;
+/** Between looks at a run that seems to be over, whose next step may begin yet; and at one that nobody looks at. */
+const LOOK_SELDOM = 20_000;
 /** Milliseconds after which the page is shown also without the answer to what it shows. */
 const SHOWN_AFTER = 150;
 /** Buckets of the strip. */
@@ -73,7 +76,7 @@ const tree = new Tree(byId("tree"), (change) => {
   page.classList.remove("with-tree");
   state.change(change, { entry: true });
 });
-const runs = new Runs(byId("runs"), (name) => link({ ...state.view, ...nothing(), run: name }), (name) => state.change({ ...nothing(), run: name }, { entry: true }), failed);
+const runs = new Runs(byId("runs"), (name) => link({ ...state.view, ...nothing(), run: name }), (name) => state.change({ ...nothing(), run: name }, { entry: true }), reached, failed);
 const strip = new Strip(/** @type {HTMLCanvasElement} */ (byId("strip")), byId("strip-hint"), (share) => void log.places.goToRow(Math.floor(share * strip.total)));
 
 // The first frame waits a moment for the run, so that the question for its lines is not kept waiting by the frame.
@@ -130,14 +133,14 @@ async function openRun(view, { again: isAgain = false } = {}) {
     if (mine === turn) notThere(error, view);
     return;
   }
-  await openLog(view, false);
+  await openLog(state.view, false);
 }
 
-/** @param {View} view @param {boolean} keep At what is in sight. */
-async function openLog(view, keep) {
+/** @param {View} view @param {boolean} keep At what is in sight. @param {{ again?: boolean }} [options] `again`: what went wrong is said until it goes well. */
+async function openLog(view, keep, { again: isAgain = false } = {}) {
   if (!run) return;
   const mine = ++turn;
-  problem = undefined;
+  if (!isAgain) problem = undefined;
   troubles.clear();
   strip.set({ density: undefined, matches: [], total: 0 });
   page.classList.toggle("is-filtered", isFiltered(view));
@@ -157,12 +160,19 @@ async function openLog(view, keep) {
   try {
     await log.open(run, view, { keep });
   } catch (error) {
-    if (mine === turn && !isAbort(error)) failed(error);
+    if (mine !== turn || isAbort(error)) return;
+    failed(error);
+    if (!mayPass(error)) return;
+    setTimeout(() => mine === turn && void openLog(state.view, keep, { again: true }), LOOK_AGAIN);
     return;
   } finally {
     if (mine === turn) page.classList.remove("is-loading");
   }
   if (mine !== turn) return;
+  if (isAgain) {
+    problem = undefined;
+    drawBanners();
+  }
   takeFocus();
   drawPlace();
   bar.drawFollowing();
@@ -184,17 +194,20 @@ async function refresh() {
     /** @type {Run} */
     const found = await get(runPath(state.view.run));
     if (mine !== turn) return;
-    const hadNothing = choose(run, state.view).streams.length === 0;
+    const { streams, open } = choose(run, state.view);
     const chosenBefore = chooseSteps(run, state.view).join("\n");
     run = found;
     reached();
     drawAgain();
     drawTree();
     // What is followed stays, even if another step would be chosen by now.
-    if (hadNothing && choose(run, state.view).streams.length > 0) return void openLog(state.view, false);
+    if (streams.length === 0 && choose(run, state.view).streams.length > 0) return void openLog(state.view, false);
     if (state.view.steps.length === 0 && chooseSteps(run, state.view).join("\n") !== chosenBefore) state.view.steps = chosenBefore.split("\n");
+    const chosen = choose(run, state.view);
+    // It had ended, and goes on: a step has begun, or another attempt, which stands by itself.
+    if (!open && chosen.open) return void openLog(state.view, streams.every(({ writer }) => chosen.streams.some((stream) => stream.writer === writer)));
     log.renew(run, state.view);
-    if (state.view.line === "" && !isFiltered(state.view)) void drawStrip(state.view, mine);
+    if (open && state.view.line === "" && !isFiltered(state.view)) void drawStrip(state.view, mine);
   } catch (error) {
     if (mine === turn && !isAbort(error)) failed(error);
   }
@@ -203,11 +216,10 @@ async function refresh() {
 
 function lookAgain() {
   clearTimeout(again);
-  if (!run || (!isOpen(run.status) && !run.steps.some((step) => isOpen(step.status)))) return;
-  again = setTimeout(() => {
-    if (document.hidden) lookAgain();
-    else void refresh();
-  }, LOOK_AGAIN);
+  if (!run) return;
+  const goesOn = isOpen(run.status) || run.steps.some((step) => isOpen(step.status));
+  if (!goesOn && isLongAgo(run.ended, Date.now())) return;
+  again = setTimeout(() => void (goesOn || !document.hidden ? refresh() : lookAgain()), goesOn && !document.hidden ? LOOK_AGAIN : LOOK_SELDOM);
 }
 
 /** @param {View} view @param {number} mine */
@@ -230,7 +242,7 @@ function notThere(error, view) {
   if (error.status === 401) return wantToken();
   page.classList.add("no-run");
   fill(byId("empty"), ...whyAbsent(error, view.run, backToRuns()));
-  if (error.status !== 404) return;
+  if (error.status !== 404 && !mayPass(error)) return;
   again = setTimeout(() => view.run === state.view.run && void openRun(state.view, { again: true }), LOOK_AGAIN);
 }
 
@@ -250,6 +262,11 @@ function backToRuns() {
     state.change(nothing(), { entry: true });
   });
   return back;
+}
+
+/** Asked again, it may go well. @param {unknown} error */
+function mayPass(error) {
+  return error instanceof Problem && (error.status === 0 || error.status === 429 || error.status >= 500);
 }
 
 /** @param {unknown} error */
@@ -370,8 +387,7 @@ async function copyLink() {
   const place = log.places.place;
   if (!place) return;
   const address = new URL(link({ ...state.view, steps: run ? chooseSteps(run, state.view) : [], line: state.view.line || place }), location.href);
-  await navigator.clipboard.writeText(address.href);
-  say("Link copied");
+  say((await copied(address.href)) ? "Link copied" : NOT_COPIED);
 }
 
 function wire() {

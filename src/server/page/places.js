@@ -34,7 +34,11 @@ export class Places {
 
   /** `writer:seq` of the line that was gone to, or the first in sight. */
   get place() {
-    return this.#rowOfCurrent() === undefined ? (this.inSight ?? "") : this.current;
+    return this.#currentInSight || (this.inSight ?? "");
+  }
+
+  get #currentInSight() {
+    return this.#rowOfCurrent() === undefined ? "" : this.current;
   }
 
   /** `writer:seq` of the first line in sight. */
@@ -63,7 +67,7 @@ export class Places {
     const turn = await this.#turn();
     if (turn !== this.turns) return;
     const number = this.#numberOfCurrent(step);
-    const position = this.search.covers(number) ? this.search.next(number, step) : await this.#matchBeside(step);
+    const position = this.search.covers(number) ? this.search.next(number, this.#currentInSight, step) : await this.#matchBeside(step);
     if (position && turn === this.turns) await this.reveal(position);
     this.log.told.search();
   }
@@ -77,7 +81,7 @@ export class Places {
     if (!(await this.errors.ready(run, view, source?.total ?? 0))) return;
     // Meanwhile the reader may have gone elsewhere.
     if (turn !== this.turns) return;
-    const position = this.errors.next(this.#numberOfCurrent(step), step);
+    const position = this.errors.next(this.#numberOfCurrent(step), this.#currentInSight, step);
     if (position) await this.reveal(position);
     told.say(this.errors.words);
   }
@@ -127,8 +131,8 @@ export class Places {
     if ((await this.#turn()) !== this.turns) return;
     const { source, viewport } = this.log;
     this.current = "";
-    if (source instanceof Matching) return this.log.reopen({ start: 0 });
     viewport.pinned = false;
+    if (source instanceof Matching) return this.log.reopen({ start: 0 });
     viewport.goTo(0, "top");
   }
 

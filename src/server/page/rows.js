@@ -77,7 +77,7 @@ export function lineRow(line, place, look) {
 function classes(line, place) {
   const names = ["row", line.iostream];
   if (line.level) names.push(line.level.toLowerCase());
-  if (line.gap || line.trouble) names.push("gap");
+  if (line.gap) names.push("gap");
   if (line.section) names.push(`section-${line.section.kind}`);
   if (line.progress) names.push("progress");
   if (line.group !== undefined) names.push("grouped");
@@ -109,10 +109,6 @@ function textCell(line, place, look) {
   const cell = el("span", { class: "text" });
   if (line.gap) {
     cell.append(gapWords(line.gap));
-    return cell;
-  }
-  if (line.trouble) {
-    cell.append(line.trouble);
     return cell;
   }
   if (line.section?.kind === "start" && line.section.name && look.find(line.message, false).length === 0) {

@@ -5,23 +5,25 @@
 
 import { get, isAbort, runPath } from "./api.js";
 import { el, fill, icon } from "./dom.js";
-import { between, dayAndMinute } from "./time.js";
+import { between, dayAndMinute, isLongAgo } from "./time.js";
 import { count, ofLevels, statusWords } from "./words.js";
 
 /** Runs of one request. */
 const PAGE = 50;
-/** Milliseconds between looks at what is new. */
+/** Milliseconds between looks at what is new, and at runs that seem to be over, whose next step may begin yet. */
 const LOOK_AGAIN = 4000;
+const LOOK_SELDOM = 20_000;
 
 /** @typedef {import("./types.js").Run} Run */
 /** @typedef {import("./types.js").RunSummary} RunSummary */
 
 export class Runs {
-  /** @param {HTMLElement} element @param {(run: string) => string} address @param {(run: string) => void} open @param {(error: unknown) => void} failed */
-  constructor(element, address, open, failed) {
+  /** @param {HTMLElement} element @param {(run: string) => string} address @param {(run: string) => void} open @param {() => void} reached @param {(error: unknown) => void} failed */
+  constructor(element, address, open, reached, failed) {
     this.element = element;
     this.address = address;
     this.open = open;
+    this.reached = reached;
     this.failed = failed;
     this.#watch = new IntersectionObserver((entries) => {
       for (const entry of entries) if (entry.isIntersecting) this.#detail(/** @type {HTMLElement} */ (entry.target));
@@ -30,7 +32,7 @@ export class Runs {
 
   #watch;
   #flights = new AbortController();
-  /** @type {Map<string, Run>} */
+  /** How runs stand, and how long that is taken to be so. @type {Map<string, { run: Run, until: number }>} */
   #known = new Map();
   /** Runs that have been in sight. @type {Set<string>} */
   #seen = new Set();
@@ -54,7 +56,8 @@ export class Runs {
     fill(this.element, el("h1", {}, "Runs"), find, list, none);
     const shown = () => narrow(list, none, find.value);
     const flights = this.#flights;
-    if (!(await this.#more(list, undefined, shown)) || flights.signal.aborted) return;
+    await this.#more(list, undefined, shown);
+    if (flights.signal.aborted) return;
     this.#again = setInterval(() => !document.hidden && void this.#look(list).then(shown), LOOK_AGAIN);
   }
 
@@ -69,37 +72,36 @@ export class Runs {
     try {
       /** @type {{ items: RunSummary[] }} */
       const { items } = await get("/runs", { limit: PAGE }, this.#flights.signal);
+      this.reached();
       if (this.#rows.size === 0 && items.length > 0) return void this.show();
       for (const run of items.filter((one) => !this.#rows.has(one.pipeline_run_id)).reverse()) list.prepend(this.#add(run));
-      for (const [name, row] of this.#rows) if (this.#seen.has(name) && !this.#known.has(name)) void this.#detail(row);
+      for (const [name, row] of this.#rows) if (this.#seen.has(name) && !this.#isKnown(name)) void this.#detail(row);
     } catch {
       // What is there stays; it is looked at again.
     }
   }
 
-  /** @param {HTMLElement} list @param {string | undefined} before @param {() => void} shown @returns {Promise<boolean>} Whether they came. */
+  /** @param {HTMLElement} list @param {string | undefined} before @param {() => void} shown */
   async #more(list, before, shown) {
     try {
       /** @type {{ items: RunSummary[], before?: string | null }} */
       const page = await get("/runs", { limit: PAGE, before }, this.#flights.signal);
       if (page.items.length === 0 && before === undefined) {
         list.replaceWith(el("p", { class: "nothing" }, "There are no runs in this log store yet. ", el("code", {}, "steplog run -- COMMAND"), " makes one."));
-        return true;
+        return;
       }
       for (const run of page.items) if (!this.#rows.has(run.pipeline_run_id)) list.append(this.#add(run));
       shown();
       const cursor = page.before;
-      if (!cursor) return true;
+      if (!cursor) return;
       const more = el("button", { type: "button", class: "button" }, "Older runs");
       more.addEventListener("click", () => {
         more.remove();
         void this.#more(list, cursor, shown);
       });
       this.element.append(more);
-      return true;
     } catch (error) {
       if (!isAbort(error)) this.failed(error);
-      return false;
     }
   }
 
@@ -132,6 +134,11 @@ export class Runs {
     return link;
   }
 
+  /** @param {string} name */
+  #isKnown(name) {
+    return (this.#known.get(name)?.until ?? 0) > Date.now();
+  }
+
   /** @param {HTMLElement} row */
   async #detail(row) {
     this.#watch.unobserve(row);
@@ -139,8 +146,8 @@ export class Runs {
     this.#seen.add(name);
     try {
       /** @type {Run} */
-      const run = this.#known.get(name) ?? (await get(runPath(name), {}, this.#flights.signal));
-      if (run.ended) this.#known.set(name, run);
+      const run = (this.#isKnown(name) && this.#known.get(name)?.run) || (await get(runPath(name), {}, this.#flights.signal));
+      if (run.ended) this.#known.set(name, { run, until: isLongAgo(run.ended, Date.now()) ? Infinity : Date.now() + LOOK_SELDOM });
       fill(row, this.#link({ pipeline_run_id: name, started: run.started }, run));
     } catch (error) {
       if (!isAbort(error)) row.title = error instanceof Error ? error.message : String(error);

@@ -4,6 +4,7 @@
  */
 
 import { events, get, isAbort, Problem, problemOf, runPath } from "./api.js";
+import { placeOf } from "./place.js";
 
 /** Positions that are asked for. Beyond the last of them, one match is asked for at a time. */
 const MOST = 10_000;
@@ -76,12 +77,12 @@ export class Search {
     }
   }
 
-  /** Goes to the next match behind a line, or around to the first. @param {number} number @param {1 | -1} step @returns {Position | undefined} */
-  next(number, step) {
+  /** Goes to the next match behind a line, or around to the first. @param {number} number @param {string} place Of several streams a number may be about right only. @param {1 | -1} step @returns {Position | undefined} */
+  next(number, place, step) {
     const { positions } = this;
     if (positions.length === 0) return undefined;
     const here = positions[this.at];
-    if (here && here.number === number) {
+    if (here && placeOf(here) === place) {
       this.at = (this.at + step + positions.length) % positions.length;
     } else {
       const behind = firstAfter(positions, number);
@@ -144,7 +145,7 @@ export class Search {
     this.complete = found.complete;
     for (const position of found.positions) {
       this.positions.push(position);
-      this.places.add(`${position.writer}:${position.seq}`);
+      this.places.add(placeOf(position));
     }
   }
 }

@@ -60,11 +60,6 @@ export function show(into, text, { spans = [], found = [], current = false } = {
   }
 }
 
-/** The text of a line as it was printed, for copies and tests. @param {Element} element */
-export function textOf(element) {
-  return element.textContent ?? "";
-}
-
 /** @param {RegExp} pattern @param {string} text @returns {Range[]} */
 function matches(pattern, text) {
   return [...text.matchAll(pattern)].map((match) => ({ from: match.index, to: match.index + match[0].length }));

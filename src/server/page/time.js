@@ -55,6 +55,11 @@ export function dayAndMinute(time) {
   return `${day(date)} ${pad(date.getHours())}:${pad(date.getMinutes())}`;
 }
 
+/** More than an hour, or nobody knows. @param {string | undefined} time @param {number} now */
+export function isLongAgo(time, now) {
+  return !(now - millis(time ?? "") < 3_600_000);
+}
+
 /** `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 07 min`, `3 d 4 h`. @param {number} ms */
 export function duration(ms) {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;

@@ -24,7 +24,6 @@
  * @property {number} [line] `seq` of the first part of the same line.
  * @property {number} [group] `seq` of the first line of its traceback.
  * @property {{ reason: string, bytes: number, lines: number }} [gap]
- * @property {string} [trouble]
  * @property {string} [eol]
  * @property {boolean} [matched] False for a line that is only context.
  * @property {number} [cut] The full length in characters, where `message` is only its beginning.
@@ -49,7 +48,7 @@
  * @property {string} [link]
  */
 
-/** @typedef {"running" | "unfinished" | "succeeded" | "failed" | "interrupted" | "continued" | "incomplete"} Status */
+/** @typedef {"running" | "unfinished" | "succeeded" | "failed" | "interrupted" | "continued"} Status */
 
 /** @typedef {Record<string, number> | number[]} Levels */
 

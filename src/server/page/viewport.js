@@ -146,7 +146,10 @@ export class Viewport {
     const moved = [...this.#placed.entries()];
     if (this.#target >= 0) this.#target += count;
     this.#placed.clear();
-    for (const [row, placed] of moved) this.#placed.set(row + count, placed);
+    for (const [row, placed] of moved) {
+      placed.element.dataset["row"] = String(row + count);
+      this.#placed.set(row + count, placed);
+    }
     this.#restore({ row: anchor.row + count, into: anchor.into });
     this.#draw();
     this.#moveBar();

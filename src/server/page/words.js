@@ -51,7 +51,6 @@ const STATUSES = {
   failed: "failed",
   interrupted: "capture was interrupted",
   continued: "continued by another writer",
-  incomplete: "incomplete",
 };
 
 /** @param {string} status */

@@ -324,7 +324,7 @@ impl<D: Disk> SpoolWriter<D> {
             return false;
         }
         let wanted = self.quota.segment_bytes;
-        match self.quota.room(&self.disk, wanted, self.active.header.number) {
+        match self.quota.room(&self.disk, wanted, self.active.header.number, false) {
             Ok(Room::Lacking(_)) => {
                 self.full_until = Some(Instant::now() + self.recheck);
                 false

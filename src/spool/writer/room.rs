@@ -164,7 +164,7 @@ impl<D: Disk> SpoolWriter<D> {
         // Once a segment other code runs than for every block.
         pages::give_back();
         // Where the folder cannot be looked through, the write itself will say what is wrong.
-        if let Ok(Room::Lacking(lacking)) = self.quota.room(&self.disk, wanted, number) {
+        if let Ok(Room::Lacking(lacking)) = self.quota.room(&self.disk, wanted, number, true) {
             if self.when_full != WhenFull::DropOldest {
                 return Err(Refusal::Full);
             }
