@@ -268,18 +268,24 @@ await check("select all says so where not all is here, a browser without a clipb
   await other.context().close();
 });
 
-await check("what is folded stays so when lines come above it", async () => {
+await check("what is folded stays so when lines come above it, and what is selected", async () => {
   const other = await open(`/?run=${run}&step=train&iostream=stdout`, {
+    clipboard: true,
     before: (one) => one.route("**/logs?*", (route) => route.continue({ url: route.request().url().replace("limit=500", "limit=40") })),
   });
   await shown(other);
   await other.keyboard.press("G");
   await row(other, "the last line", ({ text }) => text.endsWith("evaluating shard 39"));
+  await other.evaluate(() => {
+    const cell = [...document.querySelectorAll(".row .text")].findLast((one) => one.textContent.endsWith("evaluating shard 39"));
+    document.getSelection().selectAllChildren(cell);
+  });
   const scrolled = (by, what, isSo) => until(what, async () => {
     await other.evaluate((pixels) => document.getElementById("log").scrollBy(0, pixels), by);
     return rows(other);
   }, (all) => all.some(isSo));
   await scrolled(-5000, "the first line", ({ number, waiting }) => number === 1 && !waiting);
+  assert.match(await copyOf(other, () => {}), /evaluating shard 39$/);
   await scrolled(300, "what is below the traceback", ({ text }) => text.endsWith("evaluating shard 2"));
   const all = await assertWhole(other);
   assert.ok(all.some(({ text }) => text.startsWith("Traceback")) && !all.some(({ text }) => text.includes("upload(epoch)")));
