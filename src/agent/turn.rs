@@ -144,14 +144,14 @@ impl Turn {
     /// The spool as the last turn has left it, if it is still for the same stack; else opened anew.
     fn opened(&mut self) -> Result<Result<Box<Kept>, SpoolError>, String> {
         let kept = self.kept.take();
-        let meta = match &kept {
-            Some(kept) => kept.shipment.meta().clone(),
-            None => {
-                let meta = spool::read_meta(&self.dir).map_err(|error| chain(&error))?;
-                let line = self.stacks.not_followed(&self.dir, &meta);
-                line.iter().for_each(|line| self.log.limited(line));
-                meta
+        let meta = if let Some(kept) = &kept {
+            kept.shipment.meta().clone()
+        } else {
+            let meta = spool::read_meta(&self.dir).map_err(|error| chain(&error))?;
+            if let Some(line) = self.stacks.not_followed(&self.dir, &meta) {
+                self.log.limited(&line);
             }
+            meta
         };
         let stack = self.stacks.of(&meta).map_err(|error| chain(&error))?;
         self.stacks.complaints().iter().for_each(|line| self.log.limited(line));

@@ -177,7 +177,9 @@ fn many_that_have_little_room_block_for_a_moment_and_go_on() {
     let mut files: Vec<_> = names.iter().map(|name| open_fifo(&sandbox.path(name))).collect();
     // In step: each has as much as all others, again and again.
     for share in expected.as_bytes().chunks(64 << 10) {
-        files.iter_mut().for_each(|file| write_all(file, share));
+        for file in &mut files {
+            write_all(file, share);
+        }
     }
     for name in &names {
         arrives(&sandbox, name, expected.as_bytes());

@@ -83,7 +83,7 @@ fn patterns_that_take_much_are_refused_and_followers_share_theirs() {
         answer.problem(400, "takes more than 4096 KiB of memory", next);
     }
     // One that takes some 2 MiB.
-    let path = r"runs/run-1/logs/stream?linger=60&grep=\w{50}";
+    let path = r"runs/run-1/logs/stream?linger=3600&grep=\w{50}";
     let first = serving.open(path, &[]);
     let before = memory(&serving);
     let others: Vec<_> = (0..40).map(|_| serving.open(path, &[])).collect();

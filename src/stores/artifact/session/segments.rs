@@ -98,7 +98,9 @@ impl<'de> Deserialize<'de> for Segments {
                 segments.list().map_err(D::Error::custom)?;
             }
             Kept::List(list) => {
-                list.iter().for_each(|segment| segments.push(segment));
+                for segment in &list {
+                    segments.push(segment);
+                }
             }
         }
         Ok(segments)
@@ -130,7 +132,9 @@ mod tests {
     fn what_is_kept_is_read_back_and_small() {
         let infos: Vec<_> = (0..100).map(|at| info(at * 256)).collect();
         let mut segments = Segments::default();
-        infos.iter().for_each(|info| segments.push(info));
+        for info in &infos {
+            segments.push(info);
+        }
         let kept = serde_json::to_value(&segments).unwrap();
         assert!(kept.as_str().unwrap().len() < 200 * infos.len(), "{kept}");
         let again: Segments = serde_json::from_value(kept).unwrap();
