@@ -290,12 +290,7 @@ export class Log {
   #came(from, to) {
     this.told.reached();
     this.#arrange(from, to);
-    for (let row = Math.max(0, from - BEFORE); row < to; row += 1) {
-      const element = this.viewport.element(row);
-      if (!element) continue;
-      const isNew = this.#drawn.get(element) !== this.source?.at(row);
-      if (isNew || (row >= from - BEFORE && element.querySelector(".fold[data-does]"))) this.viewport.invalidate(row, row + 1);
-    }
+    this.viewport.invalidate(from - BEFORE, to, (element, row) => this.#drawn.get(element) !== this.source?.at(row) || element.querySelector(".fold[data-does]") !== null);
   }
 
   /** Of a long log only a few lines are here, and only they can be hidden. */
@@ -361,10 +356,7 @@ export class Log {
   /** Draws a line again, if it is in sight. @param {string} place */
   redraw(place) {
     if (!place) return;
-    for (const element of /** @type {NodeListOf<HTMLElement>} */ (this.canvas.querySelectorAll("[data-place]"))) {
-      const row = Number(element.dataset["row"]);
-      if (element.dataset["place"] === place) this.viewport.invalidate(row, row + 1);
-    }
+    this.viewport.invalidate(0, Number.MAX_SAFE_INTEGER, (element) => element.dataset["place"] === place);
   }
 
   /** Sees to it that the line of a row is here. @param {number} row */
@@ -402,12 +394,8 @@ export class Log {
 
   /** The search knows more. */
   searched() {
-    for (const element of /** @type {NodeListOf<HTMLElement>} */ (this.canvas.querySelectorAll("[data-place]"))) {
-      if (this.places.search.places.has(element.dataset["place"] ?? "") && !element.querySelector("mark")) {
-        const row = Number(element.dataset["row"]);
-        this.viewport.invalidate(row, row + 1);
-      }
-    }
+    const { places } = this.places.search;
+    this.viewport.invalidate(0, Number.MAX_SAFE_INTEGER, (element) => places.has(element.dataset["place"] ?? "") && !element.querySelector("mark"));
     this.told.search();
   }
 

@@ -10,7 +10,8 @@ export function selectedRows(canvas) {
   /** @type {Set<Element>} */
   const rows = new Set();
   const selection = document.getSelection();
-  if (!selection || selection.isCollapsed) return rows;
+  // Without a range nothing is selected; to ask whether a range is empty lays out the page.
+  if (!selection || selection.rangeCount === 0 || selection.isCollapsed) return rows;
   for (const node of [selection.anchorNode, selection.focusNode]) {
     const row = node && rowOf(canvas, node);
     if (row) rows.add(row);
@@ -31,15 +32,16 @@ export function ends(canvas) {
 /** Draws rows anew, and selects what was selected. @param {HTMLElement} canvas @param {() => void} draw */
 export function keepSelected(canvas, draw) {
   const selection = document.getSelection();
-  const [anchorNode, focusNode] = [selection?.anchorNode, selection?.focusNode];
-  const isOurs = selection && !selection.isCollapsed && anchorNode && focusNode;
+  if (!selection || selection.rangeCount === 0) return draw();
+  const [anchorNode, focusNode] = [selection.anchorNode, selection.focusNode];
+  const isOurs = !selection.isCollapsed && anchorNode && focusNode;
   const anchor = isOurs ? end(canvas, anchorNode, selection.anchorOffset) : undefined;
   const focus = isOurs ? end(canvas, focusNode, selection.focusOffset) : undefined;
   draw();
   if (!anchor || !focus || (canvas.contains(anchorNode ?? null) && canvas.contains(focusNode ?? null))) return;
   const from = boundary(canvas, anchor);
   const to = boundary(canvas, focus);
-  if (from && to) selection?.setBaseAndExtent(...from, ...to);
+  if (from && to) selection.setBaseAndExtent(...from, ...to);
 }
 
 /** @param {HTMLElement} canvas @param {Node} node */

@@ -163,21 +163,27 @@ export class Viewport {
     this.refresh();
   }
 
-  /** These rows may look different now. @param {number} from @param {number} to */
-  invalidate(from, to) {
-    keepSelected(this.canvas, () => {
-      for (const [row, placed] of this.#placed) {
-        if (row < from || row >= to) continue;
-        const made = this.rows.make(row);
-        made.dataset["row"] = String(row);
-        made.style.transform = placed.element.style.transform;
-        // One that looks the same stays: what is under the pointer can be clicked, what is selected stays so.
-        if (made.isEqualNode(placed.element)) continue;
-        placed.element.replaceWith(made);
-        this.#placed.set(row, { element: made, top: Number.NaN, measured: false });
-      }
-    });
+  /**
+   * Rows may look different now: those of a range of which that is so.
+   * @param {number} from @param {number} to
+   * @param {(element: HTMLElement, row: number) => boolean} isStale
+   */
+  invalidate(from, to, isStale = () => true) {
+    const stale = [...this.#placed].filter(([row, { element }]) => row >= from && row < to && isStale(element, row));
+    // Once for all of them: to ask for the selection lays out the page.
+    if (stale.length > 0) keepSelected(this.canvas, () => stale.forEach(([row, placed]) => this.#redraw(row, placed)));
     this.refresh();
+  }
+
+  /** @param {number} row @param {Placed} placed */
+  #redraw(row, placed) {
+    const made = this.rows.make(row);
+    made.dataset["row"] = String(row);
+    made.style.transform = placed.element.style.transform;
+    // One that looks the same stays: what is under the pointer can be clicked, what is selected stays so.
+    if (made.isEqualNode(placed.element)) return;
+    placed.element.replaceWith(made);
+    this.#placed.set(row, { element: made, top: Number.NaN, measured: false });
   }
 
   /** The usual height has changed, or whether rows wrap. @param {number} usual @param {boolean} measuring */
@@ -197,11 +203,6 @@ export class Viewport {
       this.#frame = 0;
       this.#draw();
     });
-  }
-
-  /** The element of a row in sight. @param {number} row */
-  element(row) {
-    return this.#placed.get(row)?.element;
   }
 
   /** Goes to a row. @param {number} row @param {"top" | "middle" | "near"} where `near`: only as far as needed. */
