@@ -80,9 +80,9 @@
 //! before exit.json by the writer, before anything is removed or dropped by whoever removes what a
 //! dead writer has left. [`kept_positions`] are there until somebody [forgets](forget_position) them.
 //!
-//! **Rotate** when the next frame would not fit a segment (an eighth of the limit, shared among the writers, 256 KiB at the
-//! least and 16 MiB at the most). The quota is asked then, once for the whole of the next segment, and looks at all
-//! writers' directories; and once when the first segment grows beyond 256 KiB, so that the many
+//! **Rotate** when the next frame would not fit a segment (an eighth of the limit, shared among the writers, 256 KiB or a 64th of
+//! the limit at the least and 16 MiB at the most). The quota is asked then, once for the whole of the next segment, and looks at all
+//! writers' directories (of 64 and more, as they were up to a second ago); and once when the first segment grows beyond 256 KiB, so that the many
 //! small steps never look. The limit is `max_bytes`, and 80 % of what the disk would have free
 //! without the spool. A writer may always have two segments: the active one and one before it,
 //! since an active segment is never released and nothing would ever move. That is by how much
